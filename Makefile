@@ -1,0 +1,33 @@
+# What a person types here. `make test` is what CI runs.
+
+PREFIX ?= /usr/local
+CARGO_TARGET_DIR ?= target
+
+# rustup installs here; a shell that was open before does not know yet.
+export PATH := $(HOME)/.cargo/bin:$(PATH)
+
+.PHONY: help bootstrap build test install clean
+
+help:
+	@echo "make test              check formatting, lints and docs, run all tests"
+	@echo "make build             build the debug server: $(CARGO_TARGET_DIR)/debug/levada"
+	@echo "make install           build the release server and put it into PREFIX/bin (PREFIX=$(PREFIX))"
+	@echo "make bootstrap         install what building and testing need (the others do it first)"
+	@echo "make clean             remove what was built here"
+
+bootstrap:
+	@scripts/bootstrap.sh
+
+build: bootstrap
+	cargo build --bin levada
+
+test: bootstrap
+	@scripts/test.sh
+
+install: bootstrap
+	cargo build --release --locked --bin levada
+	install -d "$(DESTDIR)$(PREFIX)/bin"
+	install -m 755 "$(CARGO_TARGET_DIR)/release/levada" "$(DESTDIR)$(PREFIX)/bin/levada"
+
+clean:
+	cargo clean
