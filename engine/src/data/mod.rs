@@ -1,0 +1,18 @@
+//! Values only: what everything else speaks of, and nothing that acts.
+
+pub mod codec;
+mod epoch;
+pub mod hash;
+mod id;
+mod identifier;
+pub mod key;
+mod schema;
+mod types;
+mod zset;
+
+pub use epoch::Epoch;
+pub use id::{ObjectId, OperatorId};
+pub use identifier::quote_ident;
+pub use schema::{Column, RelationSchema};
+pub use types::{NUMERIC_PRECISION, NUMERIC_SCALE, SqlType, TYPE_KEY};
+pub use zset::ZSet;
