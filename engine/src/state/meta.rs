@@ -1,0 +1,66 @@
+//! What a checkpoint says about itself.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::data::{Epoch, ObjectId};
+use crate::error::{Error, Result};
+
+/// A place in the log: the number of an entry, counted from 1. 0 is before the first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct LogPosition(pub u64);
+
+impl fmt::Display for LogPosition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Where the database stood when a checkpoint was taken. Committed with the state that goes with it.
+///
+/// Stored as JSON: a field that a later version adds needs `#[serde(default)]`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Meta {
+    /// The last step whose changes are in the state.
+    pub epoch: Epoch,
+    /// The last log entry whose changes are in the state.
+    pub log_position: LogPosition,
+    /// The first number that no catalog object has had.
+    pub next_object: u32,
+    /// The first number that no operator has had.
+    pub next_operator: u32,
+    /// What each source needs to go on after this epoch (offsets, watermarks), in the source's own form.
+    #[serde(default)]
+    pub sources: BTreeMap<ObjectId, serde_json::Value>,
+}
+
+impl Meta {
+    pub(super) fn encode(&self) -> Result<Vec<u8>> {
+        serde_json::to_vec(self)
+            .map_err(|error| Error::internal("could not encode a checkpoint's meta data").with_source(error))
+    }
+
+    pub(super) fn decode(bytes: &[u8]) -> Result<Meta> {
+        serde_json::from_slice(bytes)
+            .map_err(|error| Error::corrupt("the checkpoint's meta data cannot be read").with_source(error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_it_wrote() {
+        let sources = BTreeMap::from([(ObjectId(16_384), serde_json::json!({"offsets": [1, 2]}))]);
+        let meta =
+            Meta { epoch: Epoch(7), log_position: LogPosition(9), next_object: 16_390, next_operator: 4, sources };
+        let bytes = meta.encode().unwrap();
+        let golden = r#"{"epoch":7,"log_position":9,"next_object":16390,"next_operator":4,"sources":{"16384":{"offsets":[1,2]}}}"#;
+        assert_eq!(String::from_utf8(bytes.clone()).unwrap(), golden);
+        assert_eq!(Meta::decode(&bytes).unwrap(), meta);
+        assert_eq!(Meta::decode(b"{}").unwrap_err().sqlstate().code(), "XX001");
+    }
+}
