@@ -1,0 +1,213 @@
+//! Applying a step's change: deletions first, then insertions.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use arrow::array::{ArrayRef, Int64Array, UInt32Array};
+use arrow::compute::take;
+
+use super::chunk::{CHUNK_BYTES, CHUNK_ROWS, Chunk, Created, RowAddress, data_bytes};
+use super::gather::{copy_rows, copy_run};
+use super::index::Index;
+use super::probe::{Keys, Matches};
+use super::store::{Identity, RowStore, Writer, hashes};
+use crate::data::hash::canonical;
+use crate::data::{Epoch, ZSet};
+use crate::error::{Error, Result};
+
+/// Rows of a delta to insert.
+struct Insertions {
+    /// None means all of the delta's.
+    rows: Option<Vec<u32>>,
+    /// A weight for each of the rows; None means 1.
+    weights: Option<Vec<i64>>,
+}
+
+impl RowStore {
+    /// Makes the change visible from the epoch on. Epochs never go back; one epoch may bring several changes.
+    ///
+    /// Rows are copied: nothing of the delta's buffers is kept. Where rows are their own identity, a row inserted again is
+    /// kept beside the first, and a deletion takes the newest of them.
+    ///
+    /// # Errors
+    /// XX000 when the change does not fit the relation: a deletion of a row that is not there, a second live row with a
+    /// primary key. The store is then between two states and must be thrown away.
+    pub fn apply(&self, delta: &ZSet, epoch: Epoch) -> Result<()> {
+        if delta.is_empty() {
+            return Ok(());
+        }
+        let mut writer = self.writer.lock();
+        if epoch < writer.epoch {
+            return Err(Error::internal(format!("epoch {epoch} is applied after epoch {}", writer.epoch)));
+        }
+        writer.epoch = epoch;
+        let delta = net(delta)?;
+        let insertions = match delta.weights().filter(|weights| weights.iter().any(|weight| *weight < 0)) {
+            None => Insertions { rows: None, weights: delta.weights().map(<[i64]>::to_vec) },
+            Some(_) => {
+                let rest = self.delete(&mut writer, &delta, epoch)?;
+                let positive = (0..delta.len() as u32).map(|row| (row, delta.weight(row as usize)));
+                let (rows, weights) = positive.filter(|(_, weight)| *weight > 0).chain(rest).unzip();
+                Insertions { rows: Some(rows), weights: Some(weights) }
+            }
+        };
+        self.insert(&mut writer, &delta, insertions, epoch)
+    }
+
+    /// Deletes the rows of negative weight. Returns rows of the delta to insert again, with what is left of their weight.
+    fn delete(&self, writer: &mut Writer, delta: &ZSet, epoch: Epoch) -> Result<Vec<(u32, i64)>> {
+        let rows: Vec<u32> = (0..delta.len() as u32).filter(|row| delta.weight(*row as usize) < 0).collect();
+        let mut owed: Vec<i64> = rows.iter().map(|row| -delta.weight(*row as usize)).collect();
+        let index = self.identity_index(writer)?;
+        let keys = self.delta_keys(delta, &index.columns, &rows)?;
+        let chunks = self.chunks();
+        let (mut rest, mut gone) = (Vec::new(), Vec::new());
+        // The newest live row of the same hash is nearly always the one; the second round is for hashes that collide.
+        for exhaustive in [false, true] {
+            let mut found = self.live_matches(&index, &keys, &owed, exhaustive)?;
+            keys.retain_equal(&mut found, &chunks, self.schema(), &index.columns)?;
+            let mut finder = chunks.finder();
+            for (row, address) in found.probe_rows.iter().map(|row| *row as usize).zip(&found.addresses) {
+                let Some((_, chunk)) = finder.find(*address).filter(|_| owed[row] > 0) else { continue };
+                if !chunk.delete(address.row(), epoch) {
+                    return Err(Error::internal("a row is deleted twice in one step"));
+                }
+                let weight = chunk.weight(address.row());
+                if weight > owed[row] {
+                    rest.push((rows[row], weight - owed[row]));
+                }
+                owed[row] = (owed[row] - weight).max(0);
+                self.rows.fetch_sub(weight.unsigned_abs(), Ordering::Relaxed);
+                gone.push(*address);
+            }
+        }
+        if owed.iter().any(|owed| *owed > 0) {
+            return Err(Error::internal("a row is deleted that is not there"));
+        }
+        writer.dead += gone.len();
+        gone.iter().for_each(|row| writer.journal.deleted(*row));
+        if let Some(index) = &writer.full_row {
+            index.remove(&gone);
+        }
+        Ok(rest)
+    }
+
+    /// Live rows whose hash is that of a key: newest first, until what is owed is covered if all of them are the same row.
+    fn live_matches(&self, index: &Index, keys: &Keys, owed: &[i64], exhaustive: bool) -> Result<Matches> {
+        let chunks = self.chunks();
+        let (mut finder, mut found) = (chunks.finder(), Matches::default());
+        let (mut current, mut covered, mut lost) = (u32::MAX, 0, false);
+        let rows = (0..owed.len() as u32).filter(|row| owed[*row as usize] > 0);
+        index.visit(&keys.hashes, rows, |row, address| {
+            let Some((_, chunk)) = finder.find(address) else {
+                lost = true;
+                return false;
+            };
+            if !chunk.live(address.row()) {
+                return true;
+            }
+            if row != current {
+                (current, covered) = (row, 0);
+            }
+            covered += chunk.weight(address.row());
+            found.push(row, address);
+            exhaustive || covered < owed[row as usize]
+        });
+        if lost { Err(Error::internal("an index names a chunk that is not there")) } else { Ok(found) }
+    }
+
+    fn delta_keys(&self, delta: &ZSet, columns: &[usize], rows: &[u32]) -> Result<Keys> {
+        let picked = UInt32Array::from(rows.to_vec());
+        let keys = columns.iter().map(|column| Ok(take(delta.column(*column), &picked, None)?));
+        Keys::new(self.schema(), columns, &keys.collect::<Result<Vec<ArrayRef>>>()?, rows.len())
+    }
+
+    /// The index that finds a row to delete. Where rows are their own identity, it is built at the first deletion:
+    /// relations that only grow never pay for it.
+    fn identity_index(&self, writer: &mut Writer) -> Result<Arc<Index>> {
+        if let Some(primary) = self.primary_index() {
+            return self.index(primary);
+        }
+        if let Some(index) = &writer.full_row {
+            return Ok(index.clone());
+        }
+        let index = Index::new((0..self.schema().fields().len()).collect());
+        for chunk in &self.chunks().live {
+            index.insert(chunk, &hashes(chunk, &index.columns)?, |row| chunk.live(row))?;
+        }
+        Ok(writer.full_row.insert(Arc::new(index)).clone())
+    }
+
+    fn insert(&self, writer: &mut Writer, delta: &ZSet, insertions: Insertions, epoch: Epoch) -> Result<()> {
+        let Insertions { rows, weights } = insertions;
+        let total = rows.as_ref().map_or(delta.len(), Vec::len);
+        if matches!(self.identity, Identity::Key(_)) && weights.iter().flatten().any(|weight| *weight != 1) {
+            return Err(Error::internal("a row with a primary key stands more than once"));
+        }
+        let mut chunks = Vec::new();
+        for offset in (0..total).step_by(rows_per_chunk(delta)) {
+            let length = rows_per_chunk(delta).min(total - offset);
+            let batch = match &rows {
+                None => copy_run(delta.batch(), self.schema(), offset, length)?,
+                Some(rows) => copy_rows(delta.batch(), self.schema(), &rows[offset..offset + length])?,
+            };
+            let weights = weights.as_ref().map(|weights| Int64Array::from(weights[offset..offset + length].to_vec()));
+            let id = writer.allocate();
+            chunks.push(Arc::new(Chunk::new(id, id.0, batch, weights, Created::All(epoch))));
+        }
+        // The list first, then the indexes: an index never names a chunk that no list has.
+        self.change_chunks(|list| list.live.extend(chunks.iter().cloned()));
+        for chunk in &chunks {
+            self.rows.fetch_add(chunk.count(epoch), Ordering::Relaxed);
+            self.enter(writer, chunk)?;
+        }
+        Ok(())
+    }
+
+    /// Enters a new chunk's live rows in every index.
+    pub(super) fn enter(&self, writer: &Writer, chunk: &Chunk) -> Result<()> {
+        let primary = self.primary_index().map(|primary| self.index(primary)).transpose()?;
+        for index in self.indexes().iter().chain(&writer.full_row) {
+            let hashes = hashes(chunk, &index.columns)?;
+            let joined = index.insert(chunk, &hashes, |row| chunk.live(row))?;
+            if primary.as_ref().is_some_and(|primary| Arc::ptr_eq(primary, index)) {
+                self.check_unique(index, chunk, hashes, joined)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses a live row that has the key of one of the chunk's `joined` rows.
+    fn check_unique(&self, index: &Index, chunk: &Chunk, hashes: Vec<u64>, joined: Vec<u32>) -> Result<()> {
+        if joined.is_empty() {
+            return Ok(());
+        }
+        let columns = index.columns.iter().map(|column| canonical(chunk.batch.column(*column))).collect();
+        let keys = Keys { columns, hashes };
+        let chunks = self.chunks();
+        let (mut finder, mut others) = (chunks.finder(), Matches::default());
+        index.visit(&keys.hashes, joined, |row, address| {
+            let other = finder.find(address).is_some_and(|(_, chunk)| chunk.live(address.row()));
+            if other && address != RowAddress::new(chunk.id, row as usize) {
+                others.push(row, address);
+            }
+            true
+        });
+        keys.retain_equal(&mut others, &chunks, self.schema(), &index.columns)?;
+        if others.is_empty() { Ok(()) } else { Err(Error::internal("a second live row has the same primary key")) }
+    }
+}
+
+/// The change with each row once, where some of it is taken away: an operator may say +1 and -1 of one row.
+fn net(delta: &ZSet) -> Result<Cow<'_, ZSet>> {
+    match delta.weights().is_some_and(|weights| weights.iter().any(|weight| *weight <= 0)) {
+        true => Ok(Cow::Owned(delta.consolidate()?)),
+        false => Ok(Cow::Borrowed(delta)),
+    }
+}
+
+fn rows_per_chunk(delta: &ZSet) -> usize {
+    let bytes_per_row = data_bytes(delta.batch()) / delta.len().max(1) as u64 + 1;
+    ((CHUNK_BYTES / bytes_per_row) as usize).clamp(1, CHUNK_ROWS)
+}

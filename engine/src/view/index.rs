@@ -1,0 +1,244 @@
+//! From the hash of a key to the addresses of its rows.
+//!
+//! ```text
+//! shard: hash ──> newest row's node <──> node <──> ... <──> oldest row's node     (node = hash, address, links)
+//! slots: chunk, row ──> node
+//! ```
+//!
+//! No keys are kept: who probes compares the rows' own columns. All rows of a key are one chain, newest first, so the
+//! live row of a primary key is found at once, however often it was updated. The slots let compaction move or drop
+//! a row in constant time, without hashing it and however long its chain is.
+
+use std::collections::HashMap;
+
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
+use parking_lot::{Mutex, RwLock, RwLockReadGuard};
+
+use super::chunk::{Chunk, ChunkId, RowAddress};
+use crate::error::{Error, Result, SqlState};
+
+const SHARD_BITS: u32 = 4;
+const SHARDS: usize = 1 << SHARD_BITS;
+/// Entries written while a shard's lock is held, so that readers wait microseconds.
+const SLICE: usize = 1024;
+/// No node.
+const NIL: u32 = u32::MAX;
+/// Nodes a shard has room for: their number shares 32 bits with the shard's.
+const SHARD_NODES: usize = (1 << (32 - SHARD_BITS)) - 1;
+
+/// What becomes of a row's entry in a compaction: its new address, or None if it goes.
+pub(super) type Move = Option<RowAddress>;
+
+/// A hash index over some columns of a row store.
+pub(super) struct Index {
+    pub(super) columns: Vec<usize>,
+    shards: [RwLock<Shard>; SHARDS],
+    /// Per chunk, each row's node and shard. Only the store's writer comes here.
+    slots: Mutex<HashMap<ChunkId, Box<[u32]>>>,
+}
+
+#[derive(Default)]
+struct Shard {
+    /// The newest node of each hash.
+    heads: HashTable<u32>,
+    nodes: Vec<Node>,
+    /// Nodes to use again.
+    free: Vec<u32>,
+}
+
+struct Node {
+    hash: u64,
+    address: RowAddress,
+    newer: u32,
+    older: u32,
+}
+
+impl Index {
+    pub(super) fn new(columns: Vec<usize>) -> Index {
+        Index { columns, shards: Default::default(), slots: Mutex::default() }
+    }
+
+    /// Enters the chunk's rows (`wanted` ones), given the hash of each row's key. Returns the rows whose hash was there
+    /// before them, in this chunk or another.
+    ///
+    /// # Errors
+    /// 54000 when there are more rows than an index has room for.
+    pub(super) fn insert(&self, chunk: &Chunk, hashes: &[u64], wanted: impl Fn(usize) -> bool) -> Result<Vec<u32>> {
+        let mut slots = vec![NIL; hashes.len()].into_boxed_slice();
+        let mut joined = Vec::new();
+        let rows = (0..hashes.len()).filter(|row| wanted(*row)).map(|row| (shard_of(hashes[row]), row));
+        for (shard_number, rows) in by_shard(rows).into_iter().enumerate() {
+            for slice in rows.chunks(SLICE) {
+                let mut shard = self.shards[shard_number].write();
+                if shard.nodes.len() + slice.len() > SHARD_NODES {
+                    return Err(Error::new(
+                        SqlState::PROGRAM_LIMIT_EXCEEDED,
+                        "a relation has too many rows for an index",
+                    ));
+                }
+                for row in slice {
+                    let (node, others) = shard.insert(hashes[*row], RowAddress::new(chunk.id, *row));
+                    slots[*row] = node << SHARD_BITS | shard_number as u32;
+                    if others {
+                        joined.push(*row as u32);
+                    }
+                }
+            }
+        }
+        self.slots.lock().insert(chunk.id, slots);
+        Ok(joined)
+    }
+
+    /// Walks the entries of each row's hash, newest first, until `each` says false.
+    ///
+    /// A shard is locked from its first row to the end, so rows come in any order but many of them delay the writer.
+    pub(super) fn visit(
+        &self,
+        hashes: &[u64],
+        rows: impl IntoIterator<Item = u32>,
+        mut each: impl FnMut(u32, RowAddress) -> bool,
+    ) {
+        let mut guards: [Option<RwLockReadGuard<'_, Shard>>; SHARDS] = Default::default();
+        for row in rows {
+            let hash = hashes[row as usize];
+            let shard_number = shard_of(hash);
+            let shard = guards[shard_number].get_or_insert_with(|| self.shards[shard_number].read());
+            let mut node = shard.head(hash);
+            while let Some(entry) = shard.nodes.get(node as usize) {
+                if !each(row, entry.address) {
+                    break;
+                }
+                node = entry.older;
+            }
+        }
+    }
+
+    /// Takes rows out, where they are in.
+    pub(super) fn remove(&self, rows: &[RowAddress]) {
+        let mut slots = self.slots.lock();
+        for address in rows {
+            let Some(slot) = slots.get_mut(&address.chunk()).map(|slots| &mut slots[address.row()]) else { continue };
+            if *slot != NIL {
+                self.shards[(*slot as usize) % SHARDS].write().unlink(*slot >> SHARD_BITS);
+                *slot = NIL;
+            }
+        }
+    }
+
+    /// Replaces the entries of chunks that are compacted into one: `moves` has each old chunk's rows in order, `rows` is
+    /// how many the new one has.
+    pub(super) fn relocate(&self, moves: &[(ChunkId, Vec<Move>)], new: Option<(ChunkId, usize)>) {
+        let mut slots = self.slots.lock();
+        let mut fresh = vec![NIL; new.map_or(0, |(_, rows)| rows)].into_boxed_slice();
+        let mut work = Vec::new();
+        for (chunk, rows) in moves {
+            let Some(old) = slots.remove(chunk) else { continue };
+            for (slot, target) in old.iter().zip(rows).filter(|(slot, _)| **slot != NIL) {
+                if let Some(address) = target {
+                    fresh[address.row()] = *slot;
+                }
+                work.push(((*slot as usize) % SHARDS, (*slot >> SHARD_BITS, *target)));
+            }
+        }
+        for (shard_number, work) in by_shard(work.into_iter()).into_iter().enumerate() {
+            for slice in work.chunks(SLICE) {
+                let mut shard = self.shards[shard_number].write();
+                for (node, target) in slice {
+                    match target {
+                        Some(address) => shard.nodes[*node as usize].address = *address,
+                        None => shard.unlink(*node),
+                    }
+                }
+            }
+        }
+        if let Some((chunk, _)) = new {
+            slots.insert(chunk, fresh);
+        }
+        drop(slots);
+        self.shards.iter().for_each(|shard| shard.write().shrink());
+    }
+
+    /// Bytes of memory.
+    pub(super) fn bytes(&self) -> u64 {
+        let slots: usize = self.slots.lock().values().map(|slots| 4 * slots.len()).sum();
+        let shards: usize = self.shards.iter().map(|shard| shard.read().bytes()).sum();
+        (slots + shards) as u64
+    }
+}
+
+impl Shard {
+    fn head(&self, hash: u64) -> u32 {
+        self.heads.find(hash, |node| self.nodes[*node as usize].hash == hash).copied().unwrap_or(NIL)
+    }
+
+    /// Puts a row in front of its chain. Returns its node and whether there was a chain.
+    fn insert(&mut self, hash: u64, address: RowAddress) -> (u32, bool) {
+        let Shard { heads, nodes, free } = self;
+        let entry = heads.entry(hash, |node| nodes[*node as usize].hash == hash, |node| nodes[*node as usize].hash);
+        let older = match &entry {
+            Entry::Occupied(head) => *head.get(),
+            Entry::Vacant(_) => NIL,
+        };
+        let node = free.pop().unwrap_or(nodes.len() as u32);
+        match entry {
+            Entry::Occupied(mut head) => *head.get_mut() = node,
+            Entry::Vacant(place) => {
+                place.insert(node);
+            }
+        }
+        let value = Node { hash, address, newer: NIL, older };
+        match nodes.get_mut(node as usize) {
+            Some(place) => *place = value,
+            None => nodes.push(value),
+        }
+        if older != NIL {
+            nodes[older as usize].newer = node;
+        }
+        (node, older != NIL)
+    }
+
+    fn unlink(&mut self, node: u32) {
+        let Node { hash, newer, older, .. } = self.nodes[node as usize];
+        if older != NIL {
+            self.nodes[older as usize].newer = newer;
+        }
+        if newer != NIL {
+            self.nodes[newer as usize].older = older;
+        } else if let Ok(mut head) = self.heads.find_entry(hash, |head| *head == node) {
+            if older != NIL {
+                *head.get_mut() = older;
+            } else {
+                head.remove();
+            }
+        }
+        self.free.push(node);
+    }
+
+    /// Gives memory back once most of the keys are gone. Nodes stay where they are, so theirs goes with the last of them.
+    fn shrink(&mut self) {
+        let Shard { heads, nodes, free } = self;
+        if free.len() == nodes.len() {
+            *self = Shard::default();
+        } else if heads.len() < heads.capacity() / 4 {
+            heads.shrink_to(2 * heads.len(), |node| nodes[*node as usize].hash);
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        self.heads.allocation_size() + self.nodes.capacity() * size_of::<Node>() + self.free.capacity() * 4
+    }
+}
+
+/// Neither the low bits nor the top seven: the hash table places and tags by those.
+fn shard_of(hash: u64) -> usize {
+    (hash >> 40) as usize % SHARDS
+}
+
+fn by_shard<T>(items: impl Iterator<Item = (usize, T)>) -> [Vec<T>; SHARDS] {
+    let mut shards: [Vec<T>; SHARDS] = Default::default();
+    for (shard, item) in items {
+        shards[shard].push(item);
+    }
+    shards
+}

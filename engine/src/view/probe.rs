@@ -1,0 +1,173 @@
+//! Finding rows by key: candidates by hash, then one vectorised comparison of the keys themselves.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, BooleanArray, UInt32Array, make_comparator};
+use arrow::buffer::{BooleanBuffer, NullBuffer};
+use arrow::compute::kernels::cmp::not_distinct;
+use arrow::compute::{SortOptions, take};
+use arrow::datatypes::SchemaRef;
+
+use super::chunk::{ChunkList, RowAddress};
+use super::gather::Picked;
+use super::index::Index;
+use super::store::{IndexId, RowStore};
+use crate::data::Epoch;
+use crate::data::hash::{canonical, hash_columns};
+use crate::error::{Error, Result};
+
+/// How often a reader looks again after compaction took a chunk away between the index and the chunk list.
+const RETRIES: usize = 1000;
+
+/// Pairs of a probing row and a row of the store that has its key, ordered by probing row.
+#[derive(Clone, Debug, Default)]
+pub struct Matches {
+    /// Positions in the arrays of the probe.
+    pub probe_rows: Vec<u32>,
+    pub addresses: Vec<RowAddress>,
+}
+
+impl Matches {
+    pub fn len(&self) -> usize {
+        self.addresses.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.addresses.is_empty()
+    }
+
+    pub(super) fn push(&mut self, probe_row: u32, address: RowAddress) {
+        self.probe_rows.push(probe_row);
+        self.addresses.push(address);
+    }
+
+    fn retain(&mut self, keep: &BooleanBuffer) {
+        let mut kept = keep.iter();
+        self.probe_rows.retain(|_| kept.next().unwrap_or(false));
+        let mut kept = keep.iter();
+        self.addresses.retain(|_| kept.next().unwrap_or(false));
+    }
+}
+
+/// The keys of a probe: canonical columns, as long as each other, and a hash for each row.
+pub(super) struct Keys {
+    pub(super) columns: Vec<ArrayRef>,
+    pub(super) hashes: Vec<u64>,
+}
+
+impl Keys {
+    /// # Errors
+    /// XX000 when the keys do not have the types of the store's `columns`.
+    pub(super) fn new(schema: &SchemaRef, columns: &[usize], keys: &[ArrayRef], rows: usize) -> Result<Keys> {
+        let fits = |(key, column): (&ArrayRef, &usize)| {
+            key.len() == rows && key.data_type() == schema.field(*column).data_type()
+        };
+        if keys.len() != columns.len() || !keys.iter().zip(columns).all(fits) {
+            return Err(Error::internal("the keys of a probe do not have the types of the index"));
+        }
+        let columns: Vec<ArrayRef> = keys.iter().map(canonical).collect();
+        let hashes = hash_columns(&columns, rows)?;
+        Ok(Keys { columns, hashes })
+    }
+
+    /// The rows whose key has no NULL, or all of them.
+    pub(super) fn rows(&self, nulls_match: bool) -> Vec<u32> {
+        let nulls = self.columns.iter().filter(|_| !nulls_match).fold(None, |nulls: Option<NullBuffer>, column| {
+            NullBuffer::union(nulls.as_ref(), column.logical_nulls().as_ref())
+        });
+        let rows = 0..self.hashes.len() as u32;
+        match nulls {
+            Some(nulls) => rows.filter(|row| nulls.is_valid(*row as usize)).collect(),
+            None => rows.collect(),
+        }
+    }
+
+    /// Keeps the pairs whose keys are the same, not just their hashes. NULL is the same as NULL.
+    ///
+    /// All addresses must be in the list.
+    pub(super) fn retain_equal(
+        &self,
+        matches: &mut Matches,
+        chunks: &ChunkList,
+        schema: &SchemaRef,
+        columns: &[usize],
+    ) -> Result<()> {
+        if matches.is_empty() {
+            return Ok(());
+        }
+        let picked = Picked::resolve(chunks, &matches.addresses)
+            .ok_or_else(|| Error::internal("a candidate's chunk is not in the list"))?;
+        let probing = UInt32Array::from(matches.probe_rows.clone());
+        let mut same: Option<BooleanBuffer> = None;
+        for (key, column) in self.columns.iter().zip(columns) {
+            let stored = canonical(&picked.column(schema, *column)?);
+            let equal = same_values(&take(key, &probing, None)?, &stored)?;
+            same = Some(same.map_or(equal.clone(), |same| &same & &equal));
+        }
+        if let Some(same) = same.filter(|same| same.count_set_bits() < matches.len()) {
+            matches.retain(&same);
+        }
+        Ok(())
+    }
+}
+
+/// Where two columns have the same value; NULL is the same as NULL.
+fn same_values(left: &ArrayRef, right: &ArrayRef) -> Result<BooleanBuffer> {
+    if left.data_type().is_nested() {
+        let compare = make_comparator(left, right, SortOptions::default())?;
+        return Ok(BooleanBuffer::collect_bool(left.len(), |row| compare(row, row).is_eq()));
+    }
+    let equal: BooleanArray = not_distinct(left, right)?;
+    Ok(equal.values().clone())
+}
+
+impl RowStore {
+    /// The rows that have one of the keys and are there at the epoch. `keys` has an array per column of the index, of the
+    /// column's type; a key with a NULL matches nothing, unless `nulls_match` makes NULL a value like any other.
+    ///
+    /// The addresses are good until the store is compacted or saved.
+    ///
+    /// # Errors
+    /// XX000 for an index that the store does not have, or keys of other types.
+    pub fn probe(&self, index: IndexId, keys: &[ArrayRef], at: Epoch, nulls_match: bool) -> Result<Matches> {
+        let index = self.index(index)?;
+        Ok(self.find(&index, keys, at, nulls_match)?.0)
+    }
+
+    /// As [`probe`](RowStore::probe), with a list of chunks that has all the rows found.
+    pub(super) fn find(
+        &self,
+        index: &Index,
+        keys: &[ArrayRef],
+        at: Epoch,
+        nulls_match: bool,
+    ) -> Result<(Matches, Arc<ChunkList>)> {
+        let Some(rows) = keys.first().map(|key| key.len()) else {
+            return Err(Error::internal("a probe needs a key"));
+        };
+        let keys = Keys::new(self.schema(), &index.columns, keys, rows)?;
+        let rows = keys.rows(nulls_match);
+        for _ in 0..RETRIES {
+            let mut candidates = Matches::default();
+            index.visit(&keys.hashes, rows.iter().copied(), |row, address| {
+                candidates.push(row, address);
+                true
+            });
+            // Taken after the index was read: a new row's chunk is in the list before the row is in the index, and a
+            // chunk leaves the list after its rows have left the index.
+            let chunks = self.chunks();
+            let Some(visible) = visible(&candidates, &chunks, at) else { continue };
+            candidates.retain(&visible);
+            keys.retain_equal(&mut candidates, &chunks, self.schema(), &index.columns)?;
+            return Ok((candidates, chunks));
+        }
+        Err(Error::internal("an index names a chunk that is not there"))
+    }
+}
+
+/// Which rows are there at the epoch; None if some chunk is not in the list.
+fn visible(matches: &Matches, chunks: &ChunkList, at: Epoch) -> Option<BooleanBuffer> {
+    let mut finder = chunks.finder();
+    let rows = matches.addresses.iter().map(|address| Some(finder.find(*address)?.1.visible(address.row(), at)));
+    rows.collect::<Option<Vec<bool>>>().map(BooleanBuffer::from)
+}

@@ -1,0 +1,160 @@
+//! A relation at one epoch.
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch};
+use arrow::datatypes::SchemaRef;
+
+use super::chunk::{Chunk, ChunkList, RowAddress};
+use super::gather::Picked;
+use super::index::Index;
+use super::probe::{Keys, Matches};
+use super::store::{IndexId, RowStore, hashes};
+use crate::data::{Epoch, ZSet};
+use crate::error::{Error, Result, SqlState};
+
+/// What a relation was at an epoch. It stays that, whatever is applied or compacted meanwhile, and keeps the memory it
+/// needs for that.
+#[derive(Clone)]
+pub struct RowSnapshot {
+    store: Arc<RowStore>,
+    chunks: Arc<ChunkList>,
+    at: Epoch,
+    /// Whether rows of the epoch were gone already when the snapshot was taken.
+    too_old: bool,
+    count: Arc<OnceLock<u64>>,
+}
+
+/// A run of a chunk's rows, as a scan reads it at once.
+#[derive(Clone, Debug)]
+pub(super) struct Piece {
+    pub(super) chunk: Arc<Chunk>,
+    pub(super) offset: usize,
+    pub(super) length: usize,
+}
+
+impl RowStore {
+    /// The relation at an epoch that has been applied. Takes constant time.
+    ///
+    /// An epoch before the horizon of compaction cannot be read any more: reading then fails with 72000.
+    pub fn snapshot(self: &Arc<Self>, at: Epoch) -> RowSnapshot {
+        // The horizon is looked at last: it goes on before the chunks change.
+        let chunks = self.chunks();
+        let too_old = at < self.horizon();
+        RowSnapshot { store: self.clone(), chunks, at, too_old, count: Arc::default() }
+    }
+}
+
+impl RowSnapshot {
+    pub fn schema(&self) -> &SchemaRef {
+        self.store.schema()
+    }
+
+    /// The epoch it shows.
+    pub fn epoch(&self) -> Epoch {
+        self.at
+    }
+
+    /// The store it was taken of.
+    pub fn store(&self) -> &Arc<RowStore> {
+        &self.store
+    }
+
+    /// How many rows there are, each as often as it stands. Takes time proportional to the chunks once, and to the rows
+    /// of those that had deletions.
+    pub fn row_count(&self) -> u64 {
+        *self.count.get_or_init(|| self.chunks.live.iter().map(|chunk| chunk.count(self.at)).sum())
+    }
+
+    /// # Errors
+    /// 72000 when the snapshot was taken too late for its epoch.
+    pub(super) fn check(&self) -> Result<()> {
+        if !self.too_old {
+            return Ok(());
+        }
+        let error = Error::new(SqlState::SNAPSHOT_TOO_OLD, format!("epoch {} can no longer be read", self.at));
+        Err(error.with_hint("Run the statement again."))
+    }
+
+    /// All rows, each as often as it stands, in batches of at most a chunk's rows.
+    pub fn batches(&self) -> impl Iterator<Item = Result<RecordBatch>> + Send + use<> {
+        self.zsets().map(|rows| rows?.expand())
+    }
+
+    /// All rows with their weights, in batches of at most a chunk's rows.
+    pub fn zsets(&self) -> impl Iterator<Item = Result<ZSet>> + Send + use<> {
+        let at = self.at;
+        let failed = self.check().err().map(Err);
+        let pieces = if failed.is_some() { Vec::new() } else { self.pieces(usize::MAX) };
+        let rows = pieces.into_iter().map(move |piece| piece.read(at, None));
+        failed.into_iter().chain(rows.filter(|rows| !matches!(rows, Ok(rows) if rows.is_empty())))
+    }
+
+    /// The rows in order, cut into runs of at most so many.
+    pub(super) fn pieces(&self, rows: usize) -> Vec<Piece> {
+        let mut pieces = Vec::new();
+        for chunk in self.chunks.in_order() {
+            for offset in (0..chunk.rows()).step_by(rows) {
+                let length = rows.min(chunk.rows() - offset);
+                pieces.push(Piece { chunk: chunk.clone(), offset, length });
+            }
+        }
+        pieces
+    }
+
+    /// The rows that have one of the keys; a key with a NULL matches nothing. `keys` has an array per column of the index,
+    /// of the column's type.
+    pub fn lookup(&self, index: IndexId, keys: &[ArrayRef]) -> Result<RecordBatch> {
+        self.check()?;
+        let index = self.store.index(index)?;
+        let (mut matches, mut chunks) = self.store.find(&index, keys, self.at, false)?;
+        // The index knows only rows that are seen from the horizon on. It may have gone on since the snapshot was
+        // taken: then the chunks that the snapshot holds are read.
+        if self.at < self.store.horizon() {
+            (matches, chunks) = (self.scan_for(&index, keys)?, self.chunks.clone());
+        }
+        let picked = Picked::resolve(&chunks, &matches.addresses)
+            .ok_or_else(|| Error::internal("a row that was found is not there"))?;
+        picked.rows(self.schema(), None)?.expand()
+    }
+
+    fn scan_for(&self, index: &Index, keys: &[ArrayRef]) -> Result<Matches> {
+        let rows = keys.first().map_or(0, |key| key.len());
+        let keys = Keys::new(self.schema(), &index.columns, keys, rows)?;
+        let wanted = keys.rows(false);
+        let mut matches = Matches::default();
+        for chunk in &self.chunks.live {
+            for (row, hash) in hashes(chunk, &index.columns)?.into_iter().enumerate() {
+                let same = wanted.iter().filter(|key| keys.hashes[**key as usize] == hash);
+                for key in same.filter(|_| chunk.visible(row, self.at)) {
+                    matches.push(*key, RowAddress::new(chunk.id, row));
+                }
+            }
+        }
+        keys.retain_equal(&mut matches, &self.chunks, self.schema(), &index.columns)?;
+        Ok(matches)
+    }
+}
+
+impl Piece {
+    /// The rows that are there at the epoch: all columns, or those at these positions.
+    pub(super) fn read(&self, at: Epoch, columns: Option<&[usize]>) -> Result<ZSet> {
+        let batch = self.chunk.batch.slice(self.offset, self.length);
+        let batch = columns.map_or(Ok(batch.clone()), |columns| batch.project(columns))?;
+        let rows = match self.chunk.weights() {
+            Some(weights) => ZSet::new(batch, weights.slice(self.offset, self.length)),
+            None => ZSet::inserts(batch),
+        };
+        match self.chunk.visible_rows(at, self.offset, self.length) {
+            Some(visible) => rows.filter(&BooleanArray::new(visible, None)),
+            None => Ok(rows),
+        }
+    }
+}
+
+impl fmt::Debug for RowSnapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RowSnapshot").field("at", &self.at).field("rows", &self.row_count()).finish()
+    }
+}

@@ -1,0 +1,168 @@
+//! The row store itself: what it is made of.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arrow::array::ArrayRef;
+use arrow::datatypes::SchemaRef;
+use parking_lot::{Mutex, RwLock};
+
+use super::chunk::{Chunk, ChunkId, ChunkList};
+use super::index::Index;
+use super::journal::Journal;
+use crate::data::Epoch;
+use crate::data::hash::hash_columns;
+use crate::error::{Error, Result};
+
+/// What makes a row the same row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Identity {
+    /// The columns of a primary key: one live row a key.
+    Key(Vec<usize>),
+    /// All columns; a row may stand several times.
+    FullRow,
+}
+
+/// An index of one row store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct IndexId(usize);
+
+/// A relation: its rows at every epoch from the horizon on, and indexes over them.
+///
+/// One thread at a time writes (others that try wait); readers go on meanwhile.
+pub struct RowStore {
+    schema: SchemaRef,
+    pub(super) identity: Identity,
+    chunks: RwLock<Arc<ChunkList>>,
+    indexes: RwLock<Vec<Arc<Index>>>,
+    pub(super) writer: Mutex<Writer>,
+    /// Live rows, each as often as it stands.
+    pub(super) rows: AtomicU64,
+    /// Rows deleted at this epoch or before may be gone from memory. Set before the first of them goes.
+    horizon: AtomicU64,
+}
+
+/// What only the writer needs.
+#[derive(Default)]
+pub(super) struct Writer {
+    /// The last epoch that was applied.
+    pub(super) epoch: Epoch,
+    next_chunk: u64,
+    /// Deleted rows that are still in live chunks.
+    pub(super) dead: usize,
+    /// Where rows are their own identity: live rows by all columns, there from the first deletion on.
+    pub(super) full_row: Option<Arc<Index>>,
+    pub(super) journal: Journal,
+}
+
+impl Writer {
+    pub(super) fn allocate(&mut self) -> ChunkId {
+        let id = ChunkId(self.next_chunk);
+        self.next_chunk += 1;
+        id
+    }
+
+    /// A number that is taken.
+    pub(super) fn used(&mut self, chunk: ChunkId) {
+        self.next_chunk = self.next_chunk.max(chunk.0 + 1);
+    }
+}
+
+impl RowStore {
+    /// A relation without rows. With a key, its index is there from the start.
+    pub fn new(schema: SchemaRef, identity: Identity) -> RowStore {
+        let indexes = match &identity {
+            Identity::Key(columns) => vec![Arc::new(Index::new(columns.clone()))],
+            Identity::FullRow => Vec::new(),
+        };
+        RowStore {
+            schema,
+            identity,
+            chunks: RwLock::default(),
+            indexes: RwLock::new(indexes),
+            writer: Mutex::default(),
+            rows: AtomicU64::new(0),
+            horizon: AtomicU64::new(0),
+        }
+    }
+
+    pub fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    /// What makes a row the same row.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// Live rows at the last epoch applied, each as often as it stands.
+    pub fn rows(&self) -> u64 {
+        self.rows.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of memory that rows and indexes take, without what only old snapshots hold.
+    pub fn bytes(&self) -> u64 {
+        let chunks: u64 = self.chunks().live.iter().map(|chunk| chunk.bytes()).sum();
+        let indexes: u64 = self.indexes().iter().map(|index| index.bytes()).sum();
+        let full_row = self.writer.lock().full_row.as_ref().map_or(0, |index| index.bytes());
+        chunks + indexes + full_row
+    }
+
+    /// The index over the primary key, if rows have one.
+    pub fn primary_index(&self) -> Option<IndexId> {
+        matches!(self.identity, Identity::Key(_)).then_some(IndexId(0))
+    }
+
+    /// Indexes the columns, over the rows there are and those to come; an index on the same columns is used again.
+    pub fn add_index(&self, columns: Vec<usize>) -> Result<IndexId> {
+        // The writer's lock keeps chunks from coming and going meanwhile.
+        let _writer = self.writer.lock();
+        if let Some(position) = self.indexes().iter().position(|index| index.columns == columns) {
+            return Ok(IndexId(position));
+        }
+        if columns.is_empty() || columns.iter().any(|column| *column >= self.schema.fields().len()) {
+            return Err(Error::internal("an index needs columns of its relation"));
+        }
+        let index = Index::new(columns);
+        for chunk in &self.chunks().live {
+            index.insert(chunk, &hashes(chunk, &index.columns)?, |_| true)?;
+        }
+        let mut indexes = self.indexes.write();
+        indexes.push(Arc::new(index));
+        Ok(IndexId(indexes.len() - 1))
+    }
+
+    pub(super) fn index(&self, id: IndexId) -> Result<Arc<Index>> {
+        self.indexes.read().get(id.0).cloned().ok_or_else(|| Error::internal("there is no such index"))
+    }
+
+    pub(super) fn indexes(&self) -> Vec<Arc<Index>> {
+        self.indexes.read().clone()
+    }
+
+    /// The chunks as they are now.
+    pub(super) fn chunks(&self) -> Arc<ChunkList> {
+        self.chunks.read().clone()
+    }
+
+    /// Changes the list of chunks, for all to see at once; whoever holds the list keeps it as it was. Writer only.
+    pub(super) fn change_chunks(&self, change: impl FnOnce(&mut ChunkList)) {
+        change(Arc::make_mut(&mut self.chunks.write()));
+    }
+
+    /// The epoch from which on everything can be read.
+    pub(super) fn horizon(&self) -> Epoch {
+        Epoch(self.horizon.load(Ordering::Acquire))
+    }
+
+    /// Lets the horizon go on; it never goes back.
+    pub(super) fn advance_horizon(&self, to: Epoch) -> Epoch {
+        Epoch(self.horizon.fetch_max(to.0, Ordering::AcqRel).max(to.0))
+    }
+}
+
+/// The hash of each row's columns at these positions.
+pub(super) fn hashes(chunk: &Chunk, columns: &[usize]) -> Result<Vec<u64>> {
+    let columns: Vec<ArrayRef> = columns.iter().map(|column| chunk.batch.column(*column).clone()).collect();
+    hash_columns(&columns, chunk.rows())
+}

@@ -1,0 +1,8 @@
+//! The row store against a naive model of it, and against itself on several threads.
+
+mod concurrent;
+mod durable;
+mod model;
+mod properties;
+mod semantics;
+mod table;
