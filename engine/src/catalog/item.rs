@@ -1,0 +1,63 @@
+//! What a name stands for.
+
+use serde::{Deserialize, Serialize};
+
+use crate::data::{ObjectId, RelationSchema};
+
+/// A catalog object. Immutable: a change of the catalog is a new catalog.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Item {
+    pub id: ObjectId,
+    pub name: String,
+    pub kind: ItemKind,
+    /// Columns and key; of a view, those of its query.
+    pub schema: RelationSchema,
+    /// The statement that made it, as `SHOW CREATE` prints it.
+    pub create_sql: String,
+    /// The relations its query names, each once, in order of their ids.
+    pub depends_on: Vec<ObjectId>,
+}
+
+/// The kinds of objects.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ItemKind {
+    /// Rows written by INSERT, UPDATE and DELETE.
+    Table {
+        /// SQL text of each column's default, None where there is none.
+        defaults: Vec<Option<String>>,
+        /// Where its rows come from instead, as the source reads it: such a table is not written to by statements.
+        #[serde(default)]
+        connector: Option<serde_json::Value>,
+    },
+    /// A named query, put in place of its name.
+    View {
+        /// The query's text; what it names is bound anew at each use.
+        query: String,
+    },
+    /// A query whose answer is kept current.
+    MaterializedView {
+        query: String,
+        /// The time zone in which the query was bound: casts to and from `timestamptz` depend on it.
+        time_zone: String,
+    },
+}
+
+impl Item {
+    /// The kind as PostgreSQL's messages name it.
+    pub fn kind_name(&self) -> &'static str {
+        match self.kind {
+            ItemKind::Table { .. } => "table",
+            ItemKind::View { .. } => "view",
+            ItemKind::MaterializedView { .. } => "materialized view",
+        }
+    }
+
+    /// What the object's rows come from, where that is a connector.
+    pub fn connector(&self) -> Option<&serde_json::Value> {
+        match &self.kind {
+            ItemKind::Table { connector, .. } => connector.as_ref(),
+            ItemKind::View { .. } | ItemKind::MaterializedView { .. } => None,
+        }
+    }
+}

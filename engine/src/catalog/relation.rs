@@ -1,0 +1,41 @@
+//! A base relation as a logical plan names it.
+
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use datafusion::common::{Constraint, Constraints};
+use datafusion::logical_expr::TableSource;
+
+use crate::data::{ObjectId, RelationSchema};
+
+/// A stored or virtual relation: the `source` of every `TableScan` that the binder makes.
+#[derive(Debug)]
+pub struct RelationSource {
+    /// The object read.
+    pub id: ObjectId,
+    /// Its name, for EXPLAIN.
+    pub name: String,
+    /// Its columns as declared.
+    pub schema: RelationSchema,
+    arrow: SchemaRef,
+    constraints: Option<Constraints>,
+}
+
+impl RelationSource {
+    pub fn new(id: ObjectId, name: impl Into<String>, schema: RelationSchema) -> Arc<RelationSource> {
+        let constraints = (schema.primary_key.clone())
+            .map(|columns| Constraints::new_unverified(vec![Constraint::PrimaryKey(columns)]));
+        Arc::new(RelationSource { id, name: name.into(), arrow: schema.arrow(), schema, constraints })
+    }
+}
+
+impl TableSource for RelationSource {
+    fn schema(&self) -> SchemaRef {
+        self.arrow.clone()
+    }
+
+    /// We enforce the primary key, so the optimizer may trust it.
+    fn constraints(&self) -> Option<&Constraints> {
+        self.constraints.as_ref()
+    }
+}

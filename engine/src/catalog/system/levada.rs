@@ -1,0 +1,106 @@
+//! `levada_catalog`: what PostgreSQL has no place for.
+
+use super::objects::Object;
+use super::rows::{Datum, Rows};
+use super::shape::{Shape, view};
+use super::{Build, System};
+
+/// Its relations. OIDs are never given to another one.
+pub const VIEWS: &[Shape] = &[
+    view("tables", 15_001, "id oid, schema_name name, name name, rows int8, state_bytes int8, create_sql text"),
+    view(
+        "views",
+        15_002,
+        "\
+        id oid, schema_name name, name name, materialized bool, rows int8, state_bytes int8, definition text, \
+        create_sql text",
+    ),
+    view(
+        "sources",
+        15_004,
+        "\
+        id oid, name name, partition int4, status text, next_offset int8, lag int8, messages int8, bytes int8, \
+        bad_messages int8, lost_messages int8, error text",
+    ),
+    view("dependencies", 15_003, "object_id oid, object_name name, depends_on_id oid, depends_on_name name"),
+];
+
+/// What makes the rows of a relation.
+pub fn builder(name: &str) -> Option<Build> {
+    Some(match name {
+        "tables" => tables,
+        "views" => views,
+        "sources" => sources,
+        "dependencies" => dependencies,
+        _ => return None,
+    })
+}
+
+fn stored_rows(system: &System, object: &Object) -> Datum {
+    system.statistics.rows(object.id()).map(|rows| rows as i64).into()
+}
+
+fn state_bytes(system: &System, object: &Object) -> Datum {
+    system.statistics.bytes(object.id()).map(|bytes| bytes as i64).into()
+}
+
+fn tables(system: &System, rows: &mut Rows) {
+    for object in system.user_objects().filter(|object| object.kind == 'r') {
+        rows.add([
+            ("id", object.oid.into()),
+            ("schema_name", object.schema_name.into()),
+            ("name", object.name.into()),
+            ("rows", stored_rows(system, &object)),
+            ("state_bytes", state_bytes(system, &object)),
+            ("create_sql", object.item.map(|item| item.create_sql.as_str()).into()),
+        ]);
+    }
+}
+
+fn views(system: &System, rows: &mut Rows) {
+    for object in system.user_objects().filter(|object| matches!(object.kind, 'v' | 'm')) {
+        rows.add([
+            ("id", object.oid.into()),
+            ("schema_name", object.schema_name.into()),
+            ("name", object.name.into()),
+            ("materialized", (object.kind == 'm').into()),
+            ("rows", stored_rows(system, &object)),
+            ("state_bytes", state_bytes(system, &object)),
+            ("definition", object.definition().into()),
+            ("create_sql", object.item.map(|item| item.create_sql.as_str()).into()),
+        ]);
+    }
+}
+
+fn sources(system: &System, rows: &mut Rows) {
+    for item in system.catalog.items() {
+        for partition in system.statistics.partitions(item.id) {
+            rows.add([
+                ("id", item.id.0.into()),
+                ("name", item.name.as_str().into()),
+                ("partition", partition.partition.into()),
+                ("status", partition.state.into()),
+                ("next_offset", partition.next_offset.into()),
+                ("lag", partition.lag.into()),
+                ("messages", (partition.messages as i64).into()),
+                ("bytes", (partition.bytes as i64).into()),
+                ("bad_messages", (partition.bad as i64).into()),
+                ("lost_messages", (partition.lost as i64).into()),
+                ("error", partition.error.into()),
+            ]);
+        }
+    }
+}
+
+fn dependencies(system: &System, rows: &mut Rows) {
+    for item in system.catalog.items() {
+        for used in item.depends_on.iter().filter_map(|id| system.catalog.by_id(*id)) {
+            rows.add([
+                ("object_id", item.id.0.into()),
+                ("object_name", item.name.as_str().into()),
+                ("depends_on_id", used.id.0.into()),
+                ("depends_on_name", used.name.as_str().into()),
+            ]);
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Every system relation, over a catalog with one of each kind.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, AsArray};
+use arrow::datatypes::UInt32Type;
+
+use super::*;
+use crate::catalog::{Item, ItemKind};
+use crate::data::{Column, RelationSchema, SqlType};
+
+struct NoStatistics;
+
+struct OneSetting;
+
+impl SettingValues for OneSetting {
+    fn all(&self) -> Vec<Setting> {
+        vec![Setting { name: "TimeZone", value: "UTC".into(), description: "zone" }]
+    }
+}
+
+impl Statistics for NoStatistics {
+    fn partitions(&self, _: ObjectId) -> Vec<super::Partition> {
+        Vec::new()
+    }
+
+    fn rows(&self, _: ObjectId) -> Option<u64> {
+        Some(3)
+    }
+
+    fn bytes(&self, _: ObjectId) -> Option<u64> {
+        None
+    }
+}
+
+fn item(id: u32, name: &str, kind: ItemKind, depends_on: &[u32]) -> Item {
+    let columns = vec![
+        Column::new("id", SqlType::Int4, false),
+        Column::new("Name", SqlType::Varchar(Some(10)), true),
+        Column::new("tags", SqlType::Text.array(), true),
+    ];
+    let schema = RelationSchema { columns, primary_key: Some(vec![0]) };
+    let depends_on = depends_on.iter().copied().map(ObjectId).collect();
+    Item { id: ObjectId(id), name: name.into(), kind, schema, create_sql: format!("CREATE {name}"), depends_on }
+}
+
+fn system() -> System {
+    let mut catalog = Catalog::default();
+    let defaults = vec![None, Some("'x'".to_owned()), None];
+    let view = || "SELECT id, \"Name\", tags FROM t".to_owned();
+    catalog.insert(item(16384, "t", ItemKind::Table { defaults, connector: None }, &[])).unwrap();
+    catalog.insert(item(16385, "v", ItemKind::View { query: view() }, &[16384])).unwrap();
+    let kind = ItemKind::MaterializedView { query: view(), time_zone: "UTC".into() };
+    catalog.insert(item(16386, "m", kind, &[16384])).unwrap();
+    System {
+        catalog: Arc::new(catalog),
+        user: "ada".into(),
+        search_path: vec!["pg_catalog".into(), "public".into()],
+        settings: Arc::new(OneSetting),
+        statistics: Arc::new(NoStatistics),
+    }
+}
+
+fn texts(schema: &str, name: &str, column: &str) -> Vec<String> {
+    let relation = relation(schema, name).unwrap();
+    let batch = system().rows(relation).unwrap();
+    let array = batch.column_by_name(column).unwrap().as_string::<i32>().clone();
+    (0..array.len()).map(|row| array.value(row).to_owned()).collect()
+}
+
+#[test]
+fn every_shape_reads_and_every_relation_has_rows_that_fit() {
+    let shapes = [pg_tables::TABLES, pg_views::VIEWS, information_columns::VIEWS, levada::VIEWS];
+    assert_eq!(relations().count(), shapes.iter().map(|shapes| shapes.len()).sum::<usize>());
+    let system = system();
+    for relation in relations() {
+        assert!(relation.id < ObjectId::FIRST, "{}", relation.name);
+        system.rows(relation).unwrap_or_else(|error| panic!("{}: {error}", relation.name));
+    }
+    assert_eq!(RELATIONS.by_id.len(), RELATIONS.all.len());
+}
+
+#[test]
+fn oids_of_a_catalog_are_unique() {
+    let system = system();
+    for name in ["pg_class", "pg_type", "pg_proc", "pg_attrdef", "pg_constraint", "pg_rewrite", "pg_namespace"] {
+        let batch = system.rows(relation("pg_catalog", name).unwrap()).unwrap();
+        let oids = batch.column_by_name("oid").unwrap().as_primitive::<UInt32Type>().values().to_vec();
+        let distinct: std::collections::HashSet<u32> = oids.iter().copied().collect();
+        assert_eq!(distinct.len(), oids.len(), "{name}");
+    }
+}
+
+#[test]
+fn views_are_listed_by_their_kind() {
+    assert!(texts("pg_catalog", "pg_matviews", "matviewname").contains(&"m".to_owned()));
+    assert!(texts("pg_catalog", "pg_views", "viewname").contains(&"v".to_owned()));
+    assert!(texts("pg_catalog", "pg_tables", "tablename").contains(&"t".to_owned()));
+    assert_eq!(texts("levada_catalog", "dependencies", "object_name"), ["v", "m"]);
+    assert!(texts("information_schema", "tables", "table_name").contains(&"m".to_owned()));
+}
+
+#[test]
+fn definitions_are_quoted_where_they_have_to_be() {
+    let system = system();
+    let index = system.indexes().next().unwrap();
+    assert_eq!(index.definition(), "CREATE UNIQUE INDEX t_pkey ON public.t USING btree (id)");
+    assert_eq!(index.constraint_definition(), "PRIMARY KEY (id)");
+    assert_eq!(system.object(16385).unwrap().definition().unwrap(), " SELECT id, \"Name\", tags FROM t;");
+}
