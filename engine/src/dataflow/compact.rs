@@ -1,0 +1,19 @@
+//! Tidying the stores that steps have written to.
+
+use crate::data::Epoch;
+use crate::dataflow::graph::Graph;
+use crate::error::Result;
+
+impl Graph {
+    /// Merges small chunks and frees rows deleted at `horizon` or before, which no snapshot to come may read. Does a
+    /// bounded piece of work in each store that steps have written to, and goes on with it at the next call.
+    pub fn compact(&mut self, horizon: Epoch) -> Result<()> {
+        for id in std::mem::take(&mut self.uncompacted) {
+            let Some(store) = self.store(id) else { continue };
+            if store.compact(horizon)? {
+                self.uncompacted.insert(id);
+            }
+        }
+        Ok(())
+    }
+}

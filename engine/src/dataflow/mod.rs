@@ -1,0 +1,29 @@
+//! The data plane: a graph of operators that a step pushes changes through. Synchronous; no clock, no randomness, no I/O.
+
+mod agg_state;
+pub mod aggregates;
+mod coding;
+mod compact;
+mod errors;
+mod explain;
+mod fingerprint;
+mod graph;
+mod group_values;
+mod hydrate;
+mod operator;
+pub mod operators;
+mod persist;
+mod properties;
+mod slot_set;
+mod slots;
+mod sorted_state;
+mod step;
+
+pub use errors::ErrorRow;
+pub use explain::PlanLine;
+pub use fingerprint::Fingerprint;
+pub use graph::{Graph, Input, NodeId, NodeSpec, OperatorIds};
+pub use hydrate::History;
+pub use operator::{Operator, Rejected, SLICE, StateSize, Stateful, StepContext};
+pub use properties::Properties;
+pub use step::StepReport;

@@ -1,0 +1,134 @@
+//! What a node of the dataflow does: changes in, change out, state in between.
+
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use rayon::ThreadPool;
+use rayon::prelude::*;
+
+use crate::data::{Epoch, OperatorId, ZSet};
+use crate::error::{Error, Result};
+use crate::state::{Checkpoint, StateStore};
+
+/// A node's work: given the changes of its inputs, the change of its output.
+///
+/// An operator is a pure function of its state and what a step brings: no clock, no randomness, no I/O, and an output that
+/// depends neither on the number of threads nor on the order in which a hash table iterates.
+///
+/// With X the sum of all changes an input ever brought and f the relational operation, the sum of all changes returned
+/// is f(X), after every step.
+pub trait Operator: Send {
+    /// The columns of the output. Every batch returned has exactly this schema.
+    fn schema(&self) -> &SchemaRef;
+
+    /// One change of each input, in the order of the inputs (empty where an input did not change, and all may be), to
+    /// the change of the output. A row may stand several times in an input, with any weights.
+    ///
+    /// A stateful operator returns its *net* change: each row once, none of weight 0.
+    ///
+    /// A row (or group) for which there is no answer, say for a division by zero, is left out of the output and handed
+    /// to [`StepContext::reject`]; once the input no longer has it, it is handed over again with the opposite weight.
+    ///
+    /// # Errors
+    /// Only for broken invariants and failed I/O: the whole step fails and the engine goes back to its last checkpoint.
+    fn step(&mut self, inputs: &[ZSet], context: &mut StepContext) -> Result<ZSet>;
+
+    /// The operator's state, where it has one of its own.
+    fn state(&mut self) -> Option<&mut dyn Stateful> {
+        None
+    }
+}
+
+/// The part of an operator that remembers.
+pub trait Stateful {
+    /// What the output has before any input came, such as the one row of an aggregate without GROUP BY. Called once when
+    /// a node is new, before its first step, and not after [`load`](Stateful::load).
+    fn start(&mut self, _context: &mut StepContext) -> Result<Option<ZSet>> {
+        Ok(None)
+    }
+
+    /// The output as it is now, the sum of all changes returned: what a view that begins to share the node starts from.
+    /// In parts of at most some 64 Ki rows.
+    fn contents(&self) -> Result<Vec<ZSet>>;
+
+    /// Writes what changed since the last call. `durable` is the epoch of the checkpoint before this one.
+    fn save(&mut self, id: OperatorId, durable: Epoch, checkpoint: &mut Checkpoint) -> Result<()>;
+
+    /// Takes over what was saved under this id. The operator is new: it has not stepped.
+    fn load(&mut self, id: OperatorId, store: &StateStore) -> Result<()>;
+
+    /// How much is kept.
+    fn size(&self) -> StateSize;
+}
+
+/// Rows that one task works on: enough to be worth a task, few enough to stay in cache.
+pub const SLICE: usize = 8192;
+
+/// Rows and bytes of memory that a state takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StateSize {
+    pub rows: u64,
+    pub bytes: u64,
+}
+
+/// What an operator may know of the step it works in, and where it puts rows that have no answer.
+pub struct StepContext {
+    epoch: Epoch,
+    rejected: Vec<Rejected>,
+    pool: Option<Arc<ThreadPool>>,
+}
+
+/// A row left out of an operator's output because an expression failed on it.
+#[derive(Debug)]
+pub struct Rejected {
+    pub error: Error,
+    /// The row (one row of the operator's input or, for an aggregate, the group's key) and how often it came (+) or went (-).
+    pub row: ZSet,
+}
+
+impl StepContext {
+    pub fn new(epoch: Epoch) -> StepContext {
+        StepContext { epoch, rejected: Vec::new(), pool: None }
+    }
+
+    /// The same with threads for [`slices`](StepContext::slices).
+    pub fn with_pool(self, pool: Option<Arc<ThreadPool>>) -> StepContext {
+        StepContext { pool, ..self }
+    }
+
+    /// Does `work` on each run of at most [`SLICE`] rows, on many threads where there is more than one such run. The
+    /// results are in the order of the rows and, as the runs do not depend on the threads, neither do the results.
+    pub fn slices<T: Send>(&self, rows: &ZSet, work: impl Fn(&ZSet) -> Result<T> + Sync) -> Result<Vec<T>> {
+        let slice = |at: usize| work(&rows.slice(at * SLICE, SLICE.min(rows.len() - at * SLICE)));
+        let count = rows.len().div_ceil(SLICE);
+        match &self.pool {
+            Some(pool) if count > 1 => pool.install(|| (0..count).into_par_iter().map(slice).collect()),
+            _ => (0..count).map(slice).collect(),
+        }
+    }
+
+    /// The epoch being made: row stores already have this step's changes under it.
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// The epoch before: under it, row stores read as they were before this step.
+    pub fn previous(&self) -> Epoch {
+        self.epoch.previous()
+    }
+
+    /// Leaves a row out: `row` is a Z-set of that one row and its weight.
+    pub fn reject(&mut self, error: Error, row: ZSet) {
+        self.rejected.push(Rejected { error, row });
+    }
+
+    /// Leaves several rows out.
+    pub fn reject_all(&mut self, rejected: impl IntoIterator<Item = Rejected>) {
+        self.rejected.extend(rejected);
+    }
+
+    /// The rows rejected so far, for the graph, which knows whose they are.
+    pub fn take_rejected(&mut self) -> Vec<Rejected> {
+        std::mem::take(&mut self.rejected)
+    }
+}

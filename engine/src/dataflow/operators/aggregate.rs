@@ -1,0 +1,211 @@
+//! `change = sum over touched groups g of -[g, f(old rows of g)] + [g, f(new rows of g)]`
+//!
+//! ```text
+//! changes ──► slots of their groups ──► accumulators ──► answers before ──► -1 ┐
+//!                                            └─────────► answers after  ──► +1 ┴─► net change
+//! ```
+//!
+//! `SELECT city, count(*), sum(price) FROM orders GROUP BY city`. A group is there while it has rows; without GROUP BY there is
+//! one group, and it is always there. A group with an aggregate that has no answer (an overflow) is rejected as a whole.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, BooleanArray, Int64Array, RecordBatch, RecordBatchOptions, UInt32Array, make_comparator,
+};
+use arrow::compute::kernels::cmp::not_distinct;
+use arrow::compute::{SortOptions, interleave, take};
+use arrow::datatypes::{DataType, Schema, SchemaRef};
+
+use crate::data::{Epoch, OperatorId, ZSet};
+use crate::dataflow::agg_state::{AggState, Answers, GroupOptions, Groups, Touched};
+use crate::dataflow::aggregates::AggregateCall;
+use crate::dataflow::{Operator, StateSize, Stateful, StepContext};
+use crate::error::{Error, Result};
+use crate::state::{Checkpoint, StateStore};
+
+/// Rows of a part of the contents.
+const PART: usize = 1 << 16;
+
+/// What a GROUP BY is to compute.
+#[derive(Clone, Debug)]
+pub struct AggregateSpec {
+    pub input: SchemaRef,
+    /// The key columns, then a column per aggregate; its type is the aggregate's result.
+    pub output: SchemaRef,
+    /// Positions in the input of the columns to group by.
+    pub keys: Vec<usize>,
+    pub aggregates: Vec<AggregateCall>,
+    /// No row ever goes from the input: least and greatest values need one value a group.
+    pub append_only: bool,
+}
+
+/// GROUP BY and its aggregates.
+#[derive(Debug)]
+pub struct Aggregate {
+    schema: SchemaRef,
+    /// The key columns alone, as groups without an answer are reported.
+    key_schema: SchemaRef,
+    state: AggState,
+}
+
+impl Aggregate {
+    /// # Errors
+    /// 0A000 for an aggregate that is not maintained or a key that cannot be compared.
+    pub fn new(spec: AggregateSpec) -> Result<Aggregate> {
+        let global = spec.keys.is_empty();
+        Aggregate::with_options(spec, global)
+    }
+
+    pub(super) fn with_options(spec: AggregateSpec, global: bool) -> Result<Aggregate> {
+        let AggregateSpec { input, output, keys, aggregates, append_only } = spec;
+        if output.fields().len() != keys.len() + aggregates.len() {
+            return Err(Error::internal("an aggregate's output has another number of columns"));
+        }
+        let (key_fields, results) = output.fields().split_at(keys.len());
+        let results: Vec<&DataType> = results.iter().map(|field| field.data_type()).collect();
+        let options = GroupOptions { append_only, global };
+        let state = AggState::new(&input, &keys, &aggregates, &results, options)?;
+        let key_schema = Arc::new(Schema::new(key_fields.to_vec()));
+        Ok(Aggregate { schema: output, key_schema, state })
+    }
+
+    /// The net change of the touched groups.
+    fn change(&self, touched: &Touched, context: &mut StepContext) -> Result<ZSet> {
+        let Touched { slots, before } = touched;
+        let after = self.state.groups(slots);
+        let (old, new) = (self.state.answers(before)?, self.state.answers(&after)?);
+        let keys = self.state.key_columns(slots)?;
+        let same = same_rows(&old.columns, &new.columns, slots.len())?;
+        let mut rows: Vec<(usize, usize)> = Vec::with_capacity(slots.len());
+        let mut weights: Vec<i64> = Vec::with_capacity(slots.len());
+        for (position, same) in same.into_iter().enumerate() {
+            let was = self.answered(before, &old, position);
+            let is = self.answered(&after, &new, position);
+            if was && is && same {
+                continue;
+            }
+            if was {
+                rows.push((0, position));
+                weights.push(-1);
+            }
+            if is {
+                rows.push((1, position));
+                weights.push(1);
+            }
+        }
+        self.reject_changes(&keys, &old, &new, context)?;
+        let positions = UInt32Array::from_iter_values(rows.iter().map(|(_, position)| *position as u32));
+        let mut columns = keys.iter().map(|key| take(key, &positions, None)).collect::<Result<Vec<_>, _>>()?;
+        for (old, new) in old.columns.iter().zip(&new.columns) {
+            columns.push(interleave(&[old, new], &rows)?);
+        }
+        let batch = batch(&self.schema, columns, rows.len())?;
+        Ok(if weights.iter().all(|weight| *weight == 1) {
+            ZSet::inserts(batch)
+        } else {
+            ZSet::new(batch, Int64Array::from(weights))
+        })
+    }
+
+    fn answered(&self, groups: &Groups, answers: &Answers, position: usize) -> bool {
+        self.state.is_present(groups.rows[position]) && !answers.failures.contains_key(&(position as u32))
+    }
+
+    /// Hands over the groups that have no answer any more, and those that have one again or another error.
+    fn reject_changes(&self, keys: &[ArrayRef], old: &Answers, new: &Answers, context: &mut StepContext) -> Result<()> {
+        let differ = |a: &Error, b: Option<&Error>| {
+            b.is_none_or(|b| a.sqlstate() != b.sqlstate() || a.message() != b.message() || a.detail() != b.detail())
+        };
+        let gone = old.failures.iter().filter(|(position, error)| differ(error, new.failures.get(position)));
+        let come = new.failures.iter().filter(|(position, error)| differ(error, old.failures.get(position)));
+        for ((position, error), weight) in gone.map(|gone| (gone, -1)).chain(come.map(|come| (come, 1))) {
+            let columns = keys.iter().map(|key| key.slice(*position as usize, 1)).collect();
+            let row = ZSet::new(batch(&self.key_schema, columns, 1)?, Int64Array::from(vec![weight]));
+            context.reject(error.duplicate(), row);
+        }
+        Ok(())
+    }
+
+    /// The output rows of these groups, all of which are there.
+    fn rows(&self, slots: &[u32]) -> Result<ZSet> {
+        let groups = self.state.groups(slots);
+        let answers = self.state.answers(&groups)?;
+        let mut columns = self.state.key_columns(slots)?;
+        columns.extend(answers.columns);
+        let rows = ZSet::inserts(batch(&self.schema, columns, slots.len())?);
+        if answers.failures.is_empty() {
+            return Ok(rows);
+        }
+        let answered = (0..slots.len() as u32).map(|position| Some(!answers.failures.contains_key(&position)));
+        rows.filter(&answered.collect::<BooleanArray>())
+    }
+}
+
+impl Operator for Aggregate {
+    fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    fn step(&mut self, inputs: &[ZSet], context: &mut StepContext) -> Result<ZSet> {
+        let [delta] = inputs else { return Err(Error::internal("an aggregate has one input")) };
+        if delta.is_empty() {
+            return Ok(ZSet::empty(self.schema.clone()));
+        }
+        let touched = self.state.update(delta)?;
+        self.change(&touched, context)
+    }
+
+    fn state(&mut self) -> Option<&mut dyn Stateful> {
+        Some(self)
+    }
+}
+
+impl Stateful for Aggregate {
+    fn start(&mut self, _context: &mut StepContext) -> Result<Option<ZSet>> {
+        if !self.state.is_present(0) {
+            return Ok(None);
+        }
+        let slot = self.state.start_global()?;
+        self.rows(&[slot]).map(Some)
+    }
+
+    fn contents(&self) -> Result<Vec<ZSet>> {
+        self.state.present().chunks(PART).map(|slots| self.rows(slots)).collect()
+    }
+
+    fn save(&mut self, id: OperatorId, _durable: Epoch, checkpoint: &mut Checkpoint) -> Result<()> {
+        self.state.save(id, checkpoint)
+    }
+
+    fn load(&mut self, id: OperatorId, store: &StateStore) -> Result<()> {
+        self.state.load(id, store)
+    }
+
+    fn size(&self) -> StateSize {
+        self.state.size()
+    }
+}
+
+fn batch(schema: &SchemaRef, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch> {
+    let options = RecordBatchOptions::new().with_row_count(Some(rows));
+    Ok(RecordBatch::try_new_with_options(schema.clone(), columns, &options)?)
+}
+
+/// Per row whether the columns of both sides are equal, NULL to NULL.
+fn same_rows(old: &[ArrayRef], new: &[ArrayRef], rows: usize) -> Result<Vec<bool>> {
+    let mut same = vec![true; rows];
+    for (old, new) in old.iter().zip(new) {
+        if old.data_type().is_nested() {
+            let compare = make_comparator(old, new, SortOptions::default())?;
+            same.iter_mut().enumerate().for_each(|(row, same)| *same &= compare(row, row).is_eq());
+        } else {
+            let equal = not_distinct(old, new)?;
+            same.iter_mut().zip(equal.values()).for_each(|(same, equal)| *same &= equal);
+        }
+    }
+    Ok(same)
+}
+
+#[cfg(test)]
+mod tests;

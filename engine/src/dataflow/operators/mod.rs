@@ -1,0 +1,26 @@
+//! The operators, a file each; each file's doc begins with its equation.
+
+mod aggregate;
+mod constant;
+mod distinct;
+#[cfg(test)]
+pub(crate) mod harness;
+mod input;
+mod isolate;
+mod join;
+mod map;
+mod stored;
+mod top_k;
+mod union;
+mod unnest;
+
+pub use aggregate::{Aggregate, AggregateSpec};
+pub use constant::Constant;
+pub use distinct::distinct;
+pub use input::SourceInput;
+pub use join::{Join, JoinCondition, JoinKind, JoinSide};
+pub use map::Map;
+pub use stored::Stored;
+pub use top_k::{SortKey, TopK, TopKSpec};
+pub use union::Union;
+pub use unnest::Unnest;

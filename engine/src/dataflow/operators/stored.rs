@@ -1,0 +1,61 @@
+//! d(X) = dX, and X is kept: tables, views, and the sides of joins.
+
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+
+use crate::data::{Epoch, OperatorId, ZSet};
+use crate::dataflow::{Operator, StateSize, Stateful, StepContext};
+use crate::error::Result;
+use crate::state::{Checkpoint, StateStore};
+use crate::view::RowStore;
+
+/// Applies the net change to a row store and passes it on. Consumers run later in the same step, so they find the rows
+/// as they are now under the step's epoch, and as they were under the one before.
+pub struct Stored {
+    rows: Arc<RowStore>,
+}
+
+impl Stored {
+    pub fn new(rows: Arc<RowStore>) -> Stored {
+        Stored { rows }
+    }
+}
+
+impl Operator for Stored {
+    fn schema(&self) -> &SchemaRef {
+        self.rows.schema()
+    }
+
+    fn step(&mut self, inputs: &[ZSet], context: &mut StepContext) -> Result<ZSet> {
+        let change = inputs[0].with_schema(self.rows.schema().clone())?;
+        // What only comes cannot cancel.
+        let cancels = change.weights().is_some_and(|weights| weights.iter().any(|weight| *weight <= 0));
+        let change = if cancels { change.consolidate()? } else { change };
+        self.rows.apply(&change, context.epoch())?;
+        Ok(change)
+    }
+
+    fn state(&mut self) -> Option<&mut dyn Stateful> {
+        Some(self)
+    }
+}
+
+impl Stateful for Stored {
+    fn contents(&self) -> Result<Vec<ZSet>> {
+        let snapshot = self.rows.snapshot(Epoch::NEVER.previous());
+        snapshot.zsets().collect()
+    }
+
+    fn save(&mut self, id: OperatorId, durable: Epoch, checkpoint: &mut Checkpoint) -> Result<()> {
+        self.rows.save(id, durable, checkpoint)
+    }
+
+    fn load(&mut self, id: OperatorId, store: &StateStore) -> Result<()> {
+        self.rows.load(id, store)
+    }
+
+    fn size(&self) -> StateSize {
+        StateSize { rows: self.rows.rows(), bytes: self.rows.bytes() }
+    }
+}

@@ -1,0 +1,273 @@
+//! `change = window(rows + delta) - window(rows)` per touched partition, where the window is what is left of the ordered rows
+//! after skipping `offset` of them and taking `limit`.
+//!
+//! `ORDER BY … LIMIT k OFFSET o`, `ROW_NUMBER() OVER (PARTITION BY … ORDER BY …) <= k` and DISTINCT ON. Ties are broken by the
+//! bytes of the other columns, so the window depends on the rows alone.
+//!
+//! A row is kept as one key: partition, order, then the other columns.
+
+mod durable;
+#[cfg(test)]
+mod tests;
+mod window;
+
+use std::ops::Bound;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+use arrow::compute::SortOptions;
+use arrow::datatypes::SchemaRef;
+use arrow::row::{RowConverter, Rows, SortField};
+
+use crate::data::ZSet;
+use crate::data::hash::canonical;
+use crate::dataflow::operators::top_k::window::{Run, Window, difference};
+use crate::dataflow::sorted_state::SortedState;
+use crate::dataflow::{Operator, Stateful, StepContext};
+use crate::error::{Error, Result};
+
+/// A column to order by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SortKey {
+    pub column: usize,
+    pub descending: bool,
+    pub nulls_first: bool,
+}
+
+/// What a TopK is to keep of its input, whose columns it does not change.
+#[derive(Clone, Debug)]
+pub struct TopKSpec {
+    pub schema: SchemaRef,
+    /// Columns of which each combination has a window of its own; none for ORDER BY … LIMIT.
+    pub partition: Vec<usize>,
+    /// Without any, rows are ordered by their bytes.
+    pub order: Vec<SortKey>,
+    pub offset: u64,
+    /// None takes all rows after the offset.
+    pub limit: Option<u64>,
+    /// No row ever goes from the input: rows behind the window are dropped.
+    pub append_only: bool,
+}
+
+/// The first rows in an order, of each partition.
+#[derive(Debug)]
+pub struct TopK {
+    spec: TopKSpec,
+    /// From the columns in the order of `columns` to a key.
+    rows: RowConverter,
+    columns: Vec<usize>,
+    /// So many of the columns are the partition's.
+    partition_columns: usize,
+    partition: Option<RowConverter>,
+    state: SortedState<Arc<[u8]>>,
+}
+
+impl TopK {
+    /// # Errors
+    /// 0A000 for a column whose values cannot be compared.
+    pub fn new(spec: TopKSpec) -> Result<TopK> {
+        let plain = SortOptions { descending: false, nulls_first: true };
+        let ordered = spec
+            .order
+            .iter()
+            .map(|key| (key.column, SortOptions { descending: key.descending, nulls_first: key.nulls_first }));
+        let others = (0..spec.schema.fields().len()).map(|column| (column, plain));
+        let mut columns: Vec<usize> = vec![];
+        let mut fields: Vec<SortField> = vec![];
+        for (column, options) in spec.partition.iter().map(|column| (*column, plain)).chain(ordered).chain(others) {
+            if !columns.contains(&column) {
+                let field = spec.schema.fields().get(column);
+                let field = field.ok_or_else(|| Error::internal("TopK over a column that is not there"))?;
+                columns.push(column);
+                fields.push(SortField::new_with_options(field.data_type().clone(), options));
+            }
+        }
+        if !RowConverter::supports_fields(&fields) {
+            return Err(Error::unsupported("ordering values of such a type"));
+        }
+        let partition: Vec<SortField> = columns
+            .iter()
+            .zip(&fields)
+            .filter(|(column, _)| spec.partition.contains(*column))
+            .map(|(_, field)| field.clone())
+            .collect();
+        let partition_columns = partition.len();
+        let partition = if partition.is_empty() { None } else { Some(RowConverter::new(partition)?) };
+        Ok(TopK {
+            rows: RowConverter::new(fields)?,
+            columns,
+            partition_columns,
+            partition,
+            state: SortedState::default(),
+            spec,
+        })
+    }
+
+    fn window(&self) -> Window {
+        Window { skip: self.spec.offset, take: self.spec.limit.unwrap_or(u64::MAX) }
+    }
+
+    /// The batch's keys, in order, with their net weights.
+    fn changes(&self, delta: &ZSet) -> Result<Run> {
+        let columns: Vec<ArrayRef> = self.columns.iter().map(|column| canonical(delta.column(*column))).collect();
+        let rows = self.rows.convert_columns(&columns)?;
+        let partitions = match &self.partition {
+            Some(converter) => Some(converter.convert_columns(&columns[..self.partition_columns])?),
+            None => None,
+        };
+        let mut order: Vec<u32> = (0..delta.len() as u32).collect();
+        if self.spec.append_only
+            && self.partition.is_none()
+            && let Some(bound) = self.bound(&[])
+        {
+            order.retain(|row| rows.row(*row as usize).data() <= bound);
+        }
+        order.sort_unstable_by_key(|row| rows.row(*row as usize));
+        let mut changes: Run = Vec::new();
+        let mut last = None;
+        for row in order {
+            let row = row as usize;
+            match (changes.last_mut(), last) {
+                (Some((_, weight)), Some(last)) if last == rows.row(row) => *weight += delta.weight(row),
+                _ => changes.push((write_key(&rows, partitions.as_ref(), row), delta.weight(row))),
+            }
+            last = Some(rows.row(row));
+        }
+        changes.retain(|(_, weight)| *weight != 0);
+        if self.partition.is_some() {
+            // Partitions go by the length of their bytes first.
+            changes.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        }
+        Ok(changes)
+    }
+
+    /// The entries of a partition from a key on.
+    fn entries<'a>(&'a self, partition: &'a [u8], from: &'a [u8]) -> impl Iterator<Item = (&'a Arc<[u8]>, i64)> {
+        let range: (Bound<&[u8]>, Bound<&[u8]>) = (Bound::Included(from), Bound::Unbounded);
+        self.state.range(range).take_while(move |(key, _)| key.starts_with(partition))
+    }
+
+    /// The last key of a partition's window, if the window is full.
+    fn bound<'a>(&'a self, partition: &'a [u8]) -> Option<&'a [u8]> {
+        let mut window = self.window();
+        self.entries(partition, partition).find_map(|(key, weight)| {
+            window.clip(weight);
+            window.is_full().then_some(&**key)
+        })
+    }
+
+    /// A partition's window from a key on.
+    fn window_of(&self, partition: &[u8], from: &[u8]) -> Run {
+        let mut window = self.window();
+        let mut run = Run::new();
+        for (key, weight) in self.entries(partition, partition) {
+            if window.is_full() {
+                break;
+            }
+            let taken = window.clip(weight);
+            if taken != 0 && **key >= *from {
+                run.push((key.clone(), taken));
+            }
+        }
+        run
+    }
+
+    /// Adds the changes of one partition; what changes in its window goes to `net`.
+    fn apply(&mut self, changes: &[(Arc<[u8]>, i64)], net: &mut Run) -> Result<()> {
+        let Some((first, _)) = changes.first() else { return Ok(()) };
+        let partition = partition_of(first, self.partition.is_some()).to_vec();
+        let behind = self.spec.limit == Some(0) || self.bound(&partition).is_some_and(|bound| **first > *bound);
+        if behind && self.spec.append_only {
+            return Ok(());
+        }
+        let before = if behind { Run::new() } else { self.window_of(&partition, first) };
+        for (key, weight) in changes {
+            if self.state.add_as(key, *weight, || key.clone()) < 0 {
+                return Err(Error::internal("a row was deleted that is not there"));
+            }
+        }
+        if behind {
+            return Ok(());
+        }
+        difference(&before, &self.window_of(&partition, first), net);
+        if self.spec.append_only {
+            self.truncate(&partition);
+        }
+        Ok(())
+    }
+
+    /// Drops what is behind the window: without deletions it never comes in.
+    fn truncate(&mut self, partition: &[u8]) {
+        let mut window = self.window();
+        let mut dropped = Run::new();
+        for (key, weight) in self.entries(partition, partition) {
+            let skipped = weight.min(i64::try_from(window.skip).unwrap_or(i64::MAX));
+            let kept = skipped + window.clip(weight);
+            if kept != weight {
+                dropped.push((key.clone(), kept - weight));
+            }
+        }
+        for (key, weight) in dropped {
+            self.state.add(&key, weight);
+        }
+    }
+
+    /// The rows that keys stand for.
+    fn decode(&self, run: &[(Arc<[u8]>, i64)]) -> Result<ZSet> {
+        let parser = self.rows.parser();
+        let start = |key: &[u8]| if self.partition.is_some() { 4.min(key.len()) } else { 0 };
+        let sorted = self.rows.convert_rows(run.iter().map(|(key, _)| parser.parse(&key[start(key)..])))?;
+        let mut columns = vec![None; sorted.len()];
+        for (column, array) in self.columns.iter().zip(sorted) {
+            columns[*column] = Some(array);
+        }
+        let columns: Vec<ArrayRef> = columns.into_iter().flatten().collect();
+        let batch = RecordBatch::try_new(self.spec.schema.clone(), columns)?;
+        Ok(ZSet::new(batch, Int64Array::from_iter_values(run.iter().map(|(_, weight)| *weight))))
+    }
+}
+
+/// The bytes that all keys of the key's partition begin with: the length of the partition's bytes, and they.
+fn partition_of(key: &[u8], partitioned: bool) -> &[u8] {
+    match (partitioned, key.split_first_chunk()) {
+        (true, Some((length, _))) => &key[..(4 + u32::from_be_bytes(*length) as usize).min(key.len())],
+        _ => &[],
+    }
+}
+
+/// A row's key: its bytes, behind the length of its partition's bytes if there are partitions.
+fn write_key(rows: &Rows, partitions: Option<&Rows>, row: usize) -> Arc<[u8]> {
+    let bytes = rows.row(row).data();
+    match partitions {
+        None => bytes.into(),
+        Some(partitions) => {
+            let length = partitions.row_len(row) as u32;
+            [&length.to_be_bytes(), bytes].concat().into()
+        }
+    }
+}
+
+impl Operator for TopK {
+    fn schema(&self) -> &SchemaRef {
+        &self.spec.schema
+    }
+
+    fn step(&mut self, inputs: &[ZSet], _context: &mut StepContext) -> Result<ZSet> {
+        let [delta] = inputs else { return Err(Error::internal("TopK has one input")) };
+        if self.spec.append_only && delta.weights().is_some_and(|weights| weights.iter().any(|weight| *weight < 0)) {
+            return Err(Error::internal("a row was deleted from an append-only input"));
+        }
+        let changes = self.changes(delta)?;
+        let mut net = Run::new();
+        let partitioned = self.partition.is_some();
+        let together = |a: &[u8], b: &[u8]| partition_of(a, partitioned) == partition_of(b, partitioned);
+        for partition in changes.chunk_by(|(a, _), (b, _)| together(a, b)) {
+            self.apply(partition, &mut net)?;
+        }
+        self.decode(&net)
+    }
+
+    fn state(&mut self) -> Option<&mut dyn Stateful> {
+        Some(self)
+    }
+}

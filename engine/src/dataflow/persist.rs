@@ -1,0 +1,43 @@
+//! How the state of the graph becomes durable, and comes back.
+
+use crate::data::{Epoch, OperatorId};
+use crate::dataflow::graph::{Graph, NodeId};
+use crate::error::Result;
+use crate::state::{Checkpoint, StateStore};
+
+impl Graph {
+    /// Writes everything that changed since the last call. `durable` is the epoch of the checkpoint before this one. The
+    /// work depends on the nodes that stepped.
+    pub fn save(&mut self, durable: Epoch, checkpoint: &mut Checkpoint) -> Result<()> {
+        for id in std::mem::take(&mut self.dirty) {
+            let node = self.node_mut(id)?;
+            if let (Some(owner), Some(state)) = (node.id, node.operator.state()) {
+                state.save(owner, durable, checkpoint)?;
+            }
+        }
+        self.errors.save(checkpoint)
+    }
+
+    /// Takes over the saved state of a graph that was built anew from the catalog: of the nodes whose identifier `saved`
+    /// knows. The others (their plan came out differently, say after an upgrade) are left for
+    /// [`hydrate`](Graph::hydrate).
+    pub fn load(&mut self, store: &StateStore, saved: &dyn Fn(OperatorId) -> bool) -> Result<()> {
+        self.errors.load(store)?;
+        let unknown: Vec<NodeId> = (self.fresh.iter().copied())
+            .filter(|id| self.node(*id).is_ok_and(|node| node.id.is_some_and(|owner| !saved(owner))))
+            .collect();
+        for id in std::mem::take(&mut self.fresh) {
+            let node = self.node(id)?;
+            // What a new node feeds is new as well: its fingerprint contains the other's.
+            if unknown.contains(&id) || node.inputs.iter().any(|input| self.fresh.contains(&input.node)) {
+                self.fresh.insert(id);
+                continue;
+            }
+            let node = self.node_mut(id)?;
+            if let (Some(owner), Some(state)) = (node.id, node.operator.state()) {
+                state.load(owner, store)?;
+            }
+        }
+        Ok(())
+    }
+}

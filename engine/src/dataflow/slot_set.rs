@@ -1,0 +1,37 @@
+//! Which slots a step touched, or a save has to write.
+
+/// A set of slots that remembers the order in which they came in.
+#[derive(Debug, Default)]
+pub struct SlotSet {
+    list: Vec<u32>,
+    marks: Vec<bool>,
+}
+
+impl SlotSet {
+    /// Adds a slot, if it is not in the set.
+    #[inline]
+    pub fn insert(&mut self, slot: u32) {
+        let index = slot as usize;
+        if index >= self.marks.len() {
+            self.marks.resize(index + 1, false);
+        }
+        if !self.marks[index] {
+            self.marks[index] = true;
+            self.list.push(slot);
+        }
+    }
+
+    /// Takes all slots out, in the order in which they came.
+    pub fn take(&mut self) -> Vec<u32> {
+        let list = std::mem::take(&mut self.list);
+        for slot in &list {
+            self.marks[*slot as usize] = false;
+        }
+        list
+    }
+
+    /// Bytes of memory taken.
+    pub fn bytes(&self) -> usize {
+        self.marks.capacity() + self.list.capacity() * size_of::<u32>()
+    }
+}
