@@ -1,0 +1,116 @@
+//! SELECT over the relations of one epoch.
+//!
+//! A bound plan names relations; a [`Tables`] says what rows they have, and DataFusion's default optimizer and operators
+//! do the rest. Queries run on threads of their own, fewer than the machine's cores, so that a scan cannot starve the steps.
+
+mod stream;
+
+use std::sync::Arc;
+
+use datafusion::catalog::TableProvider;
+use datafusion::common::tree_node::Transformed;
+use datafusion::datasource::provider_as_source;
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::GreedyMemoryPool;
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::session_state::SessionStateBuilder;
+use datafusion::execution::{SessionState, TaskContext};
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
+use datafusion::prelude::SessionConfig;
+use tokio::runtime::{Builder, Runtime};
+
+use crate::catalog::RelationSource;
+use crate::error::{Error, Result};
+
+pub use stream::RowStream;
+
+/// Where the rows of a relation come from.
+pub trait Tables: Sync {
+    /// The rows of a relation, under the schema of its source.
+    ///
+    /// # Errors
+    /// 55000 when the relation cannot be read now.
+    fn rows(&self, relation: &RelationSource) -> Result<Arc<dyn TableProvider>>;
+}
+
+/// Threads of queries at least: the system shares the cores among them.
+const THREADS: usize = 8;
+
+/// Runs bound plans.
+pub struct QueryEngine {
+    state: SessionState,
+    /// None only while it is dropped.
+    runtime: Option<Runtime>,
+}
+
+impl QueryEngine {
+    /// An engine on `threads` threads whose queries may hold `memory` bytes together.
+    ///
+    /// # Errors
+    /// 58030 when no threads can be started.
+    pub fn new(threads: usize, memory: usize) -> Result<QueryEngine> {
+        let runtime = Builder::new_multi_thread()
+            // More than partitions: a query that computes for long must not keep others from their turn.
+            .worker_threads(THREADS.max(2 * threads))
+            .thread_name("levada-query")
+            .enable_time()
+            .build()
+            .map_err(|error| Error::internal("cannot start the query threads").with_source(error))?;
+        // No query writes to the disk: what does not fit the memory fails with 53200.
+        let disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled);
+        let environment = RuntimeEnvBuilder::new()
+            .with_memory_pool(Arc::new(GreedyMemoryPool::new(memory)))
+            .with_disk_manager_builder(disk)
+            .build_arc()?;
+        let config = SessionConfig::new().with_target_partitions(threads).with_information_schema(false);
+        let state =
+            SessionStateBuilder::new_with_default_features().with_config(config).with_runtime_env(environment).build();
+        Ok(QueryEngine { state, runtime: Some(runtime) })
+    }
+
+    /// Starts a plan that has neither parameters nor subqueries left.
+    ///
+    /// # Errors
+    /// Whatever planning gives; what rows give comes by the stream.
+    pub async fn run(&self, plan: LogicalPlan, tables: &dyn Tables) -> Result<RowStream> {
+        let plan = with_rows(plan, tables)?;
+        let runtime = self.runtime.as_ref().ok_or_else(|| Error::internal("the query threads have stopped"))?;
+        let state = self.state.clone();
+        // Planning folds constants and may call functions: it belongs on the query threads as well.
+        let planned = runtime.spawn(async move {
+            let physical = state.create_physical_plan(&plan).await?;
+            Ok::<_, Error>((physical, state.task_ctx()))
+        });
+        let (physical, context): (Arc<dyn ExecutionPlan>, Arc<TaskContext>) =
+            planned.await.map_err(|error| Error::internal(format!("a query failed to plan: {error}")))??;
+        Ok(RowStream::spawn(runtime.handle(), execute_stream(physical, context)?))
+    }
+
+    /// The plan as the optimizer leaves it, for EXPLAIN.
+    pub fn optimized(&self, plan: &LogicalPlan) -> Result<LogicalPlan> {
+        Ok(self.state.optimize(plan)?)
+    }
+}
+
+impl Drop for QueryEngine {
+    fn drop(&mut self) {
+        // A runtime must not be dropped where async code runs; its queries have nobody left to read them.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// Puts the rows of its relations into a plan.
+fn with_rows(plan: LogicalPlan, tables: &dyn Tables) -> Result<LogicalPlan> {
+    let rewritten = plan.transform_up_with_subqueries(|node| {
+        let LogicalPlan::TableScan(mut scan) = node else { return Ok(Transformed::no(node)) };
+        let Some(relation) = scan.source.downcast_ref::<RelationSource>() else {
+            return Ok(Transformed::no(LogicalPlan::TableScan(scan)));
+        };
+        scan.source = provider_as_source(tables.rows(relation)?);
+        Ok(Transformed::yes(LogicalPlan::TableScan(scan)))
+    })?;
+    Ok(rewritten.data)
+}

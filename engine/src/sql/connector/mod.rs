@@ -1,0 +1,15 @@
+//! `CREATE SOURCE | TABLE … WITH (connector = …) FORMAT … ENCODE …`, as RisingWave spells it.
+//!
+//! [`parse_create_connector`] reads the syntax, [`CreateConnector::kafka`] what the options mean. Columns keep the
+//! parser's data types: the binder knows what they are.
+
+mod ast;
+mod options;
+mod parse;
+mod properties;
+#[cfg(test)]
+mod tests;
+
+pub use ast::{ConnectorOption, CreateConnector, Include, Metadata, Watermark};
+pub use options::{KafkaOptions, StartupMode};
+pub use parse::parse_create_connector;

@@ -1,0 +1,304 @@
+//! Aggregates: PostgreSQL's result types from DataFusion's accumulators.
+//!
+//! Only a few accumulators are needed (sum, count, min, max, …): `avg` of exact numbers is their quotient, so it rounds
+//! as numeric division does.
+
+use std::sync::Arc;
+
+use datafusion::functions_aggregate::array_agg::array_agg_udaf;
+use datafusion::functions_aggregate::average::avg_udaf;
+use datafusion::functions_aggregate::bit_and_or_xor::{bit_and_udaf, bit_or_udaf, bit_xor_udaf};
+use datafusion::functions_aggregate::bool_and_or::{bool_and_udaf, bool_or_udaf};
+use datafusion::functions_aggregate::count::count_udaf;
+use datafusion::functions_aggregate::min_max::{max_udaf, min_udaf};
+use datafusion::functions_aggregate::sum::sum_udaf;
+use datafusion::functions_aggregate::{correlation, covariance, stddev, string_agg, variance};
+use datafusion::logical_expr::expr::{
+    AggregateFunction, AggregateFunctionParams, WindowFunction, WindowFunctionParams,
+};
+use datafusion::logical_expr::{AggregateUDF, Cast, Expr, SortExpr, WindowFrame, WindowFunctionDefinition, WindowUDF};
+
+use super::cast;
+use super::numeric_sum::numeric_sum;
+use super::signature::T::{
+    Any, AnyNonArray, Bool, Bpchar, Date, Float4, Float8, Int2, Int4, Int8, Json, Jsonb, Numeric, Oid, Text, Time,
+    Timestamp, Timestamptz,
+};
+use super::signature::{Function, T, Volatility, aggregate};
+use super::udf::PgScalar;
+use crate::data::SqlType;
+use crate::error::{Error, Result};
+use crate::sql::adt::decimal;
+use crate::sql::adt::time_zone::TimeZone;
+use crate::sql::rows::map2;
+
+/// The window of a call.
+#[derive(Clone, Debug)]
+pub struct Window {
+    pub partition_by: Vec<Expr>,
+    pub order_by: Vec<SortExpr>,
+    pub frame: WindowFrame,
+}
+
+/// A call of an aggregate or window function, its arguments coerced.
+#[derive(Clone, Debug)]
+pub struct AggregateCall {
+    pub args: Vec<Expr>,
+    pub types: Vec<SqlType>,
+    pub result: SqlType,
+    pub distinct: bool,
+    pub filter: Option<Expr>,
+    pub order_by: Vec<SortExpr>,
+    /// For window functions, and for aggregates over a window.
+    pub over: Option<Window>,
+}
+
+impl AggregateCall {
+    /// A call with nothing but arguments.
+    pub fn plain(args: Vec<Expr>, result: SqlType) -> AggregateCall {
+        let (types, order_by) = (Vec::new(), Vec::new());
+        AggregateCall { args, types, result, distinct: false, filter: None, order_by, over: None }
+    }
+
+    /// This call of DataFusion's aggregate.
+    pub fn of(&self, function: Arc<AggregateUDF>, args: Vec<Expr>) -> Expr {
+        match &self.over {
+            Some(window) => self.windowed(WindowFunctionDefinition::AggregateUDF(function), args, window),
+            None => Expr::AggregateFunction(AggregateFunction {
+                func: function,
+                params: AggregateFunctionParams {
+                    args,
+                    distinct: self.distinct,
+                    filter: self.filter.clone().map(Box::new),
+                    order_by: self.order_by.clone(),
+                    null_treatment: None,
+                },
+            }),
+        }
+    }
+
+    /// This call of DataFusion's window function.
+    pub fn of_window(&self, function: Arc<WindowUDF>, args: Vec<Expr>) -> Result<Expr> {
+        let window = self.over.as_ref().ok_or_else(|| Error::internal("a window function without window"))?;
+        Ok(self.windowed(WindowFunctionDefinition::WindowUDF(function), args, window))
+    }
+
+    fn windowed(&self, fun: WindowFunctionDefinition, args: Vec<Expr>, window: &Window) -> Expr {
+        Expr::WindowFunction(Box::new(WindowFunction {
+            fun,
+            params: WindowFunctionParams {
+                args,
+                partition_by: window.partition_by.clone(),
+                order_by: window.order_by.clone(),
+                window_frame: window.frame.clone(),
+                filter: self.filter.clone().map(Box::new),
+                null_treatment: None,
+                distinct: self.distinct,
+            },
+        }))
+    }
+
+    /// The first argument.
+    pub fn first(&self) -> Result<Expr> {
+        self.args.first().cloned().ok_or_else(|| Error::internal("an aggregate without argument"))
+    }
+
+    fn same(&self, function: Arc<AggregateUDF>) -> Result<Expr> {
+        Ok(self.of(function, self.args.clone()))
+    }
+}
+
+fn arrow_cast(expr: Expr, ty: &SqlType) -> Expr {
+    Expr::Cast(Cast::new(Box::new(expr), ty.arrow()))
+}
+
+/// A conversion by our own kernel.
+fn pg_cast(expr: Expr, from: SqlType, to: SqlType) -> Expr {
+    PgScalar::new(to.to_string(), vec![from], to, TimeZone::UTC, Volatility::Immutable, cast::explicit).call(vec![expr])
+}
+
+/// A list under the exact Arrow type of `ty`: DataFusion's drop the metadata of elements.
+pub fn relabel(expr: Expr, ty: &SqlType) -> Expr {
+    let name = format!("relabel {ty}");
+    PgScalar::new(name, vec![ty.clone()], ty.clone(), TimeZone::UTC, Volatility::Immutable, |call| {
+        Ok(call.args[0].clone())
+    })
+    .call(vec![expr])
+}
+
+fn sum_as(call: &AggregateCall, ty: SqlType) -> Result<Expr> {
+    let first = call.first()?;
+    let arg = if call.types.first() == Some(&ty) { first } else { arrow_cast(first, &ty) };
+    Ok(call.of(sum_udaf(), vec![arg]))
+}
+
+fn sum_numeric(call: &AggregateCall) -> Result<Expr> {
+    let first = call.first()?;
+    let exact = call.types.first() == Some(&SqlType::NUMERIC);
+    let arg = if exact { first } else { arrow_cast(first, &SqlType::NUMERIC) };
+    Ok(call.of(numeric_sum(), vec![arg]))
+}
+
+fn avg_numeric(call: AggregateCall) -> Result<Expr> {
+    let sum = sum_numeric(&call)?;
+    let count = arrow_cast(call.of(count_udaf(), vec![call.first()?]), &SqlType::NUMERIC);
+    let numeric = SqlType::NUMERIC;
+    // No rows: the sum is NULL, and so is the quotient.
+    let divide = PgScalar::new(
+        "/",
+        vec![numeric.clone(), numeric.clone()],
+        numeric,
+        TimeZone::UTC,
+        Volatility::Immutable,
+        |call| map2(call, decimal::div),
+    );
+    Ok(divide.call(vec![sum, count]))
+}
+
+fn min(call: AggregateCall) -> Result<Expr> {
+    call.same(min_udaf())
+}
+
+fn max(call: AggregateCall) -> Result<Expr> {
+    call.same(max_udaf())
+}
+
+fn boolean_and(call: AggregateCall) -> Result<Expr> {
+    call.same(bool_and_udaf())
+}
+
+fn array(call: AggregateCall) -> Result<Expr> {
+    let list = call.same(array_agg_udaf())?;
+    Ok(relabel(list, &call.result))
+}
+
+fn strings(call: AggregateCall) -> Result<Expr> {
+    if !matches!(call.args.get(1), Some(Expr::Literal(..))) {
+        return Err(Error::unsupported("string_agg() with a delimiter that is not a constant"));
+    }
+    Ok(arrow_cast(call.same(string_agg::string_agg_udaf())?, &SqlType::Text))
+}
+
+/// Statistics are computed in double precision, of numerics too.
+fn statistic(call: &AggregateCall, function: Arc<AggregateUDF>) -> Result<Expr> {
+    if call.result != SqlType::NUMERIC {
+        return call.same(function);
+    }
+    let from = call.types.first().cloned().unwrap_or(SqlType::NUMERIC);
+    let arg = pg_cast(call.first()?, from, SqlType::Float8);
+    Ok(pg_cast(call.of(function, vec![arg]), SqlType::Float8, SqlType::NUMERIC))
+}
+
+fn stddev_samp(call: AggregateCall) -> Result<Expr> {
+    statistic(&call, stddev::stddev_udaf())
+}
+
+fn stddev_pop(call: AggregateCall) -> Result<Expr> {
+    statistic(&call, stddev::stddev_pop_udaf())
+}
+
+fn var_samp(call: AggregateCall) -> Result<Expr> {
+    statistic(&call, variance::var_samp_udaf())
+}
+
+fn var_pop(call: AggregateCall) -> Result<Expr> {
+    statistic(&call, variance::var_pop_udaf())
+}
+
+pub const FUNCTIONS: &[Function] = &[
+    aggregate("count", &[Any], Int8, |call| Ok(call.of(count_udaf(), call.args.clone()))),
+    aggregate("sum", &[Int2], Int8, |call| sum_as(&call, SqlType::Int8)),
+    aggregate("sum", &[Int4], Int8, |call| sum_as(&call, SqlType::Int8)),
+    aggregate("sum", &[Int8], Numeric, |call| sum_numeric(&call)),
+    aggregate("sum", &[Numeric], Numeric, |call| sum_numeric(&call)),
+    aggregate("sum", &[Float4], Float4, |call| {
+        Ok(pg_cast(sum_as(&call, SqlType::Float8)?, SqlType::Float8, SqlType::Float4))
+    }),
+    aggregate("sum", &[Float8], Float8, |call| call.same(sum_udaf())),
+    aggregate("avg", &[Int2], Numeric, avg_numeric),
+    aggregate("avg", &[Int4], Numeric, avg_numeric),
+    aggregate("avg", &[Int8], Numeric, avg_numeric),
+    aggregate("avg", &[Numeric], Numeric, avg_numeric),
+    aggregate("avg", &[Float4], Float8, |call| {
+        Ok(call.of(avg_udaf(), vec![arrow_cast(call.first()?, &SqlType::Float8)]))
+    }),
+    aggregate("avg", &[Float8], Float8, |call| call.same(avg_udaf())),
+    aggregate("min", &[Int2], Int2, min),
+    aggregate("min", &[Int4], Int4, min),
+    aggregate("min", &[Int8], Int8, min),
+    aggregate("min", &[Float4], Float4, min),
+    aggregate("min", &[Float8], Float8, min),
+    aggregate("min", &[Numeric], Numeric, min),
+    aggregate("min", &[Text], Text, min),
+    aggregate("min", &[Bpchar], Bpchar, min),
+    aggregate("min", &[Date], Date, min),
+    aggregate("min", &[Time], Time, min),
+    aggregate("min", &[Timestamp], Timestamp, min),
+    aggregate("min", &[Timestamptz], Timestamptz, min),
+    aggregate("min", &[Oid], Oid, min),
+    aggregate("max", &[Int2], Int2, max),
+    aggregate("max", &[Int4], Int4, max),
+    aggregate("max", &[Int8], Int8, max),
+    aggregate("max", &[Float4], Float4, max),
+    aggregate("max", &[Float8], Float8, max),
+    aggregate("max", &[Numeric], Numeric, max),
+    aggregate("max", &[Text], Text, max),
+    aggregate("max", &[Bpchar], Bpchar, max),
+    aggregate("max", &[Date], Date, max),
+    aggregate("max", &[Time], Time, max),
+    aggregate("max", &[Timestamp], Timestamp, max),
+    aggregate("max", &[Timestamptz], Timestamptz, max),
+    aggregate("max", &[Oid], Oid, max),
+    aggregate("bool_and", &[Bool], Bool, boolean_and),
+    aggregate("every", &[Bool], Bool, boolean_and),
+    aggregate("bool_or", &[Bool], Bool, |call| call.same(bool_or_udaf())),
+    aggregate("bit_and", &[Int2], Int2, |call| call.same(bit_and_udaf())),
+    aggregate("bit_and", &[Int4], Int4, |call| call.same(bit_and_udaf())),
+    aggregate("bit_and", &[Int8], Int8, |call| call.same(bit_and_udaf())),
+    aggregate("bit_or", &[Int2], Int2, |call| call.same(bit_or_udaf())),
+    aggregate("bit_or", &[Int4], Int4, |call| call.same(bit_or_udaf())),
+    aggregate("bit_or", &[Int8], Int8, |call| call.same(bit_or_udaf())),
+    aggregate("bit_xor", &[Int2], Int2, |call| call.same(bit_xor_udaf())),
+    aggregate("bit_xor", &[Int4], Int4, |call| call.same(bit_xor_udaf())),
+    aggregate("bit_xor", &[Int8], Int8, |call| call.same(bit_xor_udaf())),
+    aggregate("string_agg", &[Text, Text], Text, strings),
+    aggregate("array_agg", &[AnyNonArray], T::AnyArray, array),
+    aggregate("json_agg", &[Any], Json, |call| super::json::aggregate(call, SqlType::Json)),
+    aggregate("jsonb_agg", &[Any], Jsonb, |call| super::json::aggregate(call, SqlType::Jsonb)),
+];
+
+pub const STATISTICS: &[Function] = &[
+    aggregate("stddev", &[Int2], Numeric, stddev_samp),
+    aggregate("stddev", &[Int4], Numeric, stddev_samp),
+    aggregate("stddev", &[Int8], Numeric, stddev_samp),
+    aggregate("stddev_samp", &[Int2], Numeric, stddev_samp),
+    aggregate("stddev_samp", &[Int4], Numeric, stddev_samp),
+    aggregate("stddev_samp", &[Int8], Numeric, stddev_samp),
+    aggregate("stddev_pop", &[Int2], Numeric, stddev_pop),
+    aggregate("stddev_pop", &[Int4], Numeric, stddev_pop),
+    aggregate("stddev_pop", &[Int8], Numeric, stddev_pop),
+    aggregate("variance", &[Int2], Numeric, var_samp),
+    aggregate("variance", &[Int4], Numeric, var_samp),
+    aggregate("variance", &[Int8], Numeric, var_samp),
+    aggregate("var_samp", &[Int2], Numeric, var_samp),
+    aggregate("var_samp", &[Int4], Numeric, var_samp),
+    aggregate("var_samp", &[Int8], Numeric, var_samp),
+    aggregate("var_pop", &[Int2], Numeric, var_pop),
+    aggregate("var_pop", &[Int4], Numeric, var_pop),
+    aggregate("var_pop", &[Int8], Numeric, var_pop),
+    aggregate("stddev", &[Numeric], Numeric, stddev_samp),
+    aggregate("stddev", &[Float8], Float8, stddev_samp),
+    aggregate("stddev_samp", &[Numeric], Numeric, stddev_samp),
+    aggregate("stddev_samp", &[Float8], Float8, stddev_samp),
+    aggregate("stddev_pop", &[Numeric], Numeric, stddev_pop),
+    aggregate("stddev_pop", &[Float8], Float8, stddev_pop),
+    aggregate("variance", &[Numeric], Numeric, var_samp),
+    aggregate("variance", &[Float8], Float8, var_samp),
+    aggregate("var_samp", &[Numeric], Numeric, var_samp),
+    aggregate("var_samp", &[Float8], Float8, var_samp),
+    aggregate("var_pop", &[Numeric], Numeric, var_pop),
+    aggregate("var_pop", &[Float8], Float8, var_pop),
+    aggregate("corr", &[Float8, Float8], Float8, |call| call.same(correlation::corr_udaf())),
+    aggregate("covar_pop", &[Float8, Float8], Float8, |call| call.same(covariance::covar_pop_udaf())),
+    aggregate("covar_samp", &[Float8, Float8], Float8, |call| call.same(covariance::covar_samp_udaf())),
+];

@@ -1,0 +1,118 @@
+//! `= <> < <= > >=`: expressions of DataFusion's own, so that its optimizer sees joins, ranges and keys in them.
+//!
+//! Where Arrow's order is not PostgreSQL's (intervals, jsonb, -0.0), the operands are mapped to something whose is.
+
+use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
+
+use crate::data::SqlType;
+use crate::error::{Error, Result};
+use crate::sql::adt::interval::Interval;
+use crate::sql::adt::json;
+use crate::sql::adt::time_zone::TimeZone;
+use crate::sql::functions::signature::{Function, Kernel, T, Volatility, plan};
+use crate::sql::functions::udf::PgScalar;
+use crate::sql::rows::{Call, map1};
+
+/// The types that compare with themselves; any other pair is coerced to one of these.
+pub const SIGNATURES: &[Function] = &[
+    same(&[T::Bool, T::Bool]),
+    same(&[T::Int2, T::Int2]),
+    same(&[T::Int4, T::Int4]),
+    same(&[T::Int8, T::Int8]),
+    same(&[T::Float4, T::Float4]),
+    same(&[T::Float8, T::Float8]),
+    same(&[T::Float4, T::Float8]),
+    same(&[T::Float8, T::Float4]),
+    same(&[T::Numeric, T::Numeric]),
+    same(&[T::Text, T::Text]),
+    same(&[T::Bpchar, T::Bpchar]),
+    same(&[T::Name, T::Name]),
+    same(&[T::Char, T::Char]),
+    same(&[T::Bytea, T::Bytea]),
+    same(&[T::Date, T::Date]),
+    same(&[T::Time, T::Time]),
+    same(&[T::Timestamp, T::Timestamp]),
+    same(&[T::Timestamptz, T::Timestamptz]),
+    same(&[T::Interval, T::Interval]),
+    same(&[T::Uuid, T::Uuid]),
+    same(&[T::Jsonb, T::Jsonb]),
+    same(&[T::Oid, T::Oid]),
+    same(&[T::AnyArray, T::AnyArray]),
+];
+
+const fn same(args: &'static [T]) -> Function {
+    plan("=", args, T::Bool, not_a_call)
+}
+
+/// Comparisons are built by [`compare`], which knows the operator.
+fn not_a_call(_: Vec<Expr>) -> Result<Expr> {
+    Err(Error::internal("a comparison is not called"))
+}
+
+/// Whether Arrow orders values of a type as PostgreSQL does.
+pub fn plain_order(ty: &SqlType) -> bool {
+    match ty {
+        SqlType::Interval | SqlType::Jsonb | SqlType::Json | SqlType::Record(_) => false,
+        SqlType::Array(element) => plain_order(element),
+        _ => true,
+    }
+}
+
+/// The comparison a symbol means.
+pub fn operator(symbol: &str) -> Option<Operator> {
+    Some(match symbol {
+        "=" => Operator::Eq,
+        "<>" | "!=" => Operator::NotEq,
+        "<" => Operator::Lt,
+        "<=" => Operator::LtEq,
+        ">" => Operator::Gt,
+        ">=" => Operator::GtEq,
+        _ => return None,
+    })
+}
+
+/// Compares two expressions of type `ty`.
+pub fn compare(left: Expr, operator: Operator, right: Expr, ty: &SqlType) -> Result<Expr> {
+    if *ty == SqlType::Jsonb && !is_equality(operator) {
+        return Err(Error::unsupported("ordering of jsonb"));
+    }
+    if let SqlType::Array(element) = ty
+        && !plain_order(element)
+    {
+        return Err(Error::unsupported(format!("comparison of {ty}")));
+    }
+    let (left, right) = (sort_key(left, ty), sort_key(right, ty));
+    Ok(Expr::BinaryExpr(BinaryExpr::new(Box::new(left), operator, Box::new(right))))
+}
+
+fn is_equality(operator: Operator) -> bool {
+    matches!(operator, Operator::Eq | Operator::NotEq | Operator::IsDistinctFrom | Operator::IsNotDistinctFrom)
+}
+
+/// Whether values that are equal for PostgreSQL can differ in Arrow, so that [`sort_key`] is another expression.
+pub fn has_sort_key(ty: &SqlType) -> bool {
+    matches!(ty, SqlType::Float4 | SqlType::Float8 | SqlType::Interval | SqlType::Jsonb)
+}
+
+/// An expression that is equal, less or greater exactly where `expr` of type `ty` is for PostgreSQL: what to compare,
+/// group, join and order by.
+pub fn sort_key(expr: Expr, ty: &SqlType) -> Expr {
+    let key = |name: &str, result: SqlType, kernel: Kernel| {
+        let types = vec![ty.clone()];
+        PgScalar::new(name, types, result, TimeZone::UTC, Volatility::Immutable, kernel)
+    };
+    match (ty, &expr) {
+        (SqlType::Float4 | SqlType::Float8, Expr::Literal(..)) => expr,
+        (SqlType::Float4, _) => key("zero_sign", SqlType::Float4, |c| map1(c, |v: f32| Ok(v + 0.0))).call(vec![expr]),
+        (SqlType::Float8, _) => key("zero_sign", SqlType::Float8, |c| map1(c, |v: f64| Ok(v + 0.0))).call(vec![expr]),
+        (SqlType::Interval, _) => {
+            let wide = SqlType::Numeric(Some((38, 0)));
+            key("interval_key", wide, |c| map1(c, |v: Interval| Ok(v.sort_key()))).call(vec![expr])
+        }
+        (SqlType::Jsonb, _) => {
+            let kernel = |c: &Call| map1(c, |text: &str| Ok(json::parse(text)?.canonical().to_text()));
+            key("jsonb_key", SqlType::Text, kernel).call(vec![expr])
+        }
+        _ => expr,
+    }
+}

@@ -1,0 +1,163 @@
+//! Functions of regular expressions.
+
+use arrow::array::ArrayRef;
+use regex::Regex;
+
+use super::array::build;
+use super::signature::T::{Bool, Int4, Text, TextArray};
+use super::signature::{Function, f, rows};
+use crate::error::{Error, Result, SqlState};
+use crate::sql::adt::pattern::{Flags, Patterns};
+use crate::sql::rows::{Call, Output, map_rows, map2, text_at};
+
+pub const FUNCTIONS: &[Function] = &[
+    f("regexp_replace", &[Text, Text, Text], Text, replace),
+    f("regexp_replace", &[Text, Text, Text, Text], Text, replace),
+    f("regexp_match", &[Text, Text], TextArray, first_match),
+    f("regexp_match", &[Text, Text, Text], TextArray, first_match),
+    f("regexp_like", &[Text, Text], Bool, is_match),
+    f("regexp_like", &[Text, Text, Text], Bool, is_match),
+    f("regexp_count", &[Text, Text], Int4, |c| {
+        let mut patterns = Patterns::default();
+        map2(c, |text: &str, pattern: &str| Ok(patterns.get(pattern, false)?.find_iter(text).count() as i32))
+    }),
+    f("regexp_split_to_array", &[Text, Text], TextArray, split),
+    f("regexp_split_to_array", &[Text, Text, Text], TextArray, split),
+    f("substring", &[Text, Text], Text, part),
+    rows("regexp_split_to_table", &[Text, Text], Text, split),
+];
+
+/// Pattern and flags of a row, compiled once while they repeat.
+#[derive(Default)]
+struct Compiled {
+    last: Option<(String, String, Regex)>,
+}
+
+impl Compiled {
+    fn get(&mut self, pattern: &str, flags: &str) -> Result<&Regex> {
+        let known = matches!(&self.last, Some((p, f, _)) if p == pattern && f == flags);
+        if !known {
+            let regex = Flags::parse(flags)?.compile(pattern)?;
+            self.last = Some((pattern.to_owned(), flags.to_owned(), regex));
+        }
+        self.last.as_ref().map(|(_, _, regex)| regex).ok_or_else(|| Error::internal("no pattern"))
+    }
+}
+
+/// Text, pattern and flags of a row; None if any is NULL.
+fn arguments<'c>(call: &'c Call, flags_at: usize, row: usize) -> Result<Option<(&'c str, &'c str, &'c str)>> {
+    let flags = if call.args.len() > flags_at { text_at(call, flags_at, row)? } else { Some("") };
+    Ok(match (text_at(call, 0, row)?, text_at(call, 1, row)?, flags) {
+        (Some(text), Some(pattern), Some(flags)) => Some((text, pattern, flags)),
+        _ => None,
+    })
+}
+
+fn replace(call: &Call) -> Result<ArrayRef> {
+    let mut compiled = Compiled::default();
+    map_rows(call, |row| {
+        let (Some((text, pattern, flags)), Some(new)) = (arguments(call, 3, row)?, text_at(call, 2, row)?) else {
+            return Ok(None);
+        };
+        let regex = compiled.get(pattern, flags)?;
+        let limit = if flags.contains('g') { 0 } else { 1 };
+        Ok(Some(regex.replacen(text, limit, replacement(new).as_str()).into_owned()))
+    })
+}
+
+/// `\1` and `\&` as the regex crate writes them.
+fn replacement(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '$' => out.push_str("$$"),
+            '\\' => match chars.next() {
+                Some(digit @ '1'..='9') => out.push_str(&format!("${{{digit}}}")),
+                Some('&') => out.push_str("${0}"),
+                Some('\\') | None => out.push('\\'),
+                Some(other) => out.extend(['\\', other]),
+            },
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// Groups of the first match, the whole match where there are none; NULL without match.
+fn first_match(call: &Call) -> Result<ArrayRef> {
+    let mut compiled = Compiled::default();
+    lists(call, |row| {
+        let Some((text, pattern, flags)) = arguments(call, 2, row)? else {
+            return Ok(None);
+        };
+        if flags.contains('g') {
+            let message = "regexp_match() does not support the \"global\" option";
+            return Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, message)
+                .with_hint("Use the regexp_matches function instead."));
+        }
+        Ok(compiled.get(pattern, flags)?.captures(text).map(|captures| {
+            let first = usize::from(captures.len() > 1);
+            captures.iter().skip(first).map(|group| group.map(|group| group.as_str().to_owned())).collect()
+        }))
+    })
+}
+
+fn is_match(call: &Call) -> Result<ArrayRef> {
+    let mut compiled = Compiled::default();
+    map_rows(call, |row| match arguments(call, 2, row)? {
+        Some((text, pattern, flags)) => Ok(Some(compiled.get(pattern, flags)?.is_match(text))),
+        None => Ok(None),
+    })
+}
+
+fn split(call: &Call) -> Result<ArrayRef> {
+    let mut compiled = Compiled::default();
+    lists(call, |row| {
+        let Some((text, pattern, flags)) = arguments(call, 2, row)? else {
+            return Ok(None);
+        };
+        let regex = compiled.get(pattern, flags)?;
+        let mut parts = Vec::new();
+        let mut start = 0;
+        for found in regex.find_iter(text) {
+            // Empty matches at the ends and right behind the last one split nothing.
+            if found.end() == 0 || found.start() >= text.len() || (found.is_empty() && found.start() == start) {
+                continue;
+            }
+            parts.push(Some(text[start..found.start()].to_owned()));
+            start = found.end();
+        }
+        parts.push(Some(text[start..].to_owned()));
+        Ok(Some(parts))
+    })
+}
+
+/// `substring(text FROM pattern)`: the first group, or the whole match.
+fn part(call: &Call) -> Result<ArrayRef> {
+    let mut compiled = Patterns::default();
+    map2(call, |text: &str, pattern: &str| {
+        let captures = compiled.get(pattern, false)?.captures(text);
+        Ok(captures.and_then(|found| {
+            let group = if found.len() > 1 { found.get(1) } else { found.get(0) };
+            group.map(|group| group.as_str().to_owned())
+        }))
+    })
+}
+
+type Items = Option<Vec<Option<String>>>;
+
+fn lists(call: &Call, mut make: impl FnMut(usize) -> Result<Items>) -> Result<ArrayRef> {
+    let mut lengths = Vec::with_capacity(call.rows);
+    let mut valid = Vec::with_capacity(call.rows);
+    let mut items = Vec::new();
+    for row in 0..call.rows {
+        let made = make(row)?;
+        valid.push(made.is_some());
+        let made = made.unwrap_or_default();
+        lengths.push(made.len());
+        items.extend(made);
+    }
+    let values = String::build(items.into_iter().map(Ok))?;
+    build(call.result, lengths, values, Some(arrow::buffer::NullBuffer::from(valid)))
+}

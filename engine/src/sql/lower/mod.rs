@@ -1,0 +1,15 @@
+//! From the optimized plan of a view to nodes of the dataflow graph.
+
+mod aggregate;
+mod flow;
+mod join;
+mod plan;
+mod rank;
+mod relation;
+mod top_k;
+
+#[cfg(test)]
+mod tests;
+
+pub use plan::{LoweredView, lower_view};
+pub use relation::{add_source, add_table};

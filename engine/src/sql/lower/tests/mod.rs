@@ -1,0 +1,8 @@
+//! Views, maintained step by step, against DataFusion's batch answer to the same plan over the same rows.
+
+mod durable;
+mod errors;
+mod graph;
+mod oracle;
+mod random;
+mod views;

@@ -1,0 +1,112 @@
+//! Random tables and random changes of them, the same for a seed.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Int32Array, Int64Array, RecordBatch, StringArray};
+
+use crate::catalog::RelationSource;
+use crate::data::{Column, ObjectId, RelationSchema, SqlType, ZSet};
+
+/// SplitMix64: enough for tests, and never another sequence.
+pub struct Random(pub u64);
+
+impl Random {
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    pub fn below(&mut self, limit: u64) -> u64 {
+        self.next() % limit
+    }
+}
+
+/// A row of every test table: `(id int, k int, v bigint, s text)`.
+pub type Row = (i32, Option<i32>, Option<i64>, Option<String>);
+
+/// A table and the rows it should have.
+#[derive(Clone)]
+pub struct Table {
+    pub source: Arc<RelationSource>,
+    pub rows: Vec<Row>,
+    keyed: bool,
+}
+
+impl Table {
+    /// With a key, `id` is unique; without, rows repeat.
+    pub fn new(id: u32, name: &str, keyed: bool) -> Table {
+        let columns = vec![
+            Column::new("id", SqlType::Int4, false),
+            Column::new("k", SqlType::Int4, true),
+            Column::new("v", SqlType::Int8, true),
+            Column::new("s", SqlType::Text, true),
+        ];
+        let schema = RelationSchema { columns, primary_key: keyed.then(|| vec![0]) };
+        Table { source: RelationSource::new(ObjectId(id), name, schema), rows: Vec::new(), keyed }
+    }
+
+    /// Changes some rows and says how, in one of the many forms a change can have.
+    pub fn change(&mut self, random: &mut Random) -> ZSet {
+        let mut delta: Vec<(Row, i64)> = Vec::new();
+        for _ in 0..=random.below(6) {
+            match random.below(10) {
+                0..=4 => self.insert(random, &mut delta),
+                5..=7 if !self.rows.is_empty() => self.update(random, &mut delta),
+                _ if !self.rows.is_empty() => {
+                    let at = random.below(self.rows.len() as u64) as usize;
+                    delta.push((self.rows.swap_remove(at), -1));
+                }
+                _ => {}
+            }
+        }
+        zset(&self.source, &delta)
+    }
+
+    fn insert(&mut self, random: &mut Random, delta: &mut Vec<(Row, i64)>) {
+        let row = random_row(random);
+        if self.keyed && self.rows.iter().any(|(id, ..)| *id == row.0) {
+            return;
+        }
+        self.rows.push(row.clone());
+        delta.push((row, 1));
+    }
+
+    fn update(&mut self, random: &mut Random, delta: &mut Vec<(Row, i64)>) {
+        let at = random.below(self.rows.len() as u64) as usize;
+        let old = self.rows[at].clone();
+        let mut new = random_row(random);
+        new.0 = old.0;
+        self.rows[at] = new.clone();
+        delta.push((old, -1));
+        delta.push((new, 1));
+    }
+
+    pub fn batch(&self) -> RecordBatch {
+        batch(&self.source, &self.rows)
+    }
+}
+
+fn random_row(random: &mut Random) -> Row {
+    let mut maybe = |limit: u64| (random.below(6) != 0).then(|| random.below(limit));
+    let (k, v, s) = (maybe(4), maybe(5), maybe(3));
+    let id = random.below(40) as i32;
+    (id, k.map(|k| k as i32), v.map(|v| v as i64 - 1), s.map(|s| ["a", "b", ""][s as usize].to_owned()))
+}
+
+pub fn zset(source: &RelationSource, delta: &[(Row, i64)]) -> ZSet {
+    let rows: Vec<Row> = delta.iter().map(|(row, _)| row.clone()).collect();
+    let weights = Int64Array::from_iter_values(delta.iter().map(|(_, weight)| *weight));
+    ZSet::new(batch(source, &rows), weights)
+}
+
+fn batch(source: &RelationSource, rows: &[Row]) -> RecordBatch {
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(Int32Array::from_iter_values(rows.iter().map(|row| row.0))),
+        Arc::new(rows.iter().map(|row| row.1).collect::<Int32Array>()),
+        Arc::new(rows.iter().map(|row| row.2).collect::<Int64Array>()),
+        Arc::new(rows.iter().map(|row| row.3.clone()).collect::<StringArray>()),
+    ];
+    RecordBatch::try_new(source.schema.arrow(), columns).unwrap()
+}

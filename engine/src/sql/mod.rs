@@ -1,0 +1,29 @@
+//! From text to plan.
+
+mod adt;
+pub mod bind;
+pub mod connector;
+mod decorrelate;
+mod fingerprint;
+pub mod format;
+pub mod functions;
+pub mod input;
+mod lower;
+mod names;
+mod optimize;
+mod parse;
+mod rows;
+mod runnable;
+mod statement;
+mod table;
+
+pub use adt::json::normalize as normalize_jsonb;
+pub use bind::{BoundQuery, OutputColumn, fold};
+pub use decorrelate::decorrelate;
+pub use lower::{LoweredView, add_source, add_table, lower_view};
+pub use names::{CatalogNames, plan_view, source};
+pub use optimize::optimize_view;
+pub use parse::{parse, parse_expression};
+pub use runnable::runnable;
+pub use statement::{Command, ObjectKind, Statement};
+pub use table::{TableDefinition, definition, table_definition};
