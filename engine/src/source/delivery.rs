@@ -1,0 +1,48 @@
+//! What a reader hands over.
+
+use arrow::array::{BooleanArray, RecordBatch};
+use bytes::Bytes;
+
+use crate::data::ObjectId;
+use crate::source::{Offsets, Permit};
+
+/// Messages of one relation, decoded. Deliveries of a partition come in the order of its offsets, and rows of a delivery
+/// are in that order too: of two with one key, the later one stands.
+#[derive(Debug)]
+pub struct Delivery {
+    pub relation: ObjectId,
+    /// All columns of the relation; may be empty when only offsets have moved.
+    pub rows: RecordBatch,
+    /// UPSERT: which rows are deletions. Only the key's columns mean anything in those; others are NULL, or any value
+    /// where NULL is not allowed.
+    pub deleted: Option<BooleanArray>,
+    /// The next offset of each partition that has moved.
+    pub offsets: Offsets,
+    /// Messages that are no rows.
+    pub bad: Vec<BadRecord>,
+    /// Offsets that Kafka no longer had, skipped because the source says so.
+    pub lost: Vec<LostRange>,
+    /// The newest time of the messages.
+    pub newest_timestamp_ms: Option<i64>,
+    /// The memory that the delivery takes of the [`Intake`](crate::source::Intake); dropping it lets readers go on.
+    pub permit: Permit,
+}
+
+/// A message that is no row, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadRecord {
+    pub partition: i32,
+    pub offset: i64,
+    pub timestamp_ms: Option<i64>,
+    pub key: Option<Bytes>,
+    pub value: Option<Bytes>,
+    pub error: String,
+}
+
+/// Offsets from `from` up to, not including, `to`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LostRange {
+    pub partition: i32,
+    pub from: i64,
+    pub to: i64,
+}

@@ -1,0 +1,88 @@
+//! What all readers share: memory for deliveries and threads for decoding.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
+use crate::error::{Error, Result};
+
+/// The memory that deliveries may take until the steps have taken them in, and the threads that decode.
+///
+/// The limit is soft by one batch of each reader: a batch is taken while there is room, however large it then is, so
+/// that a message larger than the limit passes too.
+pub struct Intake {
+    limit: usize,
+    used: Mutex<usize>,
+    released: Condvar,
+    pool: ThreadPool,
+}
+
+impl Intake {
+    /// `limit` in bytes, and as many decoding threads.
+    ///
+    /// # Errors
+    /// XX000 when the threads cannot be started.
+    pub fn new(limit: usize, threads: usize) -> Result<Arc<Intake>> {
+        let pool = ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .thread_name(|index| format!("decode-{index}"))
+            .build()
+            .map_err(|error| Error::internal("decoding threads cannot be started").with_source(error))?;
+        Ok(Arc::new(Intake { limit, used: Mutex::new(0), released: Condvar::new(), pool }))
+    }
+
+    /// Bytes that deliveries hold now.
+    pub fn used(&self) -> usize {
+        *self.used.lock()
+    }
+
+    /// Waits, not longer than this, until there is room; whether there is.
+    pub(super) fn wait_for_room(&self, timeout: Duration) -> bool {
+        let mut used = self.used.lock();
+        if *used >= self.limit {
+            self.released.wait_for(&mut used, timeout);
+        }
+        *used < self.limit
+    }
+
+    /// Wakes those that wait for room, so that they look whether they should stop.
+    pub(super) fn wake(&self) {
+        self.released.notify_all();
+    }
+
+    pub(super) fn take(self: &Arc<Intake>, bytes: usize) -> Permit {
+        *self.used.lock() += bytes;
+        Permit { intake: self.clone(), bytes }
+    }
+
+    pub(super) fn pool(&self) -> &ThreadPool {
+        &self.pool
+    }
+}
+
+/// A part of the memory of an [`Intake`], given back when dropped.
+pub struct Permit {
+    intake: Arc<Intake>,
+    bytes: usize,
+}
+
+impl Permit {
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        *self.intake.used.lock() -= self.bytes;
+        self.intake.released.notify_all();
+    }
+}
+
+impl std::fmt::Debug for Permit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Permit({})", self.bytes)
+    }
+}

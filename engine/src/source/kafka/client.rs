@@ -1,0 +1,124 @@
+//! How librdkafka is configured, and what it reports.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use rdkafka::client::ClientContext;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::consumer::{BaseConsumer, ConsumerContext};
+use rdkafka::error::KafkaError;
+use rdkafka::statistics::Statistics;
+
+use crate::error::{Error, Result, SqlState};
+use crate::source::Kafka;
+
+/// A client of a cluster that reports to [`Reports`].
+pub type Client = BaseConsumer<Context>;
+
+/// Defaults that a user's properties replace.
+const DEFAULTS: &[(&str, &str)] = &[
+    ("isolation.level", "read_committed"),
+    ("topic.metadata.refresh.interval.ms", "10000"),
+    ("reconnect.backoff.ms", "100"),
+    ("reconnect.backoff.max.ms", "2000"),
+    ("fetch.wait.max.ms", "100"),
+    ("queued.max.messages.kbytes", "16384"),
+    ("client.id", "levada"),
+];
+
+/// What correctness hangs on.
+const OURS: &[(&str, &str)] = &[
+    ("enable.auto.commit", "false"),
+    ("enable.auto.offset.store", "false"),
+    ("auto.offset.reset", "error"),
+    ("enable.partition.eof", "true"),
+    // Its default of a second stalls reading after each pause.
+    ("fetch.queue.backoff.ms", "1"),
+    ("allow.auto.create.topics", "false"),
+    ("statistics.interval.ms", "1000"),
+    ("check.crcs", "true"),
+];
+
+/// Makes a client; it connects by itself, later.
+///
+/// # Errors
+/// 22023 when librdkafka does not take the properties.
+pub fn connect(kafka: &Kafka, context: Context) -> Result<Client> {
+    let mut config = ClientConfig::new();
+    config.set_log_level(RDKafkaLogLevel::Warning);
+    for (name, value) in DEFAULTS {
+        config.set(*name, *value);
+    }
+    for (name, value) in &kafka.properties {
+        config.set(name, value);
+    }
+    for (name, value) in OURS {
+        config.set(*name, *value);
+    }
+    config.set("bootstrap.servers", &kafka.brokers);
+    config.create_with_context(context).map_err(|error| {
+        let message = match &error {
+            KafkaError::ClientConfig(_, reason, name, value) => {
+                format!("Kafka property \"{name}\" cannot be \"{value}\": {reason}")
+            }
+            KafkaError::ClientCreation(reason) => format!("Kafka client cannot be made: {reason}"),
+            other => format!("Kafka client cannot be made: {other}"),
+        };
+        Error::new(SqlState::INVALID_PARAMETER_VALUE, message)
+    })
+}
+
+/// Events looked at in one go: logs, errors, statistics.
+const MOST_EVENTS: usize = 64;
+
+/// Lets the client report what has happened to its context.
+pub fn report(client: &Client) {
+    for _ in 0..MOST_EVENTS {
+        // Its answer does not tell whether there is more.
+        client.poll(Duration::ZERO);
+    }
+}
+
+/// What the client has reported since the last look.
+#[derive(Default)]
+pub struct Reports {
+    pub statistics: Option<Statistics>,
+    /// The last error, which may be over by now.
+    pub error: Option<String>,
+}
+
+/// Where the client's reports go.
+#[derive(Clone, Default)]
+pub struct Context {
+    reports: Arc<Mutex<Reports>>,
+}
+
+impl Context {
+    /// The reports since the last call.
+    pub fn take(&self) -> Reports {
+        std::mem::take(&mut self.reports.lock())
+    }
+}
+
+impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        match level {
+            RDKafkaLogLevel::Debug | RDKafkaLogLevel::Info | RDKafkaLogLevel::Notice => {
+                tracing::debug!(facility, "{message}");
+            }
+            _ => tracing::warn!(facility, "{message}"),
+        }
+    }
+
+    fn stats(&self, statistics: Statistics) {
+        self.reports.lock().statistics = Some(statistics);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(%error, "{reason}");
+        self.reports.lock().error = Some(reason.to_owned());
+    }
+}
+
+impl ConsumerContext for Context {}

@@ -1,0 +1,16 @@
+//! Kafka through librdkafka.
+//!
+//! Partitions are read from explicit offsets without a consumer group (librdkafka's simple consumer), so nothing that a
+//! broker remembers decides what we read. [`queue`] alone has `unsafe` code.
+
+mod client;
+mod queue;
+mod reader;
+mod runs;
+mod start;
+#[cfg(test)]
+mod tests;
+mod tracker;
+
+pub use reader::{Reader, Watch};
+pub use start::{Resolved, Start, ends, missing, resolve};

@@ -1,0 +1,407 @@
+//! A thread that follows a topic.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use rdkafka::consumer::Consumer;
+use rdkafka::error::RDKafkaErrorCode;
+
+use super::client::{Context, connect, report};
+use super::queue::{Event, Queue};
+use super::runs::{self, Run};
+use super::tracker::Tracker;
+use crate::data::ObjectId;
+use crate::error::{Error, Result};
+use crate::source::{
+    BadRecord, Decoded, Decoder, Delivery, Intake, LostRange, Message, Offsets, OnError, OnGap, PartitionState,
+    SourceSpec, SourceStatus,
+};
+
+/// Longest wait for messages, and for room: how often reports are looked at.
+const TURN: Duration = Duration::from_millis(100);
+
+/// Messages taken at once. The memory they take is bounded by librdkafka's queue.
+const MOST_MESSAGES: usize = 16_384;
+
+/// How long a question to the cluster may hold up a partition that goes on after a gap.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Follows one topic on a thread of its own until it is dropped. Brokers that go away are waited for.
+pub struct Reader {
+    shared: Arc<Shared>,
+    /// Weak, so that it is the thread that closes the connections.
+    queue: Weak<Queue>,
+    intake: Arc<Intake>,
+    /// Closes when nothing will be delivered any more.
+    ended: Receiver<()>,
+}
+
+struct Shared {
+    stop: AtomicBool,
+    tracker: Mutex<Tracker>,
+}
+
+/// Where deliveries go; false means that no more are wanted. It must not block: the [`Intake`] is what holds readers back.
+type Deliver = Box<dyn Fn(Delivery) -> bool + Send>;
+
+impl Reader {
+    /// Starts reading `from` there on. A partition that `from` does not name begins where the source does, or at 0 if
+    /// it came later.
+    ///
+    /// # Errors
+    /// 22023 when librdkafka does not take the properties. Brokers that are away are no error.
+    pub fn start(
+        relation: ObjectId,
+        spec: Arc<SourceSpec>,
+        from: &Offsets,
+        decoder: Arc<dyn Decoder>,
+        intake: Arc<Intake>,
+        deliver: Deliver,
+    ) -> Result<Reader> {
+        let context = Context::default();
+        let queue = Arc::new(Queue::new(connect(&spec.kafka, context.clone())?, &spec.kafka.topic)?);
+        let mut start = spec.kafka.start.clone();
+        start.advance(from);
+        let shared = Arc::new(Shared { stop: AtomicBool::new(false), tracker: Mutex::new(Tracker::default()) });
+        let (alive, ended) = mpsc::channel();
+        let follower = Follower {
+            relation,
+            spec,
+            decoder,
+            deliver,
+            context,
+            shared: shared.clone(),
+            intake: intake.clone(),
+            queue,
+            _alive: alive,
+        };
+        let queue = Arc::downgrade(&follower.queue);
+        for (partition, offset) in start.iter() {
+            follower.add(partition, offset)?;
+        }
+        std::thread::Builder::new()
+            .name(format!("kafka-{relation}"))
+            .spawn(move || follower.run())
+            .map_err(|error| Error::internal("a reader's thread cannot be started").with_source(error))?;
+        Ok(Reader { shared, queue, intake, ended })
+    }
+
+    /// How it is doing.
+    pub fn status(&self) -> SourceStatus {
+        self.watch().status()
+    }
+
+    /// What tells how it is doing to those who do not have it.
+    pub fn watch(&self) -> Watch {
+        Watch(self.shared.clone())
+    }
+}
+
+/// A reader's status, for others than its owner.
+#[derive(Clone)]
+pub struct Watch(Arc<Shared>);
+
+impl Watch {
+    /// How the reader is doing.
+    pub fn status(&self) -> SourceStatus {
+        self.0.tracker.lock().status()
+    }
+}
+
+impl Drop for Reader {
+    /// When this returns, nothing is delivered any more. The connections are closed later, by the thread.
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Ordering::Release);
+        self.intake.wake();
+        if let Some(queue) = self.queue.upgrade() {
+            queue.wake();
+        }
+        // An error is what is waited for: the thread holds the other end.
+        let _ = self.ended.recv();
+    }
+}
+
+struct Follower {
+    relation: ObjectId,
+    spec: Arc<SourceSpec>,
+    decoder: Arc<dyn Decoder>,
+    deliver: Deliver,
+    context: Context,
+    shared: Arc<Shared>,
+    intake: Arc<Intake>,
+    queue: Arc<Queue>,
+    _alive: Sender<()>,
+}
+
+impl Follower {
+    fn run(self) {
+        let mut looked = Instant::now();
+        while !self.is_stopped() {
+            if looked.elapsed() >= TURN {
+                looked = Instant::now();
+                self.read_reports();
+            }
+            let room = self.intake.wait_for_room(TURN);
+            self.shared.tracker.lock().set_paused(!room);
+            if !room || self.is_stopped() {
+                continue;
+            }
+            let batch = self.queue.take(TURN, MOST_MESSAGES);
+            let goes_on = self.take_in(batch.events(self.spec.reads_headers()));
+            drop(batch);
+            match goes_on {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) => {
+                    tracing::error!(relation = %self.relation, %error, "reading stopped");
+                    self.stop_all(&error);
+                    break;
+                }
+            }
+        }
+        // The client may take its time to close: whoever drops the reader does not wait for that.
+        let Follower { queue, _alive: alive, deliver, .. } = self;
+        drop(deliver);
+        drop(alive);
+        drop(queue);
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.shared.stop.load(Ordering::Acquire)
+    }
+
+    fn add(&self, partition: i32, offset: i64) -> Result<()> {
+        self.shared.tracker.lock().add(partition, offset);
+        self.queue.start(partition, offset)
+    }
+
+    /// Connections, ends of partitions, new partitions.
+    fn read_reports(&self) {
+        report(self.queue.client());
+        let reports = self.context.take();
+        let mut tracker = self.shared.tracker.lock();
+        if let Some(error) = reports.error {
+            tracker.set_error(error);
+        }
+        let Some(statistics) = reports.statistics else { return };
+        let new = tracker.observe(&self.spec.kafka.topic, &statistics);
+        drop(tracker);
+        for partition in new {
+            tracing::info!(relation = %self.relation, partition, "a partition was added to the topic");
+            if let Err(error) = self.add(partition, 0) {
+                self.stop(partition, PartitionState::Failed, error.message().to_owned());
+            }
+        }
+    }
+
+    /// Delivers what was taken from the queue; false when no more is wanted.
+    fn take_in<'a>(&self, events: impl Iterator<Item = Event<'a>>) -> Result<bool> {
+        let mut messages = Vec::new();
+        let mut ends = BTreeMap::new();
+        let mut gaps = Vec::new();
+        let tracker = self.shared.tracker.lock();
+        let mut failures = Vec::new();
+        // librdkafka goes on behind what it cannot read; nothing behind it may count.
+        let mut broken = BTreeSet::new();
+        for event in events {
+            match event {
+                Event::Message(message)
+                    if tracker.wants(message.partition, message.offset) && !broken.contains(&message.partition) =>
+                {
+                    messages.push(message);
+                }
+                Event::Message(_) => {}
+                Event::End { partition, offset } if !broken.contains(&partition) => {
+                    ends.insert(partition, offset);
+                }
+                Event::End { .. } => {}
+                Event::Error { partition, code: RDKafkaErrorCode::AutoOffsetReset, text } => {
+                    gaps.push((partition, text));
+                }
+                Event::Error { partition, code, text } => {
+                    if is_unreadable(code) {
+                        broken.insert(partition);
+                    }
+                    failures.push((partition, code, text));
+                }
+            }
+        }
+        drop(tracker);
+        if !self.deliver_messages(&messages)? || !self.deliver_ends(&ends) {
+            return Ok(false);
+        }
+        for (partition, code, text) in failures {
+            self.failure(partition, code, text);
+        }
+        for (partition, text) in gaps {
+            if !self.gap(partition, text) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn deliver_messages(&self, messages: &[Message<'_>]) -> Result<bool> {
+        let mut failed = false;
+        for run in runs::decode(messages, &*self.decoder, &self.intake)? {
+            let Run { messages: range, decoded } = run;
+            failed |= self.spec.on_error == OnError::Fail && !decoded.refused.is_empty();
+            let goes_on = match failed {
+                true => self.deliver_before_failures(&messages[range])?,
+                false => self.deliver_run(&messages[range], decoded),
+            };
+            if !goes_on {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// The messages up to the first bad one of each partition, which stops there.
+    fn deliver_before_failures(&self, messages: &[Message<'_>]) -> Result<bool> {
+        let wanted = |message: &&Message<'_>| self.shared.tracker.lock().wants(message.partition, message.offset);
+        let mut messages: Vec<Message<'_>> = messages.iter().filter(wanted).cloned().collect();
+        loop {
+            let decoded = self.decoder.decode(&messages)?;
+            let Some(refusal) = decoded.refused.first() else {
+                return Ok(messages.is_empty() || self.deliver_run(&messages, decoded));
+            };
+            let (partition, offset) = (messages[refusal.index].partition, messages[refusal.index].offset);
+            let error = format!("message at offset {offset}: {}", refusal.reason);
+            self.shared.tracker.lock().bad(partition);
+            self.stop(partition, PartitionState::Failed, error);
+            messages.retain(|message| message.partition != partition || message.offset < offset);
+        }
+    }
+
+    fn deliver_run(&self, messages: &[Message<'_>], decoded: Decoded) -> bool {
+        let mut tracker = self.shared.tracker.lock();
+        tracker.delivered(messages);
+        let bad: Vec<BadRecord> = decoded
+            .refused
+            .into_iter()
+            .map(|refusal| {
+                let message = &messages[refusal.index];
+                tracker.bad(message.partition);
+                BadRecord {
+                    partition: message.partition,
+                    offset: message.offset,
+                    timestamp_ms: message.timestamp_ms,
+                    key: message.key.map(Bytes::copy_from_slice),
+                    value: message.value.map(Bytes::copy_from_slice),
+                    error: refusal.reason,
+                }
+            })
+            .collect();
+        drop(tracker);
+        let bad_bytes: usize = bad.iter().map(|bad| bad.value.as_ref().map_or(0, Bytes::len)).sum();
+        let bytes = decoded.rows.get_array_memory_size() + bad_bytes;
+        (self.deliver)(Delivery {
+            relation: self.relation,
+            offsets: messages.iter().map(|message| (message.partition, message.offset + 1)).collect(),
+            newest_timestamp_ms: messages.iter().filter_map(|message| message.timestamp_ms).max(),
+            permit: self.intake.take(bytes),
+            rows: decoded.rows,
+            deleted: decoded.deleted,
+            bad,
+            lost: Vec::new(),
+        })
+    }
+
+    /// Tells how far reading has come where no message told it.
+    fn deliver_ends(&self, ends: &BTreeMap<i32, i64>) -> bool {
+        let mut tracker = self.shared.tracker.lock();
+        let moved =
+            |(partition, offset): (&i32, &i64)| tracker.reached(*partition, *offset).then_some((*partition, *offset));
+        let offsets: Offsets = ends.iter().filter_map(moved).collect();
+        drop(tracker);
+        offsets.0.is_empty() || (self.deliver)(self.no_rows(offsets, Vec::new()))
+    }
+
+    fn no_rows(&self, offsets: Offsets, lost: Vec<LostRange>) -> Delivery {
+        Delivery {
+            relation: self.relation,
+            rows: arrow::array::RecordBatch::new_empty(self.decoder.schema().clone()),
+            deleted: None,
+            offsets,
+            bad: Vec::new(),
+            lost,
+            newest_timestamp_ms: None,
+            permit: self.intake.take(0),
+        }
+    }
+
+    /// What librdkafka says of a partition instead of a message.
+    fn failure(&self, partition: i32, code: RDKafkaErrorCode, text: String) {
+        match is_unreadable(code) {
+            true => self.stop(partition, PartitionState::Failed, text),
+            false => self.shared.tracker.lock().trouble(partition, text),
+        }
+    }
+
+    /// Kafka does not have the next offset any more. False when no more deliveries are wanted.
+    fn gap(&self, partition: i32, text: String) -> bool {
+        let Some(next) = self.shared.tracker.lock().get(partition).map(|known| known.next) else { return true };
+        if self.spec.on_gap == OnGap::Stop {
+            let error = format!("offset {next} is no longer in Kafka: {text}");
+            self.stop(partition, PartitionState::Gap, error);
+            return true;
+        }
+        self.queue.stop(partition);
+        let watermarks = self.queue.client().fetch_watermarks(&self.spec.kafka.topic, partition, PATIENCE);
+        match watermarks {
+            Ok((low, _)) if low > next => {
+                tracing::warn!(relation = %self.relation, partition, from = next, to = low, "offsets are lost");
+                self.shared.tracker.lock().skip(partition, low);
+                if let Err(error) = self.queue.start(partition, low) {
+                    self.stop(partition, PartitionState::Failed, error.message().to_owned());
+                }
+                let lost = LostRange { partition, from: next, to: low };
+                (self.deliver)(self.no_rows([(partition, low)].into_iter().collect(), vec![lost]))
+            }
+            Ok((low, high)) => {
+                let error = format!("offset {next} is not among {low} to {high}: was the topic made anew?");
+                self.stop(partition, PartitionState::Gap, error);
+                true
+            }
+            // Asked again when librdkafka reports the gap again.
+            Err(error) => {
+                self.shared.tracker.lock().trouble(partition, error.to_string());
+                if let Err(error) = self.queue.start(partition, next) {
+                    self.stop(partition, PartitionState::Failed, error.message().to_owned());
+                }
+                true
+            }
+        }
+    }
+
+    fn stop(&self, partition: i32, state: PartitionState, error: String) {
+        tracing::error!(relation = %self.relation, partition, "partition stopped: {error}");
+        self.queue.stop(partition);
+        self.shared.tracker.lock().stop(partition, state, error);
+    }
+
+    fn stop_all(&self, error: &Error) {
+        let mut tracker = self.shared.tracker.lock();
+        for partition in tracker.status().partitions.into_keys() {
+            tracker.stop(partition, PartitionState::Failed, error.message().to_owned());
+        }
+    }
+}
+
+/// Whether an error says that messages are there which nobody can read.
+fn is_unreadable(code: RDKafkaErrorCode) -> bool {
+    matches!(
+        code,
+        RDKafkaErrorCode::BadMessage
+            | RDKafkaErrorCode::BadCompression
+            | RDKafkaErrorCode::NotImplemented
+            | RDKafkaErrorCode::InvalidMessage
+            | RDKafkaErrorCode::UnsupportedCompressionType
+    )
+}

@@ -1,0 +1,169 @@
+//! Which offsets a topic has: asked at CREATE, and whenever a query must know the end.
+
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::Consumer;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::client::{Client, Context, connect, report};
+use crate::error::{Error, Result, SqlState};
+use crate::source::{Kafka, Offsets};
+
+/// How long the cluster has to answer everything.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Where reading begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    Earliest,
+    Latest,
+    /// The first message of this time (milliseconds since 1970) or later.
+    Timestamp(i64),
+}
+
+/// The answer of [`resolve`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resolved {
+    /// The offset in every partition there is now.
+    pub start: Offsets,
+    /// Offsets before the earliest that are there: what Kafka has deleted since the topic began. 0 for starts other than
+    /// [`Start::Earliest`], which ask for no history.
+    pub missing: u64,
+}
+
+/// Turns a start into offsets, once, at CREATE. Blocks for up to ten seconds.
+///
+/// # Errors
+/// 08006 when no broker answers, 42704 when there is no such topic, 22023 when the properties are wrong.
+pub fn resolve(kafka: &Kafka, start: Start) -> Result<Resolved> {
+    let topic = Topic::open(kafka)?;
+    match start {
+        Start::Earliest => {
+            let start: Offsets = topic.watermarks()?.map(|(partition, low, _)| (partition, low)).collect();
+            let missing = start.iter().map(|(_, low)| low.unsigned_abs()).sum();
+            Ok(Resolved { start, missing })
+        }
+        Start::Latest => {
+            let start = topic.watermarks()?.map(|(partition, _, high)| (partition, high)).collect();
+            Ok(Resolved { start, missing: 0 })
+        }
+        Start::Timestamp(millis) => Ok(Resolved { start: topic.at(millis)?, missing: 0 }),
+    }
+}
+
+/// How many offsets after [`Kafka::start`] are no longer there: the history that a new view would miss. Blocks for up to
+/// ten seconds.
+///
+/// # Errors
+/// As [`resolve`].
+pub fn missing(kafka: &Kafka) -> Result<u64> {
+    let gone = |(partition, low, _): (i32, i64, i64)| (low - kafka.start.get(partition).unwrap_or(0)).max(0);
+    Ok(Topic::open(kafka)?.watermarks()?.map(|watermarks| gone(watermarks).unsigned_abs()).sum())
+}
+
+/// The offsets after the last message of each partition; with `read_committed`, of the finished transactions. Blocks for
+/// up to ten seconds.
+///
+/// # Errors
+/// As [`resolve`].
+pub fn ends(kafka: &Kafka) -> Result<Offsets> {
+    Ok(Topic::open(kafka)?.watermarks()?.map(|(partition, _, high)| (partition, high)).collect())
+}
+
+/// A topic that answers questions until the deadline.
+struct Topic<'a> {
+    client: Client,
+    context: Context,
+    kafka: &'a Kafka,
+    partitions: Vec<i32>,
+    deadline: Instant,
+}
+
+impl Topic<'_> {
+    fn open(kafka: &Kafka) -> Result<Topic<'_>> {
+        let context = Context::default();
+        let client = connect(kafka, context.clone())?;
+        let deadline = Instant::now() + PATIENCE;
+        let mut topic = Topic { client, context, kafka, partitions: Vec::new(), deadline };
+        let metadata =
+            topic.client.fetch_metadata(Some(&kafka.topic), topic.left()).map_err(|error| topic.unreachable(&error))?;
+        let Some(found) = metadata.topics().iter().find(|found| found.name() == kafka.topic) else {
+            return Err(topic.unknown());
+        };
+        match found.error().map(RDKafkaErrorCode::from) {
+            None => {}
+            Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
+                return Err(topic.unknown());
+            }
+            Some(code) => return Err(topic.unreachable(&KafkaError::MetadataFetch(code))),
+        }
+        topic.partitions = found.partitions().iter().map(|partition| partition.id()).collect();
+        topic.partitions.sort_unstable();
+        if topic.partitions.is_empty() {
+            return Err(topic.unknown());
+        }
+        Ok(topic)
+    }
+
+    /// Per partition its first offset and the one after its last.
+    fn watermarks(&self) -> Result<impl Iterator<Item = (i32, i64, i64)>> {
+        let mut watermarks = Vec::with_capacity(self.partitions.len());
+        for partition in &self.partitions {
+            let (low, high) = self
+                .client
+                .fetch_watermarks(&self.kafka.topic, *partition, self.left())
+                .map_err(|error| self.unreachable(&error))?;
+            watermarks.push((*partition, low, high));
+        }
+        Ok(watermarks.into_iter())
+    }
+
+    /// The first offset of a time or later; the end where there is none.
+    fn at(&self, millis: i64) -> Result<Offsets> {
+        let mut times = TopicPartitionList::new();
+        for partition in &self.partitions {
+            times
+                .add_partition_offset(&self.kafka.topic, *partition, Offset::Offset(millis))
+                .map_err(|error| self.unreachable(&error))?;
+        }
+        let found = self.client.offsets_for_times(times, self.left()).map_err(|error| self.unreachable(&error))?;
+        let mut offsets: Offsets = self.watermarks()?.map(|(partition, _, high)| (partition, high)).collect();
+        for element in found.elements() {
+            element.error().map_err(|error| self.unreachable(&error))?;
+            if let Offset::Offset(offset) = element.offset() {
+                offsets.set(element.partition(), offset);
+            }
+        }
+        Ok(offsets)
+    }
+
+    fn left(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1))
+    }
+
+    fn unknown(&self) -> Error {
+        let Kafka { topic, brokers, .. } = self.kafka;
+        let message = format!("topic \"{topic}\" does not exist in the Kafka cluster at {brokers}");
+        Error::new(SqlState::UNDEFINED_OBJECT, message)
+            .with_hint("Create the topic, or check its name and that of the cluster.")
+    }
+
+    fn unreachable(&self, error: &KafkaError) -> Error {
+        let Kafka { topic, brokers, .. } = self.kafka;
+        // The client's own report says more than the timeout: which broker refused, and how.
+        report(&self.client);
+        let reason = self.context.take().error.unwrap_or_else(|| reason(error));
+        let message = format!("the Kafka cluster at {brokers} does not answer for topic \"{topic}\"");
+        Error::new(SqlState::CONNECTION_FAILURE, message)
+            .with_detail(format!("{}.", reason.trim_end_matches('.')))
+            .with_hint("Check properties.bootstrap.server, that the brokers run, and their security settings.")
+    }
+}
+
+fn reason(error: &KafkaError) -> String {
+    match error.rdkafka_error_code() {
+        Some(code) => code.to_string(),
+        None => error.to_string(),
+    }
+}

@@ -1,0 +1,5 @@
+//! Readers against librdkafka's mock cluster.
+
+mod fixture;
+mod reading;
+mod stopping;

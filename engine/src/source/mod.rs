@@ -1,0 +1,21 @@
+//! Replayable inputs with offsets.
+//!
+//! A [`Reader`] follows one topic from given [`Offsets`] and hands over [`Delivery`]s: rows, the messages that are no
+//! rows, and the offsets that both reach. What makes rows of messages is a [`Decoder`]. All readers of an engine share
+//! one [`Intake`]: the memory that deliveries may take before readers pause, and the threads that decode.
+
+mod delivery;
+mod intake;
+mod kafka;
+mod message;
+mod offsets;
+mod spec;
+mod status;
+
+pub use delivery::{BadRecord, Delivery, LostRange};
+pub use intake::{Intake, Permit};
+pub use kafka::{Reader, Resolved, Start, Watch, ends, missing, resolve};
+pub use message::{Decoded, Decoder, Header, Message, Refusal};
+pub use offsets::Offsets;
+pub use spec::{Encoding, Envelope, Kafka, OnError, OnGap, Origin, SourceColumn, SourceSpec};
+pub use status::{PartitionState, PartitionStatus, SourceStatus};

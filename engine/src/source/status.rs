@@ -1,0 +1,85 @@
+//! How a reader is doing.
+
+use std::collections::BTreeMap;
+
+/// A reader's state as of now; watermarks and connections are at most a second old.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SourceStatus {
+    pub partitions: BTreeMap<i32, PartitionStatus>,
+    /// Whether any broker is connected.
+    pub connected: bool,
+    /// Whether the reader waits for the steps to take in what it has delivered.
+    pub paused: bool,
+    /// The last error of the connection, until it is up again.
+    pub error: Option<String>,
+}
+
+/// One partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartitionStatus {
+    pub state: PartitionState,
+    /// The next offset to deliver.
+    pub next: i64,
+    /// The end of the partition for us, where known: with `read_committed`, that of the finished transactions.
+    pub end: Option<i64>,
+    /// Why it does not run.
+    pub error: Option<String>,
+    /// Messages and their bytes since the reader started, bad ones included.
+    pub messages: u64,
+    pub bytes: u64,
+    pub bad: u64,
+    /// Offsets that were skipped because Kafka no longer had them.
+    pub lost: u64,
+}
+
+impl PartitionStatus {
+    pub(super) fn new(next: i64) -> PartitionStatus {
+        PartitionStatus {
+            state: PartitionState::Connecting,
+            next,
+            end: None,
+            error: None,
+            messages: 0,
+            bytes: 0,
+            bad: 0,
+            lost: 0,
+        }
+    }
+
+    /// Offsets between here and the end.
+    pub fn lag(&self) -> Option<i64> {
+        self.end.map(|end| (end - self.next).max(0))
+    }
+}
+
+/// Whether a partition is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PartitionState {
+    /// Its leader has not been reached yet.
+    Connecting,
+    Running,
+    /// Its leader is away; reading goes on by itself.
+    Reconnecting,
+    /// Kafka no longer has the next offset. Stopped.
+    Gap,
+    /// A message that cannot be read, and the source says to stop there. Stopped.
+    Failed,
+}
+
+impl PartitionState {
+    /// Whether reading has stopped for good.
+    pub fn is_stopped(self) -> bool {
+        matches!(self, PartitionState::Gap | PartitionState::Failed)
+    }
+
+    /// As system tables name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            PartitionState::Connecting => "connecting",
+            PartitionState::Running => "running",
+            PartitionState::Reconnecting => "reconnecting",
+            PartitionState::Gap => "gap",
+            PartitionState::Failed => "failed",
+        }
+    }
+}
