@@ -1,0 +1,215 @@
+//! The façade: opening a data directory, sessions on it, and its orderly end.
+
+mod checkpointer;
+mod commit;
+mod dataflows;
+mod dead_letters;
+mod entry;
+mod keys;
+mod locks;
+mod operators;
+mod recovery;
+mod snapshot;
+mod sources;
+mod stepper;
+mod storage;
+mod upsert;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{Sender, channel};
+use std::thread::JoinHandle;
+
+use parking_lot::Mutex;
+use tokio::sync::{oneshot, watch};
+
+pub use entry::Operation;
+pub use keys::KeyCheck;
+pub use locks::{Locks, TableLock};
+pub use snapshot::Snapshot;
+
+use crate::data::ObjectId;
+use crate::engine::checkpointer::Checkpointer;
+use crate::engine::commit::{Commit, Request};
+use crate::engine::locks::LockTable;
+use crate::engine::snapshot::LiveSnapshots;
+use crate::engine::sources::Sources;
+use crate::engine::stepper::Stepper;
+use crate::engine::storage::Storage;
+use crate::error::{Error, Result, SqlState};
+use crate::query::QueryEngine;
+use crate::session::{Session, SessionParams};
+use crate::source::Intake;
+
+/// How an engine is opened.
+#[derive(Clone, Debug)]
+pub struct EngineOptions {
+    /// Where everything durable is; made if it is not there.
+    pub data_dir: PathBuf,
+    /// Threads that a step may use.
+    pub step_threads: usize,
+    /// Threads that queries run on.
+    pub query_threads: usize,
+    /// Bytes of messages that wait to be taken in by a step; sources pause when there are more.
+    pub intake_memory: usize,
+    /// Bytes that all running queries may hold together.
+    pub query_memory: usize,
+}
+
+impl EngineOptions {
+    /// The defaults for a directory: all cores for steps, all but one for queries, 1 GiB for them.
+    pub fn new(data_dir: impl Into<PathBuf>) -> EngineOptions {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let data_dir = data_dir.into();
+        EngineOptions {
+            data_dir,
+            step_threads: cores,
+            query_threads: cores.max(2) - 1,
+            query_memory: 1 << 30,
+            intake_memory: 128 << 20,
+        }
+    }
+}
+
+/// A database. Cheap to clone; the last clone and the last session to go close it.
+///
+/// Dropped without [`shutdown`](Engine::shutdown) it is as if the process were killed: nothing that was acknowledged is
+/// lost, the next start takes longer.
+#[derive(Clone)]
+pub struct Engine(Arc<Shared>);
+
+/// What sessions share.
+pub struct Shared {
+    snapshots: watch::Receiver<Arc<Snapshot>>,
+    requests: Sender<Request>,
+    pub locks: Arc<LockTable>,
+    pub queries: QueryEngine,
+    next_object: AtomicU32,
+    /// The step thread; None once it was waited for.
+    stepper: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        // The directory can be opened again when this returns.
+        self.requests.send(Request::Abandon).ok();
+        if let Some(stepper) = self.stepper.get_mut().take() {
+            stepper.join().ok();
+        }
+    }
+}
+
+impl Engine {
+    /// Opens a data directory, and recovers what a crash left: everything acknowledged is there when this returns.
+    ///
+    /// # Errors
+    /// 55006 when another process has it open, XX001 and 58030 for what cannot be read.
+    pub fn open(options: EngineOptions) -> Result<Engine> {
+        let directory = &options.data_dir;
+        std::fs::create_dir_all(directory).map_err(|error| {
+            let message = format!("cannot create the data directory \"{}\"", directory.display());
+            Error::new(SqlState::IO_ERROR, message).with_source(error)
+        })?;
+        let storage = Storage::open(directory)?;
+        let recovered = recovery::recover(&storage, options.step_threads)?;
+        let next_object = AtomicU32::new(recovered.dataflows.next_object());
+        let (requests, inbox) = channel();
+        let locks = Arc::<LockTable>::default();
+        let intake = Intake::new(options.intake_memory, options.step_threads)?;
+        let mut sources = Sources::new(intake, requests.clone());
+        sources.restart(recovered.dataflows.catalog(), &recovered.sources)?;
+        let snapshot = Arc::new(Snapshot {
+            epoch: recovered.epoch,
+            catalog: recovered.dataflows.catalog().clone(),
+            stores: recovered.dataflows.stores().clone(),
+            watches: sources.watches(),
+        });
+        let mut live = LiveSnapshots::default();
+        live.add(&snapshot);
+        let (published, snapshots) = watch::channel(snapshot);
+        let stepper = Stepper {
+            checkpointer: Checkpointer::start(storage.clone(), requests.clone())?,
+            reports: requests.clone(),
+            storage: Some(storage),
+            data_dir: options.data_dir.clone(),
+            dataflows: recovered.dataflows,
+            epoch: recovered.epoch,
+            position: recovered.position,
+            durable: recovered.durable,
+            saved: recovered.durable,
+            published,
+            live,
+            locks: locks.clone(),
+            flushes: Vec::new(),
+            sources,
+            threads: options.step_threads,
+            failures: 0,
+            failed: None,
+        };
+        let stepper = std::thread::Builder::new()
+            .name("levada-step".into())
+            .spawn(move || stepper.run(&inbox))
+            .map_err(|error| Error::internal("cannot start the step thread").with_source(error))?;
+        let queries = QueryEngine::new(options.query_threads, options.query_memory)?;
+        let stepper = Mutex::new(Some(stepper));
+        Ok(Engine(Arc::new(Shared { snapshots, requests, locks, queries, next_object, stepper })))
+    }
+
+    /// A session, as a client's connection has one.
+    ///
+    /// # Errors
+    /// 3D000 for a database that is not there, 22023 and others for settings.
+    pub fn session(&self, params: SessionParams) -> Result<Session> {
+        Session::new(self.0.clone(), params)
+    }
+
+    /// Makes everything durable and closes the directory. Statements still running fail.
+    ///
+    /// # Errors
+    /// Whatever the last checkpoint gives; nothing acknowledged is lost even then.
+    pub async fn shutdown(&self) -> Result<()> {
+        let (reply, answer) = oneshot::channel();
+        self.0.requests.send(Request::Shutdown(reply)).map_err(|_| stopped())?;
+        answer.await.map_err(|_| stopped())?
+    }
+}
+
+impl Shared {
+    /// What is published now.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.snapshots.borrow().clone()
+    }
+
+    /// An identifier for a new object.
+    pub fn new_object(&self) -> ObjectId {
+        ObjectId(self.next_object.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Makes a transaction durable and visible; returns when it is both.
+    ///
+    /// The transaction goes its way even if the future is dropped.
+    pub async fn commit(&self, operations: Vec<Operation>, locks: Locks) -> Result<Arc<Snapshot>> {
+        let (reply, answer) = oneshot::channel();
+        let commit = Commit { operations, locks, reply };
+        self.requests.send(Request::Commit(commit)).map_err(|_| stopped())?;
+        answer.await.map_err(|_| stopped())?
+    }
+
+    /// Waits until all that is published now is in a durable checkpoint.
+    pub async fn flush(&self) -> Result<()> {
+        let (reply, answer) = oneshot::channel();
+        self.requests.send(Request::Flush(reply)).map_err(|_| stopped())?;
+        answer.await.map_err(|_| stopped())?
+    }
+}
+
+fn stopped() -> Error {
+    Error::new(SqlState::ADMIN_SHUTDOWN, "the server is shutting down")
+}
+
+/// What another transaction did stands against this one.
+pub fn serialization_failure() -> Error {
+    let message = "could not serialize access due to concurrent update";
+    Error::new(SqlState::SERIALIZATION_FAILURE, message).with_hint("The transaction might succeed if retried.")
+}

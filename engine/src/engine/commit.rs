@@ -1,0 +1,57 @@
+//! What sessions ask of the step thread.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use crate::engine::{Locks, Operation, Snapshot};
+use crate::error::Result;
+use crate::source::Delivery;
+
+/// A transaction to be made durable and visible.
+pub struct Commit {
+    pub operations: Vec<Operation>,
+    /// Released when the effect is published.
+    pub locks: Locks,
+    /// Answered with the first snapshot that has the effect.
+    pub reply: oneshot::Sender<Result<Arc<Snapshot>>>,
+}
+
+impl Commit {
+    /// Whether the catalog changes.
+    pub fn is_ddl(&self) -> bool {
+        self.operations.iter().any(|operation| !matches!(operation, Operation::Write { .. }))
+    }
+
+    /// Bytes of the rows that are written, in memory.
+    pub fn bytes(&self) -> usize {
+        let written = |operation: &Operation| match operation {
+            Operation::Write { change, .. } => change.batch().get_array_memory_size(),
+            Operation::Create(_) | Operation::Drop(_) => 0,
+        };
+        self.operations.iter().map(written).sum()
+    }
+
+    /// Answers. Nobody listens when the client has gone, which is no error: what is durable stays.
+    pub fn finish(self, outcome: Result<Arc<Snapshot>>) {
+        if let Ok(snapshot) = &outcome {
+            self.locks.release(snapshot.epoch);
+        }
+        self.reply.send(outcome).ok();
+    }
+}
+
+/// A message to the step thread.
+pub enum Request {
+    Commit(Commit),
+    /// Rows of a source, read since the recovery of this number.
+    Delivery(u64, Box<Delivery>),
+    /// Answered when everything published now is durable in a checkpoint.
+    Flush(oneshot::Sender<Result<()>>),
+    /// The checkpoint in flight is durable.
+    Durable(crate::engine::checkpointer::Done),
+    /// Checkpoint and stop.
+    Shutdown(oneshot::Sender<Result<()>>),
+    /// Stop as if the process were killed.
+    Abandon,
+}

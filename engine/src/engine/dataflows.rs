@@ -1,0 +1,258 @@
+//! Catalog and dataflow together: what an entry of the log does to them.
+//!
+//! The same code applies entries while the server runs and after a restart.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+
+use crate::catalog::{self, Catalog, Item, ItemKind, SOURCE_ERRORS, source_errors};
+use crate::data::{Epoch, ObjectId, OperatorId, ZSet};
+use crate::dataflow::{Fingerprint, Graph};
+use crate::engine::{Operation, operators};
+use crate::error::{Error, Result};
+use crate::sql;
+use crate::state::{Checkpoint, LogPosition, Meta, StateStore};
+use crate::view::RowStore;
+
+/// The rows of all stored relations.
+pub type Stores = HashMap<ObjectId, Arc<RowStore>>;
+
+/// Everything that steps change.
+pub struct Dataflows {
+    graph: Graph,
+    catalog: Arc<Catalog>,
+    stores: Arc<Stores>,
+    /// Which saved state belongs to which node.
+    operators: BTreeMap<Fingerprint, OperatorId>,
+    next_operator: u32,
+    next_object: u32,
+    unsaved: Unsaved,
+}
+
+/// What the next checkpoint must hold besides the graph's own changes.
+#[derive(Default)]
+struct Unsaved {
+    created: Vec<ObjectId>,
+    dropped: Vec<ObjectId>,
+    dropped_operators: Vec<OperatorId>,
+}
+
+impl Dataflows {
+    /// The state of the last checkpoint, or nothing at all. Returned with the last epoch used.
+    pub fn load(store: &StateStore, meta: &Meta, threads: usize) -> Result<(Dataflows, Epoch)> {
+        let catalog = catalog::store::load(store)?;
+        let operators = operators::load(store)?;
+        let saved: HashSet<OperatorId> = operators.values().copied().collect();
+        let mut this = Dataflows {
+            graph: Graph::new(operators::ERRORS, threads)?,
+            catalog: Arc::new(Catalog::default()),
+            stores: Arc::default(),
+            operators,
+            next_operator: meta.next_operator.max(operators::FIRST.0),
+            next_object: meta.next_object.max(ObjectId::FIRST.0),
+            unsaved: Unsaved::default(),
+        };
+        this.add_source_errors()?;
+        // One by one, in the order in which they were made: a view is bound by the names before it.
+        let mut so_far = Catalog::default();
+        for item in catalog.items() {
+            this.add(item)?;
+            so_far.insert((**item).clone())?;
+            this.catalog = Arc::new(so_far.clone());
+        }
+        this.graph.load(store, &|operator| saved.contains(&operator))?;
+        // Nodes whose plan came out differently than when they were saved, say after an upgrade.
+        let epoch = this.graph.hydrate(meta.epoch, &mut no_history)?;
+        this.collect_stores();
+        Ok((this, epoch))
+    }
+
+    pub fn catalog(&self) -> &Arc<Catalog> {
+        &self.catalog
+    }
+
+    pub fn stores(&self) -> &Arc<Stores> {
+        &self.stores
+    }
+
+    /// Adds the objects that a transaction creates, views filled from what there is at `epoch`; nothing is visible yet.
+    /// Returns the last epoch used.
+    ///
+    /// # Errors
+    /// What a view cannot be (0A000 and others), with everything as it was before.
+    pub fn create(&mut self, operations: &[Operation], epoch: Epoch) -> Result<Epoch> {
+        let before = self.catalog.clone();
+        let (mut added, mut now) = (Vec::new(), epoch);
+        let outcome = operations.iter().try_for_each(|operation| {
+            now = self.create_one(operation, now, &mut added)?;
+            Ok(())
+        });
+        if outcome.is_err() {
+            for id in added.into_iter().rev() {
+                let dropped = self.graph.remove(id)?;
+                self.forget(&dropped);
+            }
+            self.catalog = before;
+        }
+        self.collect_stores();
+        outcome.map(|()| now)
+    }
+
+    fn create_one(&mut self, operation: &Operation, epoch: Epoch, added: &mut Vec<ObjectId>) -> Result<Epoch> {
+        let mut catalog = (*self.catalog).clone();
+        let mut now = epoch;
+        match operation {
+            Operation::Create(item) => {
+                catalog.insert(item.clone())?;
+                self.next_object = self.next_object.max(item.id.0 + 1);
+                self.add(item)?;
+                added.push(item.id);
+                now = self.graph.hydrate(epoch, &mut no_history)?;
+            }
+            Operation::Drop(ids) => ids.iter().rev().for_each(|id| {
+                catalog.remove(*id);
+            }),
+            Operation::Write { .. } => {}
+        }
+        self.catalog = Arc::new(catalog);
+        Ok(now)
+    }
+
+    /// Builds the node of the one system relation that is stored.
+    fn add_source_errors(&mut self) -> Result<()> {
+        let (operators, next) = (&mut self.operators, &mut self.next_operator);
+        let mut ids = |fingerprint| Ok(operator_of(operators, next, fingerprint));
+        sql::add_table(&mut self.graph, SOURCE_ERRORS, &source_errors().schema, false, &mut ids)?;
+        Ok(())
+    }
+
+    /// Builds the nodes of an object.
+    fn add(&mut self, item: &Item) -> Result<()> {
+        let (operators, next) = (&mut self.operators, &mut self.next_operator);
+        let mut ids = |fingerprint| Ok(operator_of(operators, next, fingerprint));
+        match &item.kind {
+            ItemKind::View { .. } => {}
+            ItemKind::Table { .. } => {
+                // Messages of a topic only ever add rows, unless a later one stands in for an earlier one.
+                let append_only = item.connector().is_some() && item.schema.primary_key.is_none();
+                sql::add_table(&mut self.graph, item.id, &item.schema, append_only, &mut ids)?;
+            }
+            ItemKind::MaterializedView { query, time_zone } => {
+                let plan = sql::optimize_view(sql::plan_view(query, time_zone, &self.catalog)?)?;
+                sql::lower_view(&plan, item.id, item.schema.arrow(), &mut self.graph, &mut ids)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Brings the changes of rows into all views. They are visible at `epoch`, to those who read at it.
+    pub fn step(&mut self, epoch: Epoch, operations: &[Operation]) -> Result<()> {
+        let mut changes: BTreeMap<ObjectId, Vec<ZSet>> = BTreeMap::new();
+        for operation in operations {
+            if let Operation::Write { table, change } = operation {
+                changes.entry(*table).or_default().push(change.clone());
+            }
+        }
+        let mut inputs = Vec::with_capacity(changes.len());
+        for (table, changes) in changes {
+            // A transaction may write to a table and drop it.
+            let Some(node) = self.graph.relation(table) else { continue };
+            let schema: SchemaRef = self.graph.schema(node)?.clone();
+            let changes =
+                changes.iter().map(|change| change.with_schema(schema.clone())).collect::<Result<Vec<_>>>()?;
+            inputs.push((node, ZSet::concat(&schema, &changes)?.consolidate()?));
+        }
+        self.graph.step(epoch, inputs)?;
+        Ok(())
+    }
+
+    /// Ends what a transaction did to the catalog: dropped objects lose their nodes.
+    pub fn finish(&mut self, operations: &[Operation]) -> Result<Vec<ObjectId>> {
+        let mut gone = Vec::new();
+        for operation in operations {
+            match operation {
+                Operation::Create(item) => self.unsaved.created.push(item.id),
+                Operation::Drop(ids) => {
+                    for id in ids.iter().rev() {
+                        let dropped = self.graph.remove(*id)?;
+                        self.forget(&dropped);
+                        self.unsaved.dropped_operators.extend(dropped);
+                        self.unsaved.dropped.push(*id);
+                        gone.push(*id);
+                    }
+                }
+                Operation::Write { .. } => {}
+            }
+        }
+        self.collect_stores();
+        Ok(gone)
+    }
+
+    fn forget(&mut self, dropped: &[OperatorId]) {
+        let dropped: HashSet<&OperatorId> = dropped.iter().collect();
+        self.operators.retain(|_, id| !dropped.contains(id));
+    }
+
+    fn collect_stores(&mut self) {
+        let ids = self.catalog.items().map(|item| item.id).chain([SOURCE_ERRORS]);
+        let stores = ids.filter_map(|id| Some((id, self.graph.rows(id)?.clone()))).collect();
+        self.stores = Arc::new(stores);
+    }
+
+    /// Merges what steps have left in small pieces; rows that nobody can read any more go.
+    pub fn compact(&mut self, horizon: Epoch) -> Result<()> {
+        self.graph.compact(horizon)
+    }
+
+    /// Puts all that changed since the last call into a checkpoint.
+    pub fn save(&mut self, durable: Epoch, out: &mut Checkpoint) -> Result<()> {
+        let Unsaved { created, dropped, dropped_operators } = std::mem::take(&mut self.unsaved);
+        let ddl = !created.is_empty() || !dropped.is_empty();
+        dropped_operators.into_iter().for_each(|operator| out.drop_operator(operator));
+        dropped.into_iter().for_each(|id| catalog::store::delete(id, out));
+        for item in created.iter().filter_map(|id| self.catalog.by_id(*id)) {
+            catalog::store::save(item, out)?;
+        }
+        // Only DDL gives or takes operators.
+        if ddl {
+            operators::save(&self.operators, out)?;
+        }
+        self.graph.save(durable, out)
+    }
+
+    /// What a checkpoint of this state says of itself.
+    pub fn meta(
+        &self,
+        epoch: Epoch,
+        log_position: LogPosition,
+        sources: BTreeMap<ObjectId, serde_json::Value>,
+    ) -> Meta {
+        let (next_object, next_operator) = (self.next_object, self.next_operator);
+        Meta { epoch, log_position, next_object, next_operator, sources }
+    }
+
+    /// The next identifier for an object.
+    pub fn next_object(&self) -> u32 {
+        self.next_object
+    }
+
+    /// The owners of durable state.
+    pub fn known_operators(&self) -> HashSet<OperatorId> {
+        self.operators.values().copied().chain([operators::OWNER, operators::ERRORS]).collect()
+    }
+}
+
+/// The owner of a node's state: the saved one, else the next number.
+fn operator_of(operators: &mut BTreeMap<Fingerprint, OperatorId>, next: &mut u32, node: Fingerprint) -> OperatorId {
+    *operators.entry(node).or_insert_with(|| {
+        *next += 1;
+        OperatorId(*next - 1)
+    })
+}
+
+/// Every base relation is stored: none has to be read again.
+fn no_history(relation: ObjectId) -> Result<Box<dyn Iterator<Item = Result<ZSet>>>> {
+    Err(Error::internal(format!("relation {relation} has no rows to begin with")))
+}

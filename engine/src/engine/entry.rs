@@ -1,0 +1,92 @@
+//! Entries of the log: what one transaction does, as one unit of durability and of visibility.
+//!
+//! Layout: version byte, then operations. An operation is a tag byte, the length of its payload in four big-endian
+//! bytes, and the payload: JSON for a change of the catalog; a table's id in four big-endian bytes and its rows as
+//! [`codec`] writes them for a change of rows.
+
+use bytes::Bytes;
+
+use crate::catalog::Item;
+use crate::data::{ObjectId, ZSet, codec};
+use crate::error::{Error, Result};
+
+const VERSION: u8 = 1;
+const CREATE: u8 = 1;
+const DROP: u8 = 2;
+const WRITE: u8 = 3;
+
+/// One thing that a transaction does.
+#[derive(Clone, Debug)]
+pub enum Operation {
+    /// A new object.
+    Create(Item),
+    /// Objects that go, each before what it stands on.
+    Drop(Vec<ObjectId>),
+    /// Rows inserted into and deleted from a table.
+    Write { table: ObjectId, change: ZSet },
+}
+
+/// The operations of a transaction, in their order.
+pub fn encode(operations: &[Operation]) -> Result<Bytes> {
+    let mut out = vec![VERSION];
+    for operation in operations {
+        let tag = match operation {
+            Operation::Create(_) => CREATE,
+            Operation::Drop(_) => DROP,
+            Operation::Write { .. } => WRITE,
+        };
+        out.push(tag);
+        let length_at = out.len();
+        out.extend([0; 4]);
+        match operation {
+            Operation::Create(item) => write_json(item, &mut out)?,
+            Operation::Drop(ids) => write_json(ids, &mut out)?,
+            Operation::Write { table, change } => {
+                out.extend(table.0.to_be_bytes());
+                codec::encode(change, &mut out)?;
+            }
+        }
+        let length = u32::try_from(out.len() - length_at - 4)
+            .map_err(|_| Error::internal("a transaction writes more than 4 GiB to one table"))?;
+        out[length_at..length_at + 4].copy_from_slice(&length.to_be_bytes());
+    }
+    Ok(out.into())
+}
+
+fn write_json<T: serde::Serialize>(value: &T, out: &mut Vec<u8>) -> Result<()> {
+    serde_json::to_writer(out, value).map_err(|error| Error::internal("cannot write a log entry").with_source(error))
+}
+
+/// Reads what [`encode`] wrote.
+///
+/// # Errors
+/// XX001 when the bytes are something else.
+pub fn decode(bytes: &[u8]) -> Result<Vec<Operation>> {
+    let broken = || Error::corrupt("an entry of the log cannot be read");
+    let (&version, mut rest) = bytes.split_first().ok_or_else(broken)?;
+    if version != VERSION {
+        return Err(Error::corrupt(format!("the log was written in format {version}, this server reads {VERSION}")));
+    }
+    let mut operations = Vec::new();
+    while let Some((&tag, after)) = rest.split_first() {
+        let (length, after) = split_u32(after).ok_or_else(broken)?;
+        let (payload, after) = after.split_at_checked(length as usize).ok_or_else(broken)?;
+        let json = |error| broken().with_source(error);
+        operations.push(match tag {
+            CREATE => Operation::Create(serde_json::from_slice(payload).map_err(json)?),
+            DROP => Operation::Drop(serde_json::from_slice(payload).map_err(json)?),
+            WRITE => {
+                let (table, rows) = split_u32(payload).ok_or_else(broken)?;
+                Operation::Write { table: ObjectId(table), change: codec::decode(rows)? }
+            }
+            _ => return Err(broken()),
+        });
+        rest = after;
+    }
+    Ok(operations)
+}
+
+fn split_u32(bytes: &[u8]) -> Option<(u32, &[u8])> {
+    let (number, rest) = bytes.split_first_chunk::<4>()?;
+    Some((u32::from_be_bytes(*number), rest))
+}

@@ -1,0 +1,34 @@
+//! Which saved state belongs to which node: fingerprints to operator ids, one durable value.
+
+use std::collections::BTreeMap;
+
+use crate::data::OperatorId;
+use crate::dataflow::Fingerprint;
+use crate::error::{Error, Result};
+use crate::state::{Checkpoint, KeyKind, StateStore};
+
+/// Owner of the catalog and of this map.
+pub const OWNER: OperatorId = OperatorId(0);
+/// Owner of the rows that expressions failed on.
+pub const ERRORS: OperatorId = OperatorId(1);
+/// The first operator of a view or table.
+pub const FIRST: OperatorId = OperatorId(2);
+
+/// Puts the map into a checkpoint.
+pub fn save(operators: &BTreeMap<Fingerprint, OperatorId>, out: &mut Checkpoint) -> Result<()> {
+    let pairs: Vec<(String, OperatorId)> = operators.iter().map(|(print, id)| (print.to_string(), *id)).collect();
+    let value =
+        serde_json::to_vec(&pairs).map_err(|error| Error::internal("cannot write the operators").with_source(error))?;
+    out.put(KeyKind::Operators, OWNER, &[], &value);
+    Ok(())
+}
+
+/// Reads the map of the last checkpoint.
+pub fn load(store: &StateStore) -> Result<BTreeMap<Fingerprint, OperatorId>> {
+    let Some(entry) = store.scan(KeyKind::Operators, OWNER)?.next() else { return Ok(BTreeMap::new()) };
+    let (_, value) = entry?;
+    let broken = || Error::corrupt("the list of operators cannot be read");
+    let pairs: Vec<(String, OperatorId)> = serde_json::from_slice(&value).map_err(|_| broken())?;
+    let parse = |print: &str| u128::from_str_radix(print, 16).map(Fingerprint).map_err(|_| broken());
+    pairs.into_iter().map(|(print, id)| Ok((parse(&print)?, id))).collect()
+}

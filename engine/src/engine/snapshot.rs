@@ -1,0 +1,117 @@
+//! What a statement reads: all relations at one epoch.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Weak};
+
+use crate::catalog::Catalog;
+use crate::catalog::system::{Partition, Statistics};
+use crate::data::{Epoch, ObjectId};
+use crate::engine::sources::Watches;
+use crate::source::{PartitionStatus, Watch};
+use crate::view::RowStore;
+
+/// The catalog and the stored relations as one epoch left them.
+///
+/// A statement keeps the one it began with; rows visible to it stay until it lets go.
+pub struct Snapshot {
+    pub epoch: Epoch,
+    pub catalog: Arc<Catalog>,
+    /// Rows of tables and materialized views; read them at `epoch`.
+    pub stores: Arc<HashMap<ObjectId, Arc<RowStore>>>,
+    /// How sources are doing: not as of the epoch, but when it is looked at.
+    pub watches: Watches,
+}
+
+impl Statistics for Snapshot {
+    fn rows(&self, relation: ObjectId) -> Option<u64> {
+        self.stores.get(&relation).map(|store| store.rows())
+    }
+
+    fn bytes(&self, relation: ObjectId) -> Option<u64> {
+        self.stores.get(&relation).map(|store| store.bytes())
+    }
+
+    fn partitions(&self, relation: ObjectId) -> Vec<Partition> {
+        let Some(status) = self.watches.read().get(&relation).map(Watch::status) else { return Vec::new() };
+        let connection = status.error;
+        let partition = |(partition, status): (i32, PartitionStatus)| Partition {
+            partition,
+            state: status.state.name(),
+            next_offset: status.next,
+            lag: status.lag(),
+            messages: status.messages,
+            bytes: status.bytes,
+            bad: status.bad,
+            lost: status.lost,
+            error: status.error.or_else(|| connection.clone()),
+        };
+        status.partitions.into_iter().map(partition).collect()
+    }
+}
+
+/// The snapshots that somebody may still hold.
+#[derive(Default)]
+pub struct LiveSnapshots {
+    published: VecDeque<Weak<Snapshot>>,
+    /// How many to note before those that are gone are looked for behind one that is held for long.
+    sweep_at: usize,
+}
+
+/// Fewer are not worth looking through.
+const LEAST_SWEPT: usize = 64;
+
+impl LiveSnapshots {
+    /// Takes note of a snapshot when it is published.
+    pub fn add(&mut self, snapshot: &Arc<Snapshot>) {
+        if self.published.len() >= self.sweep_at {
+            self.published.retain(|snapshot| snapshot.strong_count() > 0);
+            self.sweep_at = LEAST_SWEPT.max(2 * self.published.len());
+        }
+        self.published.push_back(Arc::downgrade(snapshot));
+    }
+
+    /// The oldest epoch that somebody can still read; `now` when nobody holds any.
+    pub fn horizon(&mut self, now: Epoch) -> Epoch {
+        while self.published.front().is_some_and(|oldest| oldest.strong_count() == 0) {
+            self.published.pop_front();
+        }
+        // Any of them may go while this looks: the oldest that is still there counts, not the first in the list.
+        self.published.iter().find_map(Weak::upgrade).map_or(now, |oldest| oldest.epoch)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn snapshot(epoch: u64) -> Arc<Snapshot> {
+        let (catalog, stores, watches) = Default::default();
+        Arc::new(Snapshot { epoch: Epoch(epoch), catalog, stores, watches })
+    }
+
+    #[test]
+    fn the_horizon_is_the_oldest_that_is_held() {
+        let mut live = LiveSnapshots::default();
+        let mut held: Vec<_> = (1..=3).map(snapshot).collect();
+        held.iter().for_each(|snapshot| live.add(snapshot));
+        assert_eq!(live.horizon(Epoch(3)), Epoch(1));
+        held.remove(1);
+        assert_eq!(live.horizon(Epoch(3)), Epoch(1));
+        held.remove(0);
+        assert_eq!(live.horizon(Epoch(3)), Epoch(3));
+        held.clear();
+        assert_eq!(live.horizon(Epoch(9)), Epoch(9));
+    }
+
+    #[test]
+    fn a_snapshot_held_for_long_does_not_pile_up_others() {
+        let mut live = LiveSnapshots::default();
+        let held = snapshot(1);
+        live.add(&held);
+        for epoch in 2..10_000 {
+            live.add(&snapshot(epoch));
+            assert_eq!(live.horizon(Epoch(epoch)), Epoch(1));
+        }
+        assert!(live.published.len() <= 2 * LEAST_SWEPT, "{}", live.published.len());
+    }
+}

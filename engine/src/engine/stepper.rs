@@ -1,0 +1,392 @@
+//! The step thread: the one place where transactions get their order, and epochs are made.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::time::Duration;
+
+use tokio::sync::{oneshot, watch};
+
+use crate::data::Epoch;
+use crate::engine::checkpointer::{Checkpointer, Done};
+use crate::engine::commit::{Commit, Request};
+use crate::engine::dataflows::Dataflows;
+use crate::engine::keys::KeyCheck;
+use crate::engine::locks::LockTable;
+use crate::engine::recovery::{self, Recovered};
+use crate::engine::snapshot::{LiveSnapshots, Snapshot};
+use crate::engine::sources::Sources;
+use crate::engine::storage::Storage;
+use crate::engine::{Operation, entry};
+use crate::error::{Error, Result, SqlState};
+use crate::source::Delivery;
+use crate::state::{Checkpoint, LogPosition};
+
+/// Transactions taken into one step, so that its length stays bounded.
+const MOST_COMMITS: usize = 1024;
+
+/// Bytes of rows that one transaction may write: what a step can hold in one piece, with room to spare.
+const MOST_WRITTEN: usize = 512 << 20;
+
+/// Steps that may fail one after the other.
+const MOST_FAILURES: u32 = 3;
+
+/// Bytes of deliveries taken into one step.
+const MOST_BYTES: usize = 16 << 20;
+
+/// What becomes one epoch.
+#[derive(Default)]
+struct Batch {
+    commits: Vec<Commit>,
+    deliveries: Vec<Delivery>,
+    bytes: usize,
+}
+
+impl Batch {
+    fn is_empty(&self) -> bool {
+        self.commits.is_empty() && self.deliveries.is_empty()
+    }
+
+    /// Whether nothing more fits: there is enough, or a change of the catalog is in it.
+    fn is_full(&self) -> bool {
+        self.commits.len() >= MOST_COMMITS
+            || self.bytes >= MOST_BYTES
+            || self.commits.first().is_some_and(Commit::is_ddl)
+    }
+}
+
+/// Everything that the step thread owns.
+pub struct Stepper {
+    pub data_dir: PathBuf,
+    /// None only when opening it again has failed, and then for good.
+    pub storage: Option<Storage>,
+    pub dataflows: Dataflows,
+    pub epoch: Epoch,
+    /// The last entry of the log that the dataflows have seen.
+    pub position: LogPosition,
+    /// The epoch of the last durable checkpoint, and of the one begun last.
+    pub durable: Epoch,
+    pub saved: Epoch,
+    pub published: watch::Sender<Arc<Snapshot>>,
+    pub live: LiveSnapshots,
+    pub locks: Arc<LockTable>,
+    pub checkpointer: Checkpointer,
+    /// Where the checkpointer reports to: this thread's own inbox.
+    pub reports: Sender<Request>,
+    pub sources: Sources,
+    pub flushes: Vec<(Epoch, oneshot::Sender<Result<()>>)>,
+    /// Threads that a step may use.
+    pub threads: usize,
+    /// Steps that failed since the last that did not.
+    pub failures: u32,
+    /// Why nothing can be written any more.
+    pub failed: Option<Error>,
+}
+
+impl Stepper {
+    /// Works until it is told to stop, or until nobody is left to ask for anything.
+    pub fn run(mut self, requests: &Receiver<Request>) {
+        let mut carried = None;
+        loop {
+            let Some(request) = carried.take().map_or_else(|| self.next(requests), Some) else { return };
+            match request {
+                Request::Commit(_) | Request::Delivery(..) => carried = self.gather(request, requests),
+                Request::Flush(reply) => self.flush(reply),
+                Request::Durable(done) => self.checkpoint_done(done),
+                Request::Shutdown(reply) => {
+                    let outcome = self.shut_down(requests);
+                    drop(self);
+                    reply.send(outcome).ok();
+                    return;
+                }
+                Request::Abandon => return,
+            }
+        }
+    }
+
+    /// The next request; checkpoints that become due meanwhile are begun. None when all senders are gone.
+    fn next(&mut self, requests: &Receiver<Request>) -> Option<Request> {
+        loop {
+            let unsaved = self.saved < self.epoch && self.failed.is_none();
+            let due = if unsaved { self.checkpointer.due_in() } else { None };
+            let received = match due {
+                None => return requests.recv().ok(),
+                // Not left to a pause between requests: under load there is none.
+                Some(Duration::ZERO) => {
+                    self.begin_checkpoint();
+                    continue;
+                }
+                Some(due) => requests.recv_timeout(due),
+            };
+            match received {
+                Ok(request) => return Some(request),
+                Err(RecvTimeoutError::Disconnected) => return None,
+                Err(RecvTimeoutError::Timeout) => self.begin_checkpoint(),
+            }
+        }
+    }
+
+    /// Takes in what else is waiting: deliveries, and transactions that only write rows, share a step and an fsync; one
+    /// that changes the catalog has a step to itself. Returns the request that did not fit.
+    fn gather(&mut self, first: Request, requests: &Receiver<Request>) -> Option<Request> {
+        let mut batch = Batch::default();
+        let mut next = Some(first);
+        let mut left = None;
+        while let Some(request) = next.take() {
+            match request {
+                Request::Commit(commit) if batch.is_empty() || !commit.is_ddl() => {
+                    batch.bytes += commit.bytes();
+                    batch.commits.push(commit);
+                }
+                Request::Delivery(generation, delivery) => {
+                    if self.sources.expects(generation, &delivery) {
+                        batch.bytes += delivery.permit.bytes();
+                        batch.deliveries.push(*delivery);
+                    }
+                }
+                other => {
+                    left = Some(other);
+                    break;
+                }
+            }
+            if !batch.is_full() {
+                next = requests.try_recv().ok();
+            }
+        }
+        self.take_in(batch);
+        left
+    }
+
+    /// Makes transactions durable and visible, and deliveries visible, all at one epoch.
+    fn take_in(&mut self, Batch { commits, deliveries, .. }: Batch) {
+        if let Some(error) = &self.failed {
+            let error = error.duplicate();
+            return commits.into_iter().for_each(|commit| commit.finish(Err(error.duplicate())));
+        }
+        let commits = self.accepted(commits);
+        if commits.is_empty() && deliveries.is_empty() {
+            return;
+        }
+        match self.log_and_step(&commits, &deliveries) {
+            Ok(()) => {
+                let snapshot = self.publish();
+                if commits.iter().any(Commit::is_ddl) {
+                    self.sources.follow(&snapshot.catalog);
+                }
+                commits.into_iter().for_each(|commit| commit.finish(Ok(snapshot.clone())));
+            }
+            Err(error) => commits.into_iter().for_each(|commit| commit.finish(Err(error.duplicate()))),
+        }
+    }
+
+    /// Answers the transactions that cannot be, and returns the others.
+    fn accepted(&mut self, group: Vec<Commit>) -> Vec<Commit> {
+        let catalog = self.dataflows.catalog().clone();
+        let mut keys = KeyCheck::new(self.dataflows.stores().clone(), self.epoch);
+        let mut accepted = Vec::with_capacity(group.len());
+        for commit in group {
+            let fits = match commit.bytes() {
+                bytes if bytes > MOST_WRITTEN => Err(too_large()),
+                _ => Ok(()),
+            };
+            match fits.and_then(|()| keys.accept(&catalog, &commit.operations)) {
+                Ok(()) => accepted.push(commit),
+                Err(error) => commit.finish(Err(error)),
+            }
+        }
+        accepted
+    }
+
+    /// One step. An error before the log has the entries leaves everything as it was; one after it sends the engine back
+    /// to its last checkpoint, from where the log and the sources bring it here again.
+    fn log_and_step(&mut self, commits: &[Commit], deliveries: &[Delivery]) -> Result<()> {
+        let entries = commits.iter().map(|commit| entry::encode(&commit.operations)).collect::<Result<Vec<_>>>()?;
+        let ddl = commits.iter().any(Commit::is_ddl);
+        if ddl {
+            let epoch = self.epoch;
+            let create = || self.dataflows.create(&commits[0].operations, epoch);
+            match catch_unwind(AssertUnwindSafe(create)) {
+                Ok(created) => self.epoch = created?,
+                Err(panic) => {
+                    let error = Error::internal(panic_message(&*panic));
+                    self.recover(&error)?;
+                    return Err(error);
+                }
+            }
+        }
+        if !entries.is_empty() {
+            match Storage::of(&self.storage)?.log.append(&entries) {
+                Ok(position) => self.position = position,
+                Err(error) => {
+                    let before = self.position;
+                    self.recover(&error)?;
+                    // A failed write may be there all the same, and then it was applied.
+                    let there = self.position.0 >= before.0 + entries.len() as u64;
+                    return if there { Ok(()) } else { Err(error) };
+                }
+            }
+        }
+        let epoch = self.epoch.next();
+        let stepped = catch_unwind(AssertUnwindSafe(|| {
+            let mut operations: Vec<Operation> =
+                commits.iter().flat_map(|commit| commit.operations.iter().cloned()).collect();
+            operations.extend(self.sources.operations(deliveries, self.dataflows.stores(), self.epoch)?);
+            self.dataflows.step(epoch, &operations)?;
+            self.dataflows.finish(&operations)
+        }));
+        match stepped.unwrap_or_else(|panic| Err(Error::internal(panic_message(&*panic)))) {
+            Ok(gone) => {
+                self.failures = 0;
+                self.epoch = epoch;
+                self.sources.advance(deliveries);
+                gone.into_iter().for_each(|table| self.locks.forget(table));
+                Ok(())
+            }
+            Err(error) => self.recover(&error),
+        }
+    }
+
+    /// Drops all memory and comes back from the last checkpoint and the log's tail.
+    fn recover(&mut self, cause: &Error) -> Result<()> {
+        tracing::error!(error = %cause, "a step failed; going back to the last checkpoint");
+        self.failures += 1;
+        if self.failures > MOST_FAILURES {
+            return Err(self.fail(cause));
+        }
+        // What a commit in flight makes durable is part of what recovery must read.
+        self.checkpointer.stop();
+        match self.reopen() {
+            Ok(recovered) => {
+                // Epochs never go back: readers hold snapshots of those that were published.
+                self.epoch = self.epoch.max(recovered.epoch).next();
+                self.dataflows = recovered.dataflows;
+                self.position = recovered.position;
+                (self.durable, self.saved) = (recovered.durable, recovered.durable);
+                self.sources.restart(self.dataflows.catalog(), &recovered.sources)
+            }
+            Err(error) => Err(self.fail(&error)),
+        }
+    }
+
+    /// Gives up writing: what memory holds must reach no disk. Reading goes on.
+    fn fail(&mut self, cause: &Error) -> Error {
+        tracing::error!(error = %cause, "nothing gets better by trying again; the server accepts no more writes");
+        self.sources.stop();
+        for (_, reply) in self.flushes.drain(..) {
+            reply.send(Err(cause.duplicate())).ok();
+        }
+        self.failed = Some(cause.duplicate());
+        cause.duplicate()
+    }
+
+    fn reopen(&mut self) -> Result<Recovered> {
+        Storage::reopen(&mut self.storage, &self.data_dir)?;
+        let storage = Storage::of(&self.storage)?;
+        self.checkpointer = Checkpointer::start(storage.clone(), self.reports.clone())?;
+        recovery::recover(storage, self.threads)
+    }
+
+    fn publish(&mut self) -> Arc<Snapshot> {
+        let snapshot = Arc::new(Snapshot {
+            epoch: self.epoch,
+            catalog: self.dataflows.catalog().clone(),
+            stores: self.dataflows.stores().clone(),
+            watches: self.sources.watches(),
+        });
+        self.live.add(&snapshot);
+        self.published.send_replace(snapshot.clone());
+        let horizon = self.live.horizon(self.epoch);
+        if let Err(error) = self.dataflows.compact(horizon) {
+            tracing::error!(%error, "merging chunks failed");
+        }
+        snapshot
+    }
+
+    fn begin_checkpoint(&mut self) {
+        if self.failed.is_some() {
+            return;
+        }
+        let mut checkpoint = Checkpoint::default();
+        let saved = self.dataflows.save(self.durable, &mut checkpoint);
+        match saved.and_then(|()| self.sources.saved()) {
+            Ok(sources) => {
+                checkpoint.set_meta(self.dataflows.meta(self.epoch, self.position, sources));
+                self.saved = self.epoch;
+                self.checkpointer.submit(checkpoint, self.epoch, self.position);
+            }
+            // What was taken for the checkpoint is lost to the next: only a fresh start has it all.
+            Err(error) => self.recover_and_publish(&error),
+        }
+    }
+
+    /// As [`recover`](Stepper::recover), where no transaction waits for what it brings.
+    fn recover_and_publish(&mut self, cause: &Error) {
+        if self.recover(cause).is_ok() {
+            self.publish();
+        }
+    }
+
+    fn checkpoint_done(&mut self, done: Done) {
+        if !self.checkpointer.done(done.epoch) {
+            return;
+        }
+        match done.outcome {
+            Ok(()) => self.durable = done.epoch,
+            Err(error) => self.recover_and_publish(&error),
+        }
+        let durable = self.durable;
+        for (_, reply) in self.flushes.extract_if(.., |(epoch, _)| *epoch <= durable) {
+            reply.send(Ok(())).ok();
+        }
+        if !self.flushes.is_empty() {
+            self.begin_checkpoint();
+        }
+    }
+
+    fn flush(&mut self, reply: oneshot::Sender<Result<()>>) {
+        if let Some(error) = &self.failed {
+            reply.send(Err(error.duplicate())).ok();
+            return;
+        }
+        if self.durable >= self.epoch {
+            reply.send(Ok(())).ok();
+            return;
+        }
+        self.flushes.push((self.epoch, reply));
+        if !self.checkpointer.in_flight() {
+            self.begin_checkpoint();
+        }
+    }
+
+    /// Brings everything into a last checkpoint.
+    fn shut_down(&mut self, requests: &Receiver<Request>) -> Result<()> {
+        let stopping = || Error::new(SqlState::ADMIN_SHUTDOWN, "the server is shutting down");
+        while self.failed.is_none() && self.durable < self.epoch {
+            if !self.checkpointer.in_flight() {
+                self.begin_checkpoint();
+            }
+            match requests.recv() {
+                Ok(Request::Durable(Done { outcome: Err(error), .. })) => return Err(error),
+                Ok(Request::Durable(done)) => self.checkpoint_done(done),
+                Ok(Request::Commit(commit)) => commit.finish(Err(stopping())),
+                // Not taken in: the next start reads it again.
+                Ok(Request::Delivery(..)) => {}
+                Ok(Request::Flush(reply) | Request::Shutdown(reply)) => drop(reply.send(Err(stopping()))),
+                Ok(Request::Abandon) | Err(_) => break,
+            }
+        }
+        Ok(())
+    }
+}
+
+fn too_large() -> Error {
+    let message = "a transaction writes too much";
+    let hint = format!("Write at most {} MiB of rows in one transaction.", MOST_WRITTEN >> 20);
+    Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, message).with_hint(hint)
+}
+
+fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    format!("a step panicked: {}", text.unwrap_or("no message"))
+}

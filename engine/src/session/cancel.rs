@@ -1,0 +1,128 @@
+//! Stopping a statement: by its client, or because its time is up.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use arrow::array::RecordBatch;
+use futures::{Stream, StreamExt};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::error::{Error, Result, SqlState};
+use crate::session::response::{Response, Rows};
+
+/// Stops the statement that a session is running; without one, nothing happens.
+#[derive(Clone, Default)]
+pub struct CancelHandle(Arc<State>);
+
+#[derive(Default)]
+struct State {
+    /// Set while a statement runs, so that a late request does not hit the next one.
+    running: AtomicBool,
+    cancelled: AtomicBool,
+    wake: Notify,
+}
+
+impl CancelHandle {
+    /// Makes the running statement fail with 57014.
+    pub fn cancel(&self) {
+        if self.0.running.load(Ordering::Acquire) {
+            self.0.cancelled.store(true, Ordering::Release);
+            self.0.wake.notify_one();
+        }
+    }
+
+    /// A statement begins.
+    pub(super) fn begin(&self, limit: Option<Duration>) -> Guard {
+        self.0.cancelled.store(false, Ordering::Release);
+        self.0.running.store(true, Ordering::Release);
+        Guard { handle: self.clone(), deadline: limit.map(|limit| Instant::now() + limit) }
+    }
+
+    async fn cancelled(&self) {
+        while !self.0.cancelled.load(Ordering::Acquire) {
+            self.0.wake.notified().await;
+        }
+    }
+}
+
+/// A statement being run. It ends when the guard goes.
+pub(super) struct Guard {
+    handle: CancelHandle,
+    deadline: Option<Instant>,
+}
+
+impl Guard {
+    /// Resolves when the statement must stop.
+    async fn stop(&self) -> Error {
+        let timeout = async {
+            match self.deadline {
+                Some(deadline) => tokio::time::sleep_until(deadline).await,
+                None => std::future::pending().await,
+            }
+        };
+        let message = tokio::select! {
+            () = self.handle.cancelled() => "canceling statement due to user request",
+            () = timeout => "canceling statement due to statement timeout",
+        };
+        Error::new(SqlState::QUERY_CANCELED, message)
+    }
+
+    /// The future's outcome, unless the statement must stop before it.
+    pub async fn run<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        tokio::select! {
+            outcome = work => outcome,
+            stopped = self.stop() => Err(stopped),
+        }
+    }
+
+    /// The response, whose rows end with an error when the statement must stop.
+    pub fn response(self, response: Response) -> Response {
+        match response {
+            Response::Rows { columns, rows, command } => Response::Rows { columns, rows: self.rows(rows), command },
+            other => other,
+        }
+    }
+
+    /// The same rows, ending with an error when the statement must stop.
+    fn rows(self, rows: Rows) -> Rows {
+        let stop: Pin<Box<dyn Future<Output = Error> + Send>> = Box::pin(async move { self.stop().await });
+        Box::pin(Guarded { rows: Some(rows), stop })
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.handle.0.running.store(false, Ordering::Release);
+    }
+}
+
+struct Guarded {
+    /// None after the end.
+    rows: Option<Rows>,
+    stop: Pin<Box<dyn Future<Output = Error> + Send>>,
+}
+
+impl Stream for Guarded {
+    type Item = Result<RecordBatch>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if self.rows.is_none() {
+            return Poll::Ready(None);
+        }
+        // First, because rows may be ready for ever.
+        if let Poll::Ready(error) = self.stop.as_mut().poll(context) {
+            self.rows = None;
+            return Poll::Ready(Some(Err(error)));
+        }
+        let Some(rows) = &mut self.rows else { return Poll::Ready(None) };
+        let batch = std::task::ready!(rows.poll_next_unpin(context));
+        if batch.is_none() {
+            self.rows = None;
+        }
+        Poll::Ready(batch)
+    }
+}

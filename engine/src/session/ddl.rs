@@ -1,0 +1,288 @@
+//! CREATE and DROP.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use sqlparser::ast::{self, Spanned};
+
+use crate::catalog::{DEFAULT_SCHEMA, Item, ItemKind};
+use crate::data::{Column, ObjectId, RelationSchema};
+use crate::engine::{Operation, serialization_failure};
+use crate::error::{Error, Result, SqlState};
+use crate::session::response::{Notice, Response, Severity};
+use crate::session::run::Arguments;
+use crate::session::{Block, Session};
+use crate::sql::bind::{Purpose, SourceText};
+use crate::sql::{BoundQuery, CatalogNames, Statement, TableDefinition, fold, table_definition};
+
+impl Session {
+    /// Makes this transaction the one that may change the catalog, and its catalog the latest.
+    pub(super) async fn begin_ddl(&mut self, command: &str) -> Result<()> {
+        self.check_writable(command)?;
+        if self.block == Block::Explicit {
+            let hint = "Run it outside of BEGIN … COMMIT; several statements of one query string are one transaction.";
+            return Err(Error::unsupported(format!("{command} in a transaction block")).with_hint(hint));
+        }
+        if self.transaction().locks().has_catalog() {
+            return Ok(());
+        }
+        let (engine, limit) = (self.engine.clone(), self.settings.lock_timeout());
+        let lock = engine.locks.catalog(self.transaction().locks(), limit).await?;
+        let latest = engine.snapshot();
+        let transaction = self.transaction();
+        transaction.move_to(latest.clone());
+        if !Arc::ptr_eq(&latest.catalog, &transaction.snapshot().catalog) {
+            return Err(serialization_failure());
+        }
+        transaction.locks().add_catalog(lock);
+        Ok(())
+    }
+
+    pub(super) async fn create_table(&mut self, table: &ast::CreateTable, statement: &Statement) -> Result<Response> {
+        self.begin_ddl("CREATE TABLE").await?;
+        let name = object_name(&table.name)?;
+        if self.exists(&name, table.if_not_exists)? {
+            return Ok(Response::complete("CREATE TABLE"));
+        }
+        if let Some(query) = &table.query {
+            return self.create_table_as(name, query, table, statement).await;
+        }
+        let TableDefinition { schema, defaults } =
+            self.bind(&statement.source, Purpose::View, Arguments::NONE, |binder| table_definition(table, binder))?;
+        let create_sql = ast::CreateTable { if_not_exists: false, ..table.clone() }.to_string();
+        let kind = ItemKind::Table { defaults, connector: None };
+        self.create(Item { id: self.engine.new_object(), name, kind, schema, create_sql, depends_on: Vec::new() })?;
+        Ok(Response::complete("CREATE TABLE"))
+    }
+
+    /// CREATE TABLE … AS: a table with the rows that the query has now.
+    async fn create_table_as(
+        &mut self,
+        name: String,
+        query: &ast::Query,
+        table: &ast::CreateTable,
+        statement: &Statement,
+    ) -> Result<Response> {
+        if !table.columns.is_empty() {
+            return Err(Error::unsupported("CREATE TABLE AS with a list of columns")
+                .with_hint("Name the columns in the query, with AS."));
+        }
+        let bound = self.bind(&statement.source, Purpose::Query, Arguments::NONE, |binder| binder.bind_query(query))?;
+        let schema = result_schema(&bound, &[])?;
+        let columns: Vec<String> =
+            schema.columns.iter().map(|column| format!("{} {}", quote(&column.name), column.ty)).collect();
+        let create_sql = format!("CREATE TABLE {} ({})", quote(&name), columns.join(", "));
+        let kind = ItemKind::Table { defaults: vec![None; schema.columns.len()], connector: None };
+        let id = self.engine.new_object();
+        let rows = self.collect(bound, &schema, &[]).await?;
+        let count: usize = rows.iter().map(crate::data::ZSet::len).sum();
+        self.create(Item { id, name, kind, schema, create_sql, depends_on: Vec::new() })?;
+        rows.into_iter().try_for_each(|rows| self.transaction().write(id, rows))?;
+        Ok(Response::complete(format!("SELECT {count}")))
+    }
+
+    pub(super) async fn create_view(&mut self, view: &ast::CreateView, statement: &Statement) -> Result<Response> {
+        let command = if view.materialized { "CREATE MATERIALIZED VIEW" } else { "CREATE VIEW" };
+        self.begin_ddl(command).await?;
+        refuse_view_options(view, command)?;
+        let name = object_name(&view.name)?;
+        if self.exists(&name, view.if_not_exists)? {
+            return Ok(Response::complete(command));
+        }
+        let system = self.system();
+        let names = CatalogNames::of_session(&system);
+        let purpose = if view.materialized { Purpose::View } else { Purpose::Query };
+        let settings = self.bind_settings();
+        let bound = names.bind(&settings, purpose, &statement.source, |binder| binder.bind_query(&view.query))?;
+        let aliases: Vec<String> = view.columns.iter().map(|column| fold(&column.name)).collect();
+        let schema = result_schema(&bound, &aliases)?;
+        let query = view.query.to_string();
+        let kind = match view.materialized {
+            true => ItemKind::MaterializedView { query, time_zone: settings.time_zone },
+            false => ItemKind::View { query },
+        };
+        let create_sql = ast::CreateView { if_not_exists: false, ..view.clone() }.to_string();
+        let depends_on = names.used();
+        self.create(Item { id: self.engine.new_object(), name, kind, schema, create_sql, depends_on })?;
+        Ok(Response::complete(command))
+    }
+
+    pub(super) fn create(&mut self, item: Item) -> Result<()> {
+        let transaction = self.transaction();
+        let mut catalog = (**transaction.catalog()).clone();
+        catalog.insert(item.clone())?;
+        transaction.change_catalog(catalog, Operation::Create(item));
+        Ok(())
+    }
+
+    /// Whether the name is taken, which IF NOT EXISTS forgives.
+    pub(super) fn exists(&mut self, name: &str, if_not_exists: bool) -> Result<bool> {
+        if self.transaction().catalog().by_name(name).is_none() {
+            return Ok(false);
+        }
+        let message = format!("relation \"{name}\" already exists");
+        if !if_not_exists {
+            return Err(Error::new(SqlState::DUPLICATE_TABLE, message));
+        }
+        self.notice(Notice::new(Severity::Notice, SqlState::DUPLICATE_TABLE, format!("{message}, skipping")));
+        Ok(true)
+    }
+
+    pub(super) async fn drop_objects(&mut self, statement: &ast::Statement) -> Result<Response> {
+        let ast::Statement::Drop { object_type, if_exists, names, cascade, .. } = statement else {
+            return Err(Error::internal("not a DROP"));
+        };
+        let kind = match object_type {
+            ast::ObjectType::Table => "table",
+            ast::ObjectType::View => "view",
+            ast::ObjectType::MaterializedView => "materialized view",
+            other => return Err(Error::unsupported(format!("DROP {other}"))),
+        };
+        let command = format!("DROP {}", kind.to_uppercase());
+        self.begin_ddl(&command).await?;
+        let mut targets = Vec::new();
+        for name in names {
+            let name = object_name(name)?;
+            match self.transaction().catalog().by_name(&name).cloned() {
+                Some(item) => targets.push(checked_kind(item, kind)?),
+                None if *if_exists => {
+                    let message = format!("{kind} \"{name}\" does not exist, skipping");
+                    self.notice(Notice::new(Severity::Notice, SqlState::UNDEFINED_TABLE, message));
+                }
+                None => {
+                    let message = format!("{kind} \"{name}\" does not exist");
+                    return Err(Error::new(SqlState::UNDEFINED_TABLE, message));
+                }
+            }
+        }
+        let ids = self.with_dependents(&targets, *cascade)?;
+        let transaction = self.transaction();
+        let mut catalog = (**transaction.catalog()).clone();
+        // Dependents were made after what they stand on.
+        ids.iter().rev().for_each(|id| {
+            catalog.remove(*id);
+        });
+        if !ids.is_empty() {
+            transaction.change_catalog(catalog, Operation::Drop(ids));
+        }
+        Ok(Response::complete(command))
+    }
+
+    /// The ids to drop, in rising order.
+    fn with_dependents(&mut self, targets: &[Arc<Item>], cascade: bool) -> Result<Vec<ObjectId>> {
+        let catalog = self.transaction().catalog().clone();
+        let named: HashSet<ObjectId> = targets.iter().map(|item| item.id).collect();
+        let mut all: Vec<Arc<Item>> = targets.iter().flat_map(|item| catalog.with_dependents(item.id)).collect();
+        all.sort_unstable_by_key(|item| item.id);
+        all.dedup_by_key(|item| item.id);
+        let others: Vec<&Arc<Item>> = all.iter().filter(|item| !named.contains(&item.id)).collect();
+        let describe = |item: &Item| format!("{} {}", item.kind_name(), item.name);
+        if !others.is_empty() && !cascade {
+            let target = targets.iter().find(|target| catalog.dependents(target.id).next().is_some());
+            let target = target.map(|target| describe(target)).unwrap_or_default();
+            let lines: Vec<String> =
+                others.iter().map(|item| format!("{} depends on {target}", describe(item))).collect();
+            let message = format!("cannot drop {target} because other objects depend on it");
+            return Err(Error::new(SqlState::DEPENDENT_OBJECTS, message)
+                .with_detail(lines.join("\n"))
+                .with_hint("Use DROP ... CASCADE to drop the dependent objects too."));
+        }
+        if let [first, more @ ..] = others.as_slice() {
+            let state = SqlState::SUCCESSFUL_COMPLETION;
+            let mut notice = match more.len() {
+                0 => Notice::new(Severity::Notice, state, format!("drop cascades to {}", describe(first))),
+                _ => Notice::new(Severity::Notice, state, format!("drop cascades to {} other objects", others.len())),
+            };
+            let lines = others.iter().map(|item| format!("drop cascades to {}", describe(item)));
+            notice.detail = (!more.is_empty()).then(|| lines.collect::<Vec<_>>().join("\n"));
+            self.notice(notice);
+        }
+        Ok(all.iter().map(|item| item.id).collect())
+    }
+
+    /// The object of a name.
+    pub(super) fn object(&mut self, name: &ast::ObjectName) -> Result<Arc<Item>> {
+        let name = object_name(name)?;
+        let item = self.transaction().catalog().by_name(&name).cloned();
+        item.ok_or_else(|| undefined(&name))
+    }
+}
+
+/// Where a name stands in the query string.
+pub(super) fn place(text: &str, name: &ast::ObjectName) -> Option<usize> {
+    SourceText::new(text).position(name.span())
+}
+
+/// There is no relation of this name.
+pub(super) fn undefined(name: &str) -> Error {
+    Error::new(SqlState::UNDEFINED_TABLE, format!("relation \"{name}\" does not exist"))
+}
+
+fn checked_kind(item: Arc<Item>, kind: &str) -> Result<Arc<Item>> {
+    if item.kind_name() == kind {
+        return Ok(item);
+    }
+    let message = format!("\"{}\" is not a {kind}", item.name);
+    let hint = format!("Use DROP {} to remove a {}.", item.kind_name().to_uppercase(), item.kind_name());
+    Err(Error::new(SqlState::WRONG_OBJECT_TYPE, message).with_hint(hint))
+}
+
+/// An object's name without its schema, of which users have one.
+pub(super) fn object_name(name: &ast::ObjectName) -> Result<String> {
+    let parts: Vec<String> = name.0.iter().filter_map(|part| part.as_ident()).map(fold).collect();
+    let (schema, name) = match parts.as_slice() {
+        [name] => return Ok(name.clone()),
+        [schema, name] | [_, schema, name] => (schema, name),
+        _ => return Err(Error::new(SqlState::SYNTAX_ERROR, format!("improper qualified name: {name}"))),
+    };
+    match schema.as_str() {
+        DEFAULT_SCHEMA => Ok(name.clone()),
+        "pg_catalog" | "information_schema" | "levada_catalog" => {
+            let message = format!("permission denied for schema {schema}");
+            Err(Error::new(SqlState::INSUFFICIENT_PRIVILEGE, message).with_hint("System relations can only be read."))
+        }
+        _ => Err(Error::new(SqlState::INVALID_SCHEMA_NAME, format!("schema \"{schema}\" does not exist"))
+            .with_hint("All objects are in the schema public.")),
+    }
+}
+
+/// The columns of a query as those of a relation.
+fn result_schema(bound: &BoundQuery, aliases: &[String]) -> Result<RelationSchema> {
+    if aliases.len() > bound.columns.len() {
+        return Err(Error::new(SqlState::SYNTAX_ERROR, "CREATE VIEW specifies more column names than columns"));
+    }
+    let mut seen = HashSet::new();
+    let mut columns = Vec::with_capacity(bound.columns.len());
+    for (index, column) in bound.columns.iter().enumerate() {
+        let name = aliases.get(index).unwrap_or(&column.name);
+        if !seen.insert(name) {
+            let message = format!("column \"{name}\" specified more than once");
+            return Err(Error::new(SqlState::DUPLICATE_COLUMN, message)
+                .with_hint("Give the columns of the query names of their own, with AS."));
+        }
+        columns.push(Column::new(name.clone(), column.ty.clone(), true));
+    }
+    Ok(RelationSchema { columns, primary_key: None })
+}
+
+fn refuse_view_options(view: &ast::CreateView, command: &str) -> Result<()> {
+    let refused = [
+        (view.or_replace, "OR REPLACE"),
+        (view.temporary, "TEMPORARY"),
+        (view.options != ast::CreateTableOptions::None, "WITH"),
+        (!view.cluster_by.is_empty(), "CLUSTER BY"),
+        (view.to.is_some(), "TO"),
+        (view.params.is_some(), "ALGORITHM"),
+    ];
+    match refused.iter().find(|(present, _)| *present) {
+        Some((_, option)) => Err(Error::unsupported(format!("{command} with {option}"))),
+        None => Ok(()),
+    }
+}
+
+/// A name as it must be written in SQL.
+pub(super) fn quote(name: &str) -> String {
+    let plain = name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
+        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+    if plain { name.to_owned() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
+}

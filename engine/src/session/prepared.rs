@@ -1,0 +1,142 @@
+//! Statements of the extended protocol, between Parse and Execute.
+
+use std::sync::Arc;
+
+use sqlparser::ast;
+
+use crate::catalog::{Catalog, Item};
+use crate::data::SqlType;
+use crate::error::{Error, Result, SqlState};
+use crate::session::ddl::{object_name, undefined};
+use crate::session::dml::{delete_target, insert_target, rows_plan, update_target, write_target};
+use crate::session::matched::update_from;
+use crate::session::show::shown_columns;
+use crate::session::{Response, Session};
+use crate::sql::bind::{Binder, Parameters, Purpose};
+use crate::sql::{CatalogNames, Command, OutputColumn, Statement, parse, source};
+
+/// A statement with the types of its parameters and the columns of its result.
+#[derive(Clone)]
+pub struct Prepared(Arc<Description>);
+
+struct Description {
+    /// None for an empty query string.
+    statement: Option<Statement>,
+    types: Vec<SqlType>,
+    columns: Option<Arc<[OutputColumn]>>,
+}
+
+impl Prepared {
+    /// The types of `$1`, `$2`, … .
+    pub fn types(&self) -> &[SqlType] {
+        &self.0.types
+    }
+
+    /// The result's columns; None for a statement that returns no rows.
+    pub fn columns(&self) -> Option<&Arc<[OutputColumn]>> {
+        self.0.columns.as_ref()
+    }
+
+    pub(super) fn statement(&self) -> Option<&Statement> {
+        self.0.statement.as_ref()
+    }
+
+    /// Refuses rows of other columns than were described: the client would misread them.
+    pub(super) fn check_unchanged(&self, response: Response) -> Result<Response> {
+        let same = match (&response, &self.0.columns) {
+            (Response::Rows { columns, .. }, Some(described)) => {
+                columns.len() == described.len() && columns.iter().zip(described.iter()).all(|(a, b)| a.ty == b.ty)
+            }
+            (Response::Rows { .. }, None) => false,
+            _ => true,
+        };
+        if same {
+            return Ok(response);
+        }
+        // Drivers know this message, and prepare again.
+        Err(Error::new(SqlState::FEATURE_NOT_SUPPORTED, "cached plan must not change result type"))
+    }
+}
+
+impl Session {
+    pub(super) fn try_prepare(&mut self, sql: &str, types: &[Option<SqlType>]) -> Result<Prepared> {
+        let mut statements = parse(sql)?;
+        if statements.len() > 1 {
+            let message = "cannot insert multiple commands into a prepared statement";
+            return Err(Error::new(SqlState::SYNTAX_ERROR, message));
+        }
+        let Some(statement) = statements.pop() else {
+            let declared = types.iter().map(|ty| ty.clone().unwrap_or(SqlType::Text)).collect();
+            return Ok(Prepared(Arc::new(Description { statement: None, types: declared, columns: None })));
+        };
+        let snapshot = self.engine.snapshot();
+        let catalog = self.transaction.as_ref().map_or(&snapshot.catalog, |open| open.catalog());
+        let system = self.system_of(catalog.clone(), snapshot.clone());
+        let names = CatalogNames::of_session(&system);
+        let settings = self.bind_settings();
+        let parameters = Parameters::given(types);
+        let mut binder = Binder::new(&names, &settings, Purpose::Query, parameters, &statement.source);
+        let columns = describe(&mut binder, &statement.command, catalog)?;
+        let types = binder.parameters().types()?;
+        Ok(Prepared(Arc::new(Description { statement: Some(statement), types, columns: columns.map(Into::into) })))
+    }
+}
+
+/// The columns of a statement's result, while its parameters get their types.
+fn describe(binder: &mut Binder<'_>, command: &Command, catalog: &Catalog) -> Result<Option<Vec<OutputColumn>>> {
+    let text = |name: &str| OutputColumn { name: name.to_owned(), ty: SqlType::Text, relation: None };
+    let sql = match command {
+        Command::Sql(sql) => &**sql,
+        Command::Flush | Command::CreateConnector(_) => return Ok(None),
+        Command::ShowCreate { .. } => return Ok(Some(vec![text("Name"), text("Create Sql")])),
+    };
+    match sql {
+        ast::Statement::Query(query) => Ok(Some(binder.bind_query(query)?.columns)),
+        ast::Statement::Insert(insert) => {
+            let table = written(catalog, insert_target(insert)?)?;
+            binder.bind_insert_source(&write_target(&table)?, &insert.columns, insert.source.as_deref())?;
+            returned(binder, &table, None, insert.returning.as_deref())
+        }
+        ast::Statement::Update(update) => {
+            let (name, alias) = update_target(update)?;
+            let table = written(catalog, name)?;
+            let (assignments, selection) = (&update.assignments, update.selection.as_ref());
+            binder.bind_update(&write_target(&table)?, alias, assignments, update_from(update)?, selection)?;
+            returned(binder, &table, alias, update.returning.as_deref())
+        }
+        ast::Statement::Delete(delete) => {
+            let (name, alias) = delete_target(delete)?;
+            let table = written(catalog, name)?;
+            let using = delete.using.as_deref().unwrap_or_default();
+            binder.bind_where(&source(&table), alias, using, delete.selection.as_ref())?;
+            returned(binder, &table, alias, delete.returning.as_deref())
+        }
+        ast::Statement::Explain { statement, .. } => {
+            if let ast::Statement::Query(query) = &**statement {
+                binder.bind_query(query)?;
+            }
+            Ok(Some(vec![text("QUERY PLAN")]))
+        }
+        ast::Statement::ShowVariable { variable } => Ok(Some(shown_columns(variable)?)),
+        ast::Statement::ShowTables { .. } | ast::Statement::ShowViews { .. } => Ok(Some(vec![text("Name")])),
+        _ => Ok(None),
+    }
+}
+
+/// The table that a statement writes to.
+fn written(catalog: &Catalog, name: &ast::ObjectName) -> Result<Arc<Item>> {
+    let name = object_name(name)?;
+    catalog.by_name(&name).cloned().ok_or_else(|| undefined(&name))
+}
+
+/// The columns of RETURNING.
+fn returned(
+    binder: &mut Binder<'_>,
+    table: &Item,
+    alias: Option<&ast::TableAlias>,
+    items: Option<&[ast::SelectItem]>,
+) -> Result<Option<Vec<OutputColumn>>> {
+    let Some(items) = items else { return Ok(None) };
+    let no_rows = rows_plan(&table.schema, &[])?;
+    Ok(Some(binder.bind_returning(&source(table), alias, items, no_rows)?.columns))
+}

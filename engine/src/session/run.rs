@@ -1,0 +1,258 @@
+//! One statement, from its syntax tree to its response.
+
+use arrow::array::RecordBatch;
+use datafusion::common::tree_node::TreeNode;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::scalar::ScalarValue;
+use futures::TryStreamExt;
+use sqlparser::ast;
+
+use crate::data::SqlType;
+use crate::error::{Error, Result, SqlState};
+use crate::query::RowStream;
+use crate::session::response::{Notice, Response, Severity};
+use crate::session::transaction::Transaction;
+use crate::session::{Block, Session, ends_block};
+use crate::sql::bind::{BindSettings, Binder, Parameters, Purpose};
+use crate::sql::{BoundQuery, CatalogNames, Command, Statement, runnable};
+
+/// The values of a statement's parameters.
+#[derive(Clone, Copy)]
+pub(super) struct Arguments<'a> {
+    pub types: &'a [SqlType],
+    pub values: &'a [ScalarValue],
+}
+
+impl Arguments<'_> {
+    /// A statement that has no parameters.
+    pub const NONE: Arguments<'static> = Arguments { types: &[], values: &[] };
+
+    fn parameters(self) -> Parameters {
+        if self.types.is_empty() {
+            return Parameters::none();
+        }
+        Parameters::given(&self.types.iter().cloned().map(Some).collect::<Vec<_>>())
+    }
+}
+
+impl Session {
+    /// Runs a statement in the transaction that is open, or in one of its own.
+    pub(super) async fn run(
+        &mut self,
+        statement: &Statement,
+        types: &[SqlType],
+        values: &[ScalarValue],
+    ) -> Result<Response> {
+        let arguments = Arguments { types, values };
+        if self.block == Block::Failed && !matches!(&statement.command, Command::Sql(sql) if ends_block(sql)) {
+            let message = "current transaction is aborted, commands ignored until end of transaction block";
+            return Err(Error::new(SqlState::IN_FAILED_TRANSACTION, message));
+        }
+        self.renew_snapshot();
+        let guard = self.cancel.begin(self.settings.statement_timeout());
+        let outcome = guard.run(self.dispatch(statement, arguments)).await;
+        if self.block != Block::None {
+            return outcome.map(|response| guard.response(response));
+        }
+        match outcome {
+            // Not under the guard: a transaction on its way cannot be called back.
+            Ok(response) => self.commit().await.map(|()| guard.response(response)),
+            Err(error) => {
+                self.roll_back();
+                Err(error)
+            }
+        }
+    }
+
+    async fn dispatch(&mut self, statement: &Statement, arguments: Arguments<'_>) -> Result<Response> {
+        let text = &*statement.source;
+        let sql = match &statement.command {
+            Command::Sql(sql) => &**sql,
+            Command::Flush => return self.flush().await,
+            Command::CreateConnector(create) => return self.create_connector(create, statement).await,
+            Command::ShowCreate { kind, name } => return self.show_create(*kind, name),
+        };
+        match sql {
+            ast::Statement::Query(query) => self.select(query, text, arguments).await,
+            ast::Statement::Insert(insert) => self.insert(insert, text, arguments).await,
+            ast::Statement::Update(update) => self.update(update, text, arguments).await,
+            ast::Statement::Delete(delete) => self.delete(delete, text, arguments).await,
+            ast::Statement::CreateTable(table) => self.create_table(table, statement).await,
+            ast::Statement::CreateView(view) => self.create_view(view, statement).await,
+            ast::Statement::Drop { .. } => self.drop_objects(sql).await,
+            ast::Statement::Explain { .. } => self.explain(sql, text, arguments).await,
+            ast::Statement::Set(set) => self.set(set),
+            ast::Statement::Reset(reset) => self.reset(reset),
+            ast::Statement::Discard { object_type } => self.discard(object_type),
+            ast::Statement::ShowVariable { variable } => self.show_variable(variable),
+            ast::Statement::ShowTables { .. } => self.show_objects("table"),
+            ast::Statement::ShowViews { materialized: true, .. } => self.show_objects("materialized view"),
+            ast::Statement::ShowViews { .. } => self.show_objects("view"),
+            ast::Statement::StartTransaction { modes, .. } => self.begin(modes),
+            ast::Statement::Commit { chain: false, .. } => self.commit_block().await,
+            ast::Statement::Rollback { chain: false, savepoint: None, .. } => Ok(self.roll_back_block()),
+            ast::Statement::Rollback { chain: false, savepoint: Some(name), .. } => self.roll_back_to(name),
+            ast::Statement::Savepoint { name } => self.savepoint(name),
+            ast::Statement::ReleaseSavepoint { name } => self.release(name),
+            // Prepared statements are the connection's: it forgets them when it sees the tag.
+            ast::Statement::Deallocate { name, .. } if name.value.eq_ignore_ascii_case("all") => {
+                Ok(Response::complete("DEALLOCATE ALL"))
+            }
+            other => Err(unsupported_statement(other)),
+        }
+    }
+
+    /// The transaction that is open, begun now if none is.
+    pub(super) fn transaction(&mut self) -> &mut Transaction {
+        let engine = &self.engine;
+        self.transaction.get_or_insert_with(|| Transaction::new(engine.snapshot()))
+    }
+
+    pub(super) fn bind_settings(&self) -> BindSettings {
+        let defaults = BindSettings::default();
+        BindSettings {
+            now: self.transaction.as_ref().map_or(defaults.now, Transaction::began_at),
+            time_zone: self.settings.time_zone().to_owned(),
+            user: self.user.clone(),
+            search_path: self.search_path(),
+            ..defaults
+        }
+    }
+
+    /// Binds something against the transaction's catalog.
+    pub(super) fn bind<T>(
+        &mut self,
+        text: &str,
+        purpose: Purpose,
+        arguments: Arguments<'_>,
+        bind: impl FnOnce(&mut Binder<'_>) -> Result<T>,
+    ) -> Result<T> {
+        let system = self.system();
+        let settings = self.bind_settings();
+        let names = CatalogNames::of_session(&system);
+        let mut binder = Binder::new(&names, &settings, purpose, arguments.parameters(), text);
+        bind(&mut binder)
+    }
+
+    /// Starts a bound query in the transaction.
+    pub(super) async fn rows(&mut self, bound: BoundQuery, arguments: Arguments<'_>) -> Result<Response> {
+        let rows = self.run_plan(bound.plan, arguments.values).await?;
+        Ok(Response::Rows { columns: bound.columns.into(), rows: Box::pin(rows), command: "SELECT" })
+    }
+
+    /// Runs a bound plan over the transaction's relations.
+    async fn run_plan(&mut self, plan: LogicalPlan, parameters: &[ScalarValue]) -> Result<RowStream> {
+        let engine = self.engine.clone();
+        let plan = runnable(plan, parameters)?;
+        if reads_rows(&plan)? {
+            self.transaction().read();
+        }
+        engine.queries.run(plan, &self.tables()?).await
+    }
+
+    /// Runs a bound plan and keeps all its rows.
+    pub(super) async fn batches(&mut self, plan: LogicalPlan, parameters: &[ScalarValue]) -> Result<Vec<RecordBatch>> {
+        self.run_plan(plan, parameters).await?.try_collect().await
+    }
+
+    async fn select(&mut self, query: &ast::Query, text: &str, arguments: Arguments<'_>) -> Result<Response> {
+        let bound = self.bind(text, Purpose::Query, arguments, |binder| binder.bind_query(query))?;
+        self.rows(bound, arguments).await
+    }
+
+    async fn flush(&mut self) -> Result<Response> {
+        self.engine.flush().await?;
+        Ok(Response::complete("FLUSH"))
+    }
+
+    fn begin(&mut self, modes: &[ast::TransactionMode]) -> Result<Response> {
+        if self.block == Block::Explicit {
+            let message = "there is already a transaction in progress";
+            self.notice(Notice::new(Severity::Warning, SqlState::ACTIVE_TRANSACTION, message));
+            return Ok(Response::complete("BEGIN"));
+        }
+        let read_only = modes.iter().rev().find_map(|mode| match mode {
+            ast::TransactionMode::AccessMode(mode) => Some(*mode == ast::TransactionAccessMode::ReadOnly),
+            ast::TransactionMode::IsolationLevel(_) => None,
+        });
+        self.block = Block::Explicit;
+        self.read_only = read_only;
+        self.rollback_settings.get_or_insert_with(|| self.settings.clone());
+        Ok(Response::complete("BEGIN"))
+    }
+
+    async fn commit_block(&mut self) -> Result<Response> {
+        match self.block {
+            Block::Explicit | Block::Implicit => {
+                // What follows an explicit COMMIT in one query string begins anew, as in PostgreSQL.
+                let outcome = self.commit().await;
+                self.block = if self.block == Block::Implicit { Block::Implicit } else { Block::None };
+                outcome.map(|()| Response::complete("COMMIT"))
+            }
+            Block::Failed => Ok(self.roll_back_block()),
+            Block::None => {
+                self.no_transaction();
+                Ok(Response::complete("COMMIT"))
+            }
+        }
+    }
+
+    fn roll_back_block(&mut self) -> Response {
+        if self.block == Block::None {
+            self.no_transaction();
+        }
+        if self.block != Block::Implicit {
+            self.block = Block::None;
+        }
+        self.roll_back();
+        Response::complete("ROLLBACK")
+    }
+
+    fn no_transaction(&mut self) {
+        let message = "there is no transaction in progress";
+        self.notice(Notice::new(Severity::Warning, SqlState::NO_ACTIVE_TRANSACTION, message));
+    }
+
+    /// Makes the open transaction durable and visible; nothing to do when it has only read.
+    pub(super) async fn commit(&mut self) -> Result<()> {
+        self.end_settings(true);
+        self.read_only = None;
+        match self.transaction.take() {
+            Some(transaction) if !transaction.is_clean() => {
+                let (operations, locks) = transaction.into_parts();
+                self.engine.commit(operations, locks).await.map(drop)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Forgets the open transaction.
+    pub(super) fn roll_back(&mut self) {
+        self.end_settings(false);
+        self.read_only = None;
+        self.transaction = None;
+    }
+
+    /// Refuses to write in a transaction that is read-only.
+    pub(super) fn check_writable(&mut self, command: &str) -> Result<()> {
+        let by_default = self.settings.get("default_transaction_read_only")? == "on";
+        if self.read_only.unwrap_or(by_default) {
+            let message = format!("cannot execute {command} in a read-only transaction");
+            return Err(Error::new(SqlState::READ_ONLY_TRANSACTION, message));
+        }
+        Ok(())
+    }
+}
+
+/// Whether a plan reads rows of any relation, and so is of one epoch.
+fn reads_rows(plan: &LogicalPlan) -> Result<bool> {
+    Ok(plan.exists(|node| Ok(matches!(node, LogicalPlan::TableScan(_))))?)
+}
+
+/// Names a statement that is not ours by its first words.
+fn unsupported_statement(statement: &ast::Statement) -> Error {
+    let text = statement.to_string();
+    let is_keyword = |word: &&str| word.chars().all(|c| c.is_ascii_uppercase() || c == '_');
+    let words: Vec<&str> = text.split_whitespace().take_while(is_keyword).take(3).collect();
+    Error::unsupported(if words.is_empty() { "this statement".to_owned() } else { words.join(" ") })
+}

@@ -1,0 +1,367 @@
+//! A session's run-time settings: PostgreSQL's where clients set or read them, and our own.
+//!
+//! Names, defaults and units: <https://www.postgresql.org/docs/15/runtime-config-client.html>.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::error::{Error, Result, SqlState};
+use crate::sql::format::TimeZone;
+
+/// The PostgreSQL version we present ourselves as.
+pub const SERVER_VERSION: &str = "15.13";
+
+/// What values a setting takes.
+enum Domain {
+    /// Reports a fact; SET is refused.
+    Constant,
+    Text,
+    Bool,
+    /// Whole numbers from the first to the second.
+    Integer(i64, i64),
+    /// Milliseconds, or a number with a unit; 0 is off.
+    Duration,
+    OneOf(&'static [&'static str]),
+    TimeZone,
+    DateStyle,
+    Encoding,
+}
+
+struct Setting {
+    name: &'static str,
+    default: &'static str,
+    domain: Domain,
+    /// Whether clients are told of changes (`ParameterStatus`).
+    reported: bool,
+    description: &'static str,
+}
+
+const fn setting(
+    name: &'static str,
+    default: &'static str,
+    domain: Domain,
+    reported: bool,
+    description: &'static str,
+) -> Setting {
+    Setting { name, default, domain, reported, description }
+}
+
+const ISOLATION: &[&str] = &["serializable", "repeatable read", "read committed", "read uncommitted"];
+const LEVELS: &[&str] = &["debug5", "debug4", "debug3", "debug2", "debug1", "log", "notice", "warning", "error"];
+
+/// Every setting there is, by name.
+static SETTINGS: &[Setting] = &[
+    setting(
+        "application_name",
+        "",
+        Domain::Text,
+        true,
+        "Sets the application name to be reported in statistics and logs.",
+    ),
+    setting("bytea_output", "hex", Domain::OneOf(&["hex"]), false, "Sets the output format for bytea."),
+    setting("client_encoding", "UTF8", Domain::Encoding, true, "Sets the client's character set encoding."),
+    setting(
+        "client_min_messages",
+        "notice",
+        Domain::OneOf(LEVELS),
+        false,
+        "Sets the message levels that are sent to the client.",
+    ),
+    setting("DateStyle", "ISO, MDY", Domain::DateStyle, true, "Sets the display format for date and time values."),
+    setting(
+        "default_transaction_isolation",
+        "repeatable read",
+        Domain::OneOf(ISOLATION),
+        false,
+        "Sets the transaction isolation level of each new transaction.",
+    ),
+    setting(
+        "default_transaction_read_only",
+        "off",
+        Domain::Bool,
+        true,
+        "Sets the default read-only status of new transactions.",
+    ),
+    setting(
+        "extra_float_digits",
+        "1",
+        Domain::Integer(-15, 3),
+        false,
+        "Sets the number of digits displayed for floating-point values.",
+    ),
+    setting(
+        "idle_in_transaction_session_timeout",
+        "0",
+        Domain::Duration,
+        false,
+        "Sets the maximum allowed idle time between queries, when in a transaction.",
+    ),
+    setting("in_hot_standby", "off", Domain::Constant, true, "Shows whether hot standby is currently active."),
+    setting("integer_datetimes", "on", Domain::Constant, true, "Shows whether datetimes are integer based."),
+    setting(
+        "IntervalStyle",
+        "postgres",
+        Domain::OneOf(&["postgres"]),
+        true,
+        "Sets the display format for interval values.",
+    ),
+    setting("is_superuser", "off", Domain::Constant, true, "Shows whether the current user is a superuser."),
+    setting("lock_timeout", "0", Domain::Duration, false, "Sets the maximum allowed duration of any wait for a lock."),
+    setting("max_identifier_length", "63", Domain::Constant, false, "Shows the maximum identifier length."),
+    setting(
+        "search_path",
+        "\"$user\", public",
+        Domain::Text,
+        false,
+        "Sets the schema search order for names that are not schema-qualified.",
+    ),
+    setting("server_encoding", "UTF8", Domain::Constant, true, "Shows the server (database) character set encoding."),
+    setting("server_version", SERVER_VERSION, Domain::Constant, true, "Shows the server version."),
+    setting("server_version_num", "150013", Domain::Constant, false, "Shows the server version as an integer."),
+    setting("session_authorization", "", Domain::Constant, true, "Shows the session user name."),
+    setting(
+        "standard_conforming_strings",
+        "on",
+        Domain::OneOf(&["on"]),
+        true,
+        "Causes '...' strings to treat backslashes literally.",
+    ),
+    setting("statement_timeout", "0", Domain::Duration, false, "Sets the maximum allowed duration of any statement."),
+    setting(
+        "TimeZone",
+        "UTC",
+        Domain::TimeZone,
+        true,
+        "Sets the time zone for displaying and interpreting time stamps.",
+    ),
+    setting(
+        "transaction_isolation",
+        "repeatable read",
+        Domain::OneOf(ISOLATION),
+        false,
+        "Sets the current transaction's isolation level.",
+    ),
+    setting("transaction_read_only", "off", Domain::Bool, false, "Sets the current transaction's read-only status."),
+];
+
+/// The values of a session's settings.
+#[derive(Clone, Debug, Default)]
+pub struct Settings(BTreeMap<&'static str, String>);
+
+impl Settings {
+    /// The defaults, for a user.
+    pub fn new(user: &str) -> Settings {
+        Settings([("session_authorization", user.to_owned())].into())
+    }
+
+    /// A setting's value; names are found in any case.
+    ///
+    /// # Errors
+    /// 42704 when there is no such setting.
+    pub fn get(&self, name: &str) -> Result<&str> {
+        let setting = find(name)?;
+        Ok(self.0.get(setting.name).map_or(setting.default, String::as_str))
+    }
+
+    /// The value of a setting that is known to exist.
+    fn known(&self, name: &str) -> &str {
+        self.get(name).unwrap_or_default()
+    }
+
+    /// Changes a setting, None to its default.
+    ///
+    /// # Errors
+    /// 42704 unknown setting, 55P02 not to be changed, 22023 not a value of it.
+    pub fn set(&mut self, name: &str, value: Option<&str>) -> Result<()> {
+        let setting = find(name)?;
+        if let Domain::Constant = setting.domain {
+            let message = format!("parameter \"{}\" cannot be changed", setting.name);
+            return Err(Error::new(SqlState::CANT_CHANGE_RUNTIME_PARAM, message));
+        }
+        match value {
+            Some(value) => self.0.insert(setting.name, setting.canonical(value)?),
+            None => self.0.remove(setting.name),
+        };
+        Ok(())
+    }
+
+    /// Every setting to its default.
+    pub fn reset(&mut self) {
+        self.0.retain(|name, _| *name == "session_authorization");
+    }
+
+    /// Name, value and description of every setting, in the order of the names.
+    pub fn all(&self) -> impl Iterator<Item = (&'static str, &str, &'static str)> {
+        SETTINGS.iter().map(|setting| {
+            let value = self.0.get(setting.name).map_or(setting.default, String::as_str);
+            (setting.name, value, setting.description)
+        })
+    }
+
+    /// Names and values that a client is told at login, and again when they change.
+    pub fn reported(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let reported = SETTINGS.iter().filter(|setting| setting.reported);
+        reported.map(|setting| (setting.name, self.0.get(setting.name).map_or(setting.default, String::as_str)))
+    }
+
+    /// The name of the session's time zone.
+    pub fn time_zone(&self) -> &str {
+        self.known("TimeZone")
+    }
+
+    /// How long a statement may run; None is for ever.
+    pub fn statement_timeout(&self) -> Option<Duration> {
+        let milliseconds = milliseconds(self.known("statement_timeout")).unwrap_or(0);
+        (milliseconds > 0).then(|| Duration::from_millis(milliseconds))
+    }
+
+    /// How long a statement may wait for a lock; None is for ever.
+    pub fn lock_timeout(&self) -> Option<Duration> {
+        let milliseconds = milliseconds(self.known("lock_timeout")).unwrap_or(0);
+        (milliseconds > 0).then(|| Duration::from_millis(milliseconds))
+    }
+}
+
+/// A setting's own spelling of its name; names that are not known stay as they are.
+pub fn spelled(name: &str) -> &str {
+    find(name).map_or(name, |setting| setting.name)
+}
+
+fn find(name: &str) -> Result<&'static Setting> {
+    SETTINGS.iter().find(|setting| setting.name.eq_ignore_ascii_case(name)).ok_or_else(|| {
+        let message = format!("unrecognized configuration parameter \"{name}\"");
+        Error::new(SqlState::UNDEFINED_OBJECT, message)
+    })
+}
+
+impl Setting {
+    /// A value as SHOW prints it.
+    fn canonical(&self, value: &str) -> Result<String> {
+        let refused = || self.refused(value);
+        match self.domain {
+            Domain::Constant => Err(refused()),
+            Domain::Text => Ok(value.to_owned()),
+            Domain::Bool => Ok(if parse_bool(value).ok_or_else(refused)? { "on" } else { "off" }.to_owned()),
+            Domain::Integer(least, most) => {
+                let number: i64 = value.trim().parse().map_err(|_| refused())?;
+                if number < least || number > most {
+                    let name = self.name;
+                    let message =
+                        format!("{number} is outside the valid range for parameter \"{name}\" ({least} .. {most})");
+                    return Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, message));
+                }
+                Ok(number.to_string())
+            }
+            Domain::Duration => Ok(print_milliseconds(milliseconds(value).ok_or_else(refused)?)),
+            Domain::OneOf(values) => {
+                let found = values.iter().find(|known| known.eq_ignore_ascii_case(value));
+                found
+                    .map(|known| (*known).to_owned())
+                    .ok_or_else(|| refused().with_hint(format!("Available values: {}.", values.join(", "))))
+            }
+            Domain::TimeZone => {
+                let zone = TimeZone::parse(value).map_err(|_| refused())?;
+                Ok(zone.name().to_owned())
+            }
+            Domain::DateStyle => {
+                let iso = value.split(',').any(|part| part.trim().eq_ignore_ascii_case("iso"));
+                let hint = "Only the ISO date style is supported.";
+                if iso { Ok(self.default.to_owned()) } else { Err(refused().with_hint(hint)) }
+            }
+            Domain::Encoding => {
+                let plain: String = value.chars().filter(char::is_ascii_alphanumeric).collect();
+                let utf8 = plain.eq_ignore_ascii_case("utf8") || plain.eq_ignore_ascii_case("unicode");
+                let hint = "Only the encoding UTF8 is supported.";
+                if utf8 { Ok(self.default.to_owned()) } else { Err(refused().with_hint(hint)) }
+            }
+        }
+    }
+
+    fn refused(&self, value: &str) -> Error {
+        let message = match self.domain {
+            Domain::Bool => format!("parameter \"{}\" requires a Boolean value", self.name),
+            _ => format!("invalid value for parameter \"{}\": \"{value}\"", self.name),
+        };
+        Error::new(SqlState::INVALID_PARAMETER_VALUE, message)
+    }
+}
+
+/// PostgreSQL's spellings of a truth value, unique prefixes included.
+fn parse_bool(value: &str) -> Option<bool> {
+    let value = value.trim().to_ascii_lowercase();
+    let starts = |word: &str, least: usize| value.len() >= least && word.starts_with(&value);
+    match () {
+        () if value == "1" || starts("on", 2) || starts("true", 1) || starts("yes", 1) => Some(true),
+        () if value == "0" || starts("off", 2) || starts("false", 1) || starts("no", 1) => Some(false),
+        () => None,
+    }
+}
+
+/// A number of milliseconds, or a number with unit ms, s, min, h or d.
+fn milliseconds(value: &str) -> Option<u64> {
+    let value = value.trim();
+    let digits = value.find(|c: char| !c.is_ascii_digit()).unwrap_or(value.len());
+    let number: u64 = value[..digits].parse().ok()?;
+    let unit = match value[digits..].trim() {
+        "" | "ms" => 1,
+        "s" => 1_000,
+        "min" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return None,
+    };
+    number.checked_mul(unit).filter(|milliseconds| *milliseconds <= i32::MAX as u64)
+}
+
+/// The largest unit that leaves a whole number, as PostgreSQL shows it.
+fn print_milliseconds(value: u64) -> String {
+    let units = [("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1_000)];
+    match units.iter().find(|(_, size)| value > 0 && value.is_multiple_of(*size)) {
+        Some((unit, size)) => format!("{}{unit}", value / size),
+        None if value == 0 => "0".to_owned(),
+        None => format!("{value}ms"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_checked_and_printed_as_postgres_does() {
+        let mut settings = Settings::new("ada");
+        for (name, value, shown) in [
+            ("timezone", "europe/lisbon", "Europe/Lisbon"),
+            ("statement_timeout", "90000", "90s"),
+            ("STATEMENT_TIMEOUT", "2min", "2min"),
+            ("client_encoding", "utf-8", "UTF8"),
+            ("datestyle", "iso", "ISO, MDY"),
+            ("default_transaction_read_only", "tru", "on"),
+            ("extra_float_digits", "3", "3"),
+        ] {
+            settings.set(name, Some(value)).unwrap();
+            assert_eq!(settings.get(name).unwrap(), shown, "{name}");
+        }
+        assert_eq!(settings.statement_timeout(), Some(Duration::from_secs(120)));
+        settings.reset();
+        assert_eq!(settings.get("TimeZone").unwrap(), "UTC");
+        assert_eq!(settings.get("session_authorization").unwrap(), "ada");
+    }
+
+    #[test]
+    fn what_is_no_value_is_refused() {
+        let mut settings = Settings::new("ada");
+        for (name, value, code) in [
+            ("no_such", "1", "42704"),
+            ("server_version", "16", "55P02"),
+            ("TimeZone", "Mars/Olympus", "22023"),
+            ("client_encoding", "LATIN1", "22023"),
+            ("DateStyle", "German", "22023"),
+            ("statement_timeout", "soon", "22023"),
+            ("extra_float_digits", "4", "22023"),
+        ] {
+            let error = settings.set(name, Some(value)).unwrap_err();
+            assert_eq!(error.sqlstate().code(), code, "{name}");
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! What a session's statements see of the system: system relations, and functions about the catalog.
+
+use std::sync::Arc;
+
+use datafusion::catalog::TableProvider;
+use datafusion::datasource::MemTable;
+
+use crate::catalog::RelationSource;
+use crate::catalog::system::{Setting, SettingValues, System, relation_by_id};
+use crate::catalog::{Catalog, DEFAULT_SCHEMA};
+use crate::engine::Snapshot;
+use crate::error::{Error, Result};
+use crate::query::Tables;
+use crate::session::transaction::Transaction;
+use crate::session::{Session, Settings};
+
+/// The relations of a statement: those of its transaction, and the system's.
+pub struct StatementTables<'a> {
+    pub transaction: &'a Transaction,
+    pub system: Arc<System>,
+}
+
+impl Tables for StatementTables<'_> {
+    fn rows(&self, relation: &RelationSource) -> Result<Arc<dyn TableProvider>> {
+        let Some(virtual_relation) = relation_by_id(relation.id) else { return self.transaction.rows(relation) };
+        let batch = self.system.rows(virtual_relation)?;
+        Ok(Arc::new(MemTable::try_new(batch.schema(), vec![vec![batch]])?))
+    }
+}
+
+impl SettingValues for Settings {
+    fn all(&self) -> Vec<Setting> {
+        let all = Settings::all(self);
+        all.map(|(name, value, description)| Setting { name, value: value.to_owned(), description }).collect()
+    }
+}
+
+impl Session {
+    /// The system as the open transaction sees it.
+    pub(super) fn system(&mut self) -> Arc<System> {
+        let transaction = self.transaction();
+        let (catalog, snapshot) = (transaction.catalog().clone(), transaction.snapshot().clone());
+        self.system_of(catalog, snapshot)
+    }
+
+    /// The system by this catalog.
+    pub(super) fn system_of(&self, catalog: Arc<Catalog>, statistics: Arc<Snapshot>) -> Arc<System> {
+        let settings = Arc::new(self.settings.clone());
+        let search_path = self.search_path();
+        Arc::new(System { catalog, user: self.user.clone(), search_path, settings, statistics })
+    }
+
+    /// The schemas that unqualified names are looked for in, and that there are.
+    pub(super) fn search_path(&self) -> Vec<String> {
+        let setting = self.settings.get("search_path").unwrap_or_default();
+        let listed = setting.split(',').map(|name| {
+            let name = name.trim();
+            match name.strip_prefix('"').and_then(|name| name.strip_suffix('"')) {
+                Some(quoted) => quoted.to_owned(),
+                None => name.to_lowercase(),
+            }
+        });
+        let mut path: Vec<String> = listed.filter(|name| is_schema(name)).collect();
+        if !path.iter().any(|name| name == "pg_catalog") {
+            path.insert(0, "pg_catalog".to_owned());
+        }
+        path
+    }
+
+    /// The transaction's relations and the system's.
+    pub(super) fn tables(&mut self) -> Result<StatementTables<'_>> {
+        let system = self.system();
+        let transaction = self.transaction.as_ref().ok_or_else(|| Error::internal("no transaction is open"))?;
+        Ok(StatementTables { transaction, system })
+    }
+}
+
+fn is_schema(name: &str) -> bool {
+    name == DEFAULT_SCHEMA || crate::catalog::system::is_system_schema(name)
+}
