@@ -1,0 +1,189 @@
+//! A session on the wire: a state machine over the client's messages.
+//!
+//! pgwire's own loop is not used, because its handlers cannot do what PostgreSQL does: send the results of a query
+//! string statement by statement, cancel a result that is being sent, keep portals until their transaction ends, write
+//! once a Sync. The functions here are named after those of PostgreSQL's `tcop/postgres.c` where they mirror one.
+
+use std::collections::HashMap;
+
+use levada_engine::error::{Error, Result, SqlState};
+use levada_engine::{Prepared, Session, TransactionStatus};
+use pgwire::messages::response::{ReadyForQuery, TransactionStatus as WireStatus};
+use pgwire::messages::startup::{Authentication, BackendKeyData, ParameterStatus, SecretKey};
+use tokio::sync::watch;
+
+use super::cancel::Registration;
+use super::failure::Failure;
+use super::frontend::{self, Message};
+use super::input::Input;
+use super::output::{Output, Severity};
+use super::portal::Portal;
+
+/// A client that is in, and its session.
+pub struct Connection<'a> {
+    pub(super) session: Session,
+    pub(super) input: &'a mut Input,
+    pub(super) output: &'a mut Output,
+    pub(super) registration: &'a Registration,
+    /// Prepared statements by name; the unnamed one under the empty name.
+    pub(super) statements: HashMap<String, Prepared>,
+    /// Portals likewise. They last until their transaction ends.
+    pub(super) portals: HashMap<String, Portal>,
+    stopping: watch::Receiver<bool>,
+    state: State,
+}
+
+/// What is done with the next message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// It is answered.
+    Ready,
+    /// It is thrown away unless it is a Sync: what came before failed.
+    Skipping,
+}
+
+impl<'a> Connection<'a> {
+    pub fn new(
+        session: Session,
+        input: &'a mut Input,
+        output: &'a mut Output,
+        registration: &'a Registration,
+        stopping: watch::Receiver<bool>,
+    ) -> Connection<'a> {
+        let (statements, portals) = Default::default();
+        Connection { session, input, output, registration, statements, portals, stopping, state: State::Ready }
+    }
+
+    /// Answers messages until the client leaves.
+    pub async fn run(mut self) -> Result<(), Failure> {
+        self.welcome()?;
+        self.ready_for_query().await?;
+        while let Some((tag, body)) = self.next().await? {
+            if self.state == State::Skipping && !matches!(tag, b'S' | b'X') {
+                continue;
+            }
+            let outcome = match frontend::decode(tag, body) {
+                Ok(Message::Terminate) => return Ok(()),
+                Ok(message) => self.answer(message).await,
+                Err(error) => Err(error.into()),
+            };
+            if let Err(failure) = outcome {
+                self.recover(tag, failure).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells the client that it is in.
+    fn welcome(&mut self) -> Result<()> {
+        let Registration { process, secret, .. } = self.registration;
+        self.output.push(&Authentication::Ok)?;
+        self.report_parameters()?;
+        self.output.push(&BackendKeyData::new(*process, SecretKey::Bytes(secret.clone())))
+    }
+
+    /// The next message, unless the server stops.
+    async fn next(&mut self) -> Result<Option<(u8, bytes::Bytes)>, Failure> {
+        tokio::select! {
+            biased;
+            _ = self.stopping.wait_for(|stopping| *stopping) => {
+                let message = "terminating connection due to administrator command";
+                Err(Failure::Fatal(Error::new(SqlState::ADMIN_SHUTDOWN, message)))
+            }
+            message = self.input.message() => message,
+        }
+    }
+
+    async fn answer(&mut self, message: Message) -> Result<(), Failure> {
+        match message {
+            Message::Query { sql } => self.simple_query(&sql).await,
+            Message::Parse { statement, sql, parameter_types } => self.parse(statement, &sql, &parameter_types),
+            Message::Bind(bind) => self.bind(bind),
+            Message::Describe(target) => self.describe(&target),
+            Message::Execute { portal, max_rows } => self.execute(&portal, max_rows).await,
+            Message::Close(target) => self.close(&target),
+            Message::Flush => Ok(self.output.flush().await?),
+            Message::Sync => {
+                let before = std::mem::replace(&mut self.state, State::Ready);
+                self.sync(before == State::Skipping).await
+            }
+            Message::Copy | Message::Terminate => Ok(()),
+            Message::FunctionCall => Err(Error::unsupported("the function call message").into()),
+        }
+    }
+
+    /// Tells the client of an error, and goes on where the protocol says.
+    async fn recover(&mut self, tag: u8, failure: Failure) -> Result<(), Failure> {
+        let error = match failure {
+            Failure::Statement(error) => error,
+            fatal => return Err(fatal),
+        };
+        self.session.fail();
+        self.send_notices()?;
+        self.output.push_error(Severity::Error, &error)?;
+        if frontend::is_extended(tag) {
+            self.state = State::Skipping;
+            // A client that waits after a Flush gets no other answer.
+            return Ok(self.output.flush().await?);
+        }
+        self.state = State::Ready;
+        // What matters to the client is the error that it was told.
+        let _ = self.session.end_implicit(false).await;
+        self.ready_for_query().await
+    }
+
+    /// Ends the answer to a query or a Sync, and writes it.
+    pub(super) async fn ready_for_query(&mut self) -> Result<(), Failure> {
+        self.report_parameters()?;
+        self.send_notices()?;
+        let status = match self.session.transaction_status() {
+            TransactionStatus::Idle => WireStatus::Idle,
+            TransactionStatus::InTransaction => WireStatus::Transaction,
+            TransactionStatus::Failed => WireStatus::Error,
+        };
+        if status != WireStatus::Transaction {
+            self.portals.clear();
+        }
+        self.output.push(&ReadyForQuery::new(status))?;
+        Ok(self.output.flush().await?)
+    }
+
+    /// Tells the client which settings have changed.
+    fn report_parameters(&mut self) -> Result<()> {
+        for (name, value) in self.session.take_parameter_changes() {
+            self.output.push(&ParameterStatus::new(name, value))?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn send_notices(&mut self) -> Result<()> {
+        self.session.take_notices().iter().try_for_each(|notice| self.output.push_notice(notice))
+    }
+
+    /// Ends a command: what it had to say, and its tag.
+    pub(super) fn complete(&mut self, tag: String) -> Result<()> {
+        // Statements prepared by messages and by SQL share their names in PostgreSQL; we keep them all here.
+        if matches!(tag.as_str(), "DEALLOCATE ALL" | "DISCARD ALL") {
+            self.statements.clear();
+        }
+        self.send_notices()?;
+        self.output.push_complete(tag)
+    }
+}
+
+/// Waits for the engine's work on a statement; when the client leaves meanwhile, cancels it.
+///
+/// The work itself is never dropped half-way: it ends with an error soon after it was cancelled.
+pub(super) async fn attend<T>(
+    input: &mut Input,
+    registration: &Registration,
+    work: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    tokio::pin!(work);
+    tokio::select! {
+        biased;
+        outcome = &mut work => return outcome,
+        () = input.hung_up() => registration.interrupt.cancel(),
+    }
+    work.await
+}

@@ -1,0 +1,91 @@
+//! Stopping statements from outside.
+
+use std::time::Duration;
+
+use crate::raw::{Client, ENDLESS, bind, code, execute, parse, sync, tags};
+use crate::server::Server;
+
+const CANCEL_REQUEST: u32 = 80_877_102;
+
+/// Sends a cancel request, and waits until the server has taken it.
+fn cancel(server: &Server, key: &[u8]) {
+    let mut other = Client::connect(server.address);
+    other.packet(&[&CANCEL_REQUEST.to_be_bytes(), key].concat());
+    assert_eq!(other.try_read(), None, "a cancel request has no answer");
+}
+
+fn query(client: &mut Client, sql: &str) {
+    client.send('Q', &[sql.as_bytes(), b"\0"].concat());
+}
+
+#[test]
+fn a_result_on_its_way_is_cancelled() {
+    let server = Server::start();
+    let (mut client, key) = Client::login_with_key(&server);
+    query(&mut client, ENDLESS);
+    assert_eq!(client.read().tag, 'T');
+    for _ in 0..1000 {
+        assert_eq!(client.read().tag, 'D');
+    }
+    cancel(&server, &key);
+    let messages = client.until_ready();
+    assert_eq!(code(&messages), "57014");
+    let error = messages[messages.len() - 2].fields();
+    assert_eq!(error[&'M'], "canceling statement due to user request");
+    assert_eq!(client.rows("SELECT 1"), [["1"]]);
+}
+
+#[test]
+fn a_statement_that_computes_is_cancelled() {
+    let server = Server::start();
+    let (mut client, key) = Client::login_with_key(&server);
+    query(&mut client, &ENDLESS.replace("SELECT a.x", "SELECT sum(a.x * k.x)"));
+    std::thread::sleep(Duration::from_millis(300));
+    cancel(&server, &key);
+    assert_eq!(code(&client.until_ready()), "57014");
+
+    let computing = ENDLESS.replace("SELECT a.x", "SELECT sum(a.x * k.x)");
+    client.write(&[parse("", &computing), bind("", "", &[], 0), execute("", 0), sync()].concat());
+    std::thread::sleep(Duration::from_millis(300));
+    cancel(&server, &key);
+    let messages = client.until_ready();
+    assert_eq!(tags(&messages), "12EZ");
+    assert_eq!(code(&messages), "57014");
+}
+
+#[test]
+fn only_the_statement_meant_is_cancelled() {
+    let server = Server::start();
+    let (mut client, key) = Client::login_with_key(&server);
+    let (mut other, other_key) = Client::login_with_key(&server);
+    assert_ne!(key[..4], other_key[..4]);
+    query(&mut client, ENDLESS);
+    client.until('D');
+    // The wrong key, the wrong process, half a key: no effect, no answer.
+    let wrong = [&key[..4], &other_key[4..]].concat();
+    cancel(&server, &wrong);
+    cancel(&server, &[&other_key[..4], &key[4..]].concat());
+    cancel(&server, &key[..6]);
+    for _ in 0..10_000 {
+        assert_eq!(client.read().tag, 'D');
+    }
+    cancel(&server, &key);
+    assert_eq!(code(&client.until_ready()), "57014");
+    // A request that comes too late does not hit the next statement.
+    cancel(&server, &key);
+    cancel(&server, &other_key);
+    assert_eq!(client.rows("SELECT 1"), [["1"]]);
+    assert_eq!(other.rows("SELECT 1"), [["1"]]);
+}
+
+#[test]
+fn a_block_fails_by_cancellation() {
+    let server = Server::start();
+    let (mut client, key) = Client::login_with_key(&server);
+    client.query("BEGIN");
+    query(&mut client, ENDLESS);
+    client.until('D');
+    cancel(&server, &key);
+    assert_eq!(client.until_ready().last().unwrap().body, b"E");
+    assert_eq!(client.query("ROLLBACK").last().unwrap().body, b"I");
+}

@@ -1,0 +1,113 @@
+//! What clients cannot do to the server.
+
+use std::time::{Duration, Instant};
+
+use crate::raw::{Client, ENDLESS, message, tags};
+use crate::server::{PATIENCE, Server};
+
+#[test]
+fn sessions_are_limited() {
+    let server = Server::start_with(&["--max-connections", "2"]);
+    let first = Client::login(&server);
+    let _second = Client::login(&server);
+    let mut third = Client::connect(server.address);
+    third.startup(&[("user", "ada"), ("database", "levada")]);
+    let error = third.last_error();
+    assert_eq!((error[&'S'].as_str(), error[&'C'].as_str()), ("FATAL", "53300"));
+    assert_eq!(error[&'M'], "sorry, too many clients already");
+    drop(first);
+    wait_for_a_place(&server);
+}
+
+/// Logs in as soon as there is a place.
+fn wait_for_a_place(server: &Server) {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let mut client = Client::connect(server.address);
+        client.startup(&[("user", "ada"), ("database", "levada")]);
+        if client.read().tag == 'R' {
+            return;
+        }
+        assert!(Instant::now() < deadline, "no place gets free");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn messages_are_limited() {
+    let server = Server::start();
+    for (bytes, expected) in [
+        (&b"Q\x7f\xff\xff\xff"[..], "54000"),
+        (b"S\0\x10\0\0", "54000"),
+        (b"Q\0\0\0\x03", "08P01"),
+        (b"Q\xff\xff\xff\xff", "54000"),
+        (b"!\0\0\0\x04", "08P01"),
+        (b"p\0\0\0\x09word\0", "08P01"),
+    ] {
+        let mut client = Client::login(&server);
+        client.write(bytes);
+        let error = client.last_error();
+        assert_eq!((error[&'S'].as_str(), error[&'C'].as_str()), ("FATAL", expected), "{bytes:?}");
+    }
+    let mut client = Client::login(&server);
+    let long = format!("SELECT 1 --{}", "x".repeat(8 << 20));
+    assert_eq!(client.rows(&long), [["1"]]);
+}
+
+#[test]
+fn leaving_ends_what_runs() {
+    let server = Server::start_with(&["--max-connections", "1"]);
+    for sql in [ENDLESS.to_owned(), ENDLESS.replace("SELECT a.x", "SELECT sum(a.x * k.x)")] {
+        let mut client = Client::login(&server);
+        client.send('Q', &[sql.as_bytes(), b"\0"].concat());
+        std::thread::sleep(Duration::from_millis(200));
+        drop(client);
+        wait_for_a_place(&server);
+        // That client has left as well.
+        wait_for_a_place(&server);
+    }
+}
+
+#[test]
+fn what_was_sent_before_leaving_is_done() {
+    let server = Server::start();
+    let mut client = Client::login(&server);
+    client.query("CREATE TABLE t (a int)");
+    client.write(&[message('Q', b"INSERT INTO t VALUES (1)\0"), message('X', b"")].concat());
+    client.say_no_more();
+    assert_eq!(tags(&client.until_ready()), "CZ");
+    assert_eq!(client.try_read(), None);
+    assert_eq!(Client::login(&server).rows("SELECT count(*) FROM t"), [["1"]]);
+}
+
+#[test]
+fn a_slow_client_costs_little() {
+    let server = Server::start();
+    let mut warm = Client::login(&server);
+    warm.query("SELECT 1");
+    let before = server.memory();
+    let mut slow: Vec<Client> = (0..8).map(|_| Client::login(&server)).collect();
+    for client in &mut slow {
+        client.send('Q', &[ENDLESS.as_bytes(), b"\0"].concat());
+    }
+    std::thread::sleep(Duration::from_secs(2));
+    let grown = server.memory().saturating_sub(before);
+    assert!(grown < 200 << 20, "{grown} bytes for 8 clients that do not read");
+    // The others do not notice.
+    assert_eq!(warm.rows("SELECT 1"), [["1"]]);
+    // It gets its rows in order, at its own pace.
+    assert_eq!(slow[0].read().tag, 'T');
+    assert!((0..100_000).all(|_| slow[0].read().tag == 'D'));
+}
+
+#[test]
+fn many_messages_at_once_are_answered_in_order() {
+    let server = Server::start();
+    let mut client = Client::login(&server);
+    let queries: Vec<u8> = (0..500).flat_map(|i| message('Q', format!("SELECT {i}\0").as_bytes())).collect();
+    client.write(&queries);
+    for i in 0..500 {
+        let messages = client.until_ready();
+        assert_eq!(messages[1].texts(), [i.to_string()]);
+    }
+}

@@ -1,0 +1,12 @@
+//! The `levada` binary, as clients see it: over the wire, by drivers, psql and raw bytes; and as its operator does.
+
+mod cancel;
+mod drivers;
+mod extended;
+mod limits;
+mod process;
+mod psql;
+mod raw;
+mod server;
+mod simple;
+mod startup;

@@ -1,0 +1,107 @@
+//! A server of a test's own.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+/// How long anything may take before a test fails.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A running `levada serve` on a free port. Killed when it goes.
+pub struct Server {
+    process: Child,
+    pub address: SocketAddr,
+    pub directory: TempDir,
+}
+
+/// `levada serve` in an environment without settings.
+pub fn command() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_levada"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("LEVADA_") {
+            command.env_remove(name);
+        }
+    }
+    command.arg("serve").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+impl Server {
+    pub fn start() -> Server {
+        Server::start_with(&[])
+    }
+
+    pub fn start_with(flags: &[&str]) -> Server {
+        let directory = tempfile::tempdir().unwrap();
+        let mut command = command();
+        command.arg("--data-dir").arg(directory.path().join("data")).args(["--listen", "127.0.0.1:0"]).args(flags);
+        command.stderr(Stdio::inherit());
+        let mut process = command.spawn().unwrap();
+        let output = process.stdout.take().unwrap();
+        let (sender, receiver) = mpsc::channel();
+        thread::spawn(move || {
+            let mut line = String::new();
+            let _ = BufReader::new(output).read_line(&mut line);
+            let _ = sender.send(line);
+        });
+        let line = receiver.recv_timeout(PATIENCE).expect("the server is not ready in time");
+        let address = line.trim().strip_prefix("levada is ready on ").expect("the line that says it is ready");
+        Server { address: address.parse().unwrap(), process, directory }
+    }
+
+    /// What drivers connect with.
+    pub fn url(&self) -> String {
+        format!("postgresql://ada@127.0.0.1:{}/levada?sslmode=disable", self.address.port())
+    }
+
+    /// Sends a signal by its name.
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill").arg(format!("-{name}")).arg(self.process.id().to_string()).status();
+        assert!(status.unwrap().success());
+    }
+
+    /// Waits for the process to end by itself.
+    pub fn wait(&mut self) -> ExitStatus {
+        wait(&mut self.process)
+    }
+
+    /// Memory that the process uses, in bytes.
+    pub fn memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Waits for a process to end by itself.
+pub fn wait(process: &mut Child) -> ExitStatus {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(status) = process.try_wait().unwrap() {
+            return status;
+        }
+        assert!(Instant::now() < deadline, "the process does not end");
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Runs a server that is to refuse its settings; returns its exit code and what it says.
+pub fn refused(mut command: Command) -> (Option<i32>, String) {
+    let mut process = command.spawn().unwrap();
+    let status = wait(&mut process);
+    let mut said = String::new();
+    process.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    (status.code(), said)
+}
