@@ -1,0 +1,7 @@
+//! Sources on a real Apache Kafka broker.
+
+mod broker;
+mod reader;
+mod tables;
+
+pub use broker::Broker;

@@ -1,0 +1,17 @@
+//! Levada's SQL, tried from outside, and the rules its sources keep.
+//!
+//! - `layout` reads the sources: who imports whom, which words and sizes are allowed.
+//! - `scripts` runs the sqllogictest scripts of `sql-tests/scripts` on every backend they are for.
+//! - `kafka` reads from a real Kafka broker.
+//! - `consistency` looks at a bank while money moves; `recovery` kills the server under load.
+
+mod consistency;
+mod in_process;
+mod kafka;
+mod layout;
+mod postgres;
+mod recovery;
+mod render;
+mod scripts;
+mod server;
+mod wire;
