@@ -19,6 +19,7 @@ use datafusion::logical_expr::expr::{
 use datafusion::logical_expr::{AggregateUDF, Cast, Expr, SortExpr, WindowFrame, WindowFunctionDefinition, WindowUDF};
 
 use super::cast;
+use super::comparison::{float_key, float_of_key};
 use super::numeric_sum::numeric_sum;
 use super::signature::T::{
     Any, AnyNonArray, Bool, Bpchar, Date, Float4, Float8, Int2, Int4, Int8, Json, Jsonb, Numeric, Oid, Text, Time,
@@ -139,6 +140,12 @@ fn sum_numeric(call: &AggregateCall) -> Result<Expr> {
     Ok(call.of(numeric_sum(), vec![arg]))
 }
 
+/// min() and max() of floats by PostgreSQL's order, which is not that of the library's groups: NaN is the greatest.
+fn extreme_float(call: AggregateCall, extreme: Arc<AggregateUDF>, ty: &SqlType) -> Result<Expr> {
+    let wide = arrow_cast(call.first()?, &SqlType::Float8);
+    Ok(arrow_cast(float_of_key(call.of(extreme, vec![float_key(wide)])), ty))
+}
+
 fn avg_numeric(call: AggregateCall) -> Result<Expr> {
     let sum = sum_numeric(&call)?;
     let count = arrow_cast(call.of(count_udaf(), vec![call.first()?]), &SqlType::NUMERIC);
@@ -226,8 +233,8 @@ pub const FUNCTIONS: &[Function] = &[
     aggregate("min", &[Int2], Int2, min),
     aggregate("min", &[Int4], Int4, min),
     aggregate("min", &[Int8], Int8, min),
-    aggregate("min", &[Float4], Float4, min),
-    aggregate("min", &[Float8], Float8, min),
+    aggregate("min", &[Float4], Float4, |call| extreme_float(call, min_udaf(), &SqlType::Float4)),
+    aggregate("min", &[Float8], Float8, |call| extreme_float(call, min_udaf(), &SqlType::Float8)),
     aggregate("min", &[Numeric], Numeric, min),
     aggregate("min", &[Text], Text, min),
     aggregate("min", &[Bpchar], Bpchar, min),
@@ -239,8 +246,8 @@ pub const FUNCTIONS: &[Function] = &[
     aggregate("max", &[Int2], Int2, max),
     aggregate("max", &[Int4], Int4, max),
     aggregate("max", &[Int8], Int8, max),
-    aggregate("max", &[Float4], Float4, max),
-    aggregate("max", &[Float8], Float8, max),
+    aggregate("max", &[Float4], Float4, |call| extreme_float(call, max_udaf(), &SqlType::Float4)),
+    aggregate("max", &[Float8], Float8, |call| extreme_float(call, max_udaf(), &SqlType::Float8)),
     aggregate("max", &[Numeric], Numeric, max),
     aggregate("max", &[Text], Text, max),
     aggregate("max", &[Bpchar], Bpchar, max),

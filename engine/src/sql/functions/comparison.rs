@@ -94,6 +94,30 @@ pub fn has_sort_key(ty: &SqlType) -> bool {
     matches!(ty, SqlType::Float4 | SqlType::Float8 | SqlType::Interval | SqlType::Jsonb)
 }
 
+/// A `double precision` as a whole number that is less or greater where PostgreSQL says so: NaN is the greatest, -0 is 0.
+pub fn float_key(expr: Expr) -> Expr {
+    let kernel: Kernel = |c| {
+        map1(c, |value: f64| {
+            let bits = if value.is_nan() { f64::NAN } else { value + 0.0 }.to_bits() as i64;
+            Ok(turned(bits))
+        })
+    };
+    let types = vec![SqlType::Float8];
+    PgScalar::new("float_key", types, SqlType::Int8, TimeZone::UTC, Volatility::Immutable, kernel).call(vec![expr])
+}
+
+/// The number that [`float_key`] made a key of.
+pub fn float_of_key(expr: Expr) -> Expr {
+    let kernel: Kernel = |c| map1(c, |key: i64| Ok(f64::from_bits(turned(key) as u64)));
+    let types = vec![SqlType::Int8];
+    PgScalar::new("float_of_key", types, SqlType::Float8, TimeZone::UTC, Volatility::Immutable, kernel).call(vec![expr])
+}
+
+/// Negative floats order backwards by their bits: all of these but the sign are turned. Its own inverse.
+fn turned(bits: i64) -> i64 {
+    bits ^ (((bits >> 63) as u64) >> 1) as i64
+}
+
 /// An expression that is equal, less or greater exactly where `expr` of type `ty` is for PostgreSQL: what to compare,
 /// group, join and order by.
 pub fn sort_key(expr: Expr, ty: &SqlType) -> Expr {
