@@ -16,17 +16,18 @@ fn sessions_are_limited() {
     assert_eq!((error[&'S'].as_str(), error[&'C'].as_str()), ("FATAL", "53300"));
     assert_eq!(error[&'M'], "sorry, too many clients already");
     drop(first);
-    wait_for_a_place(&server);
+    admitted(&server);
 }
 
-/// Logs in as soon as there is a place.
-fn wait_for_a_place(server: &Server) {
+/// A session, as soon as there is a place: the server notices only after a moment that another client has left.
+fn admitted(server: &Server) -> Client {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let mut client = Client::connect(server.address);
         client.startup(&[("user", "ada"), ("database", "levada")]);
         if client.read().tag == 'R' {
-            return;
+            client.until_ready();
+            return client;
         }
         assert!(Instant::now() < deadline, "no place gets free");
         std::thread::sleep(Duration::from_millis(50));
@@ -58,14 +59,12 @@ fn messages_are_limited() {
 fn leaving_ends_what_runs() {
     let server = Server::start_with(&["--max-connections", "1"]);
     for sql in [ENDLESS.to_owned(), ENDLESS.replace("SELECT a.x", "SELECT sum(a.x * k.x)")] {
-        let mut client = Client::login(&server);
+        let mut client = admitted(&server);
         client.send('Q', &[sql.as_bytes(), b"\0"].concat());
         std::thread::sleep(Duration::from_millis(200));
         drop(client);
-        wait_for_a_place(&server);
-        // That client has left as well.
-        wait_for_a_place(&server);
     }
+    admitted(&server);
 }
 
 #[test]
