@@ -43,4 +43,5 @@ pub use engine::{Engine, EngineOptions};
 pub use session::{
     CancelHandle, Notice, Prepared, Response, Rows, Session, SessionParams, Severity, TransactionStatus,
 };
+pub use source::nexmark;
 pub use sql::{OutputColumn, Statement, format, input};

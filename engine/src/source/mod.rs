@@ -8,6 +8,7 @@ mod delivery;
 mod intake;
 mod kafka;
 mod message;
+pub mod nexmark;
 mod offsets;
 mod spec;
 mod status;
