@@ -112,7 +112,7 @@ impl Engine {
             Error::new(SqlState::IO_ERROR, message).with_source(error)
         })?;
         let storage = Storage::open(directory)?;
-        let recovered = recovery::recover(&storage, options.step_threads)?;
+        let mut recovered = recovery::recover(&storage, options.step_threads)?;
         let next_object = AtomicU32::new(recovered.dataflows.next_object());
         let (requests, inbox) = channel();
         let locks = Arc::<LockTable>::default();
@@ -123,6 +123,7 @@ impl Engine {
             epoch: recovered.epoch,
             catalog: recovered.dataflows.catalog().clone(),
             stores: recovered.dataflows.stores().clone(),
+            errors: recovered.dataflows.errors(),
             watches: sources.watches(),
         });
         let mut live = LiveSnapshots::default();

@@ -19,6 +19,7 @@ impl SqlState {
     pub const PROTOCOL_VIOLATION: SqlState = SqlState("08P01");
     pub const FEATURE_NOT_SUPPORTED: SqlState = SqlState("0A000");
     pub const CARDINALITY_VIOLATION: SqlState = SqlState("21000");
+    pub const DATA_EXCEPTION: SqlState = SqlState("22000");
     pub const STRING_TOO_LONG: SqlState = SqlState("22001");
     pub const NUMERIC_OUT_OF_RANGE: SqlState = SqlState("22003");
     pub const INVALID_DATETIME_FORMAT: SqlState = SqlState("22007");
@@ -102,6 +103,36 @@ impl SqlState {
     /// The five characters.
     pub fn code(self) -> &'static str {
         self.0
+    }
+
+    /// The one with these five characters among those that an expression raises on a row, for errors of which only the
+    /// text was kept.
+    pub fn of_expression(code: &str) -> Option<SqlState> {
+        const RAISED: [SqlState; 22] = [
+            SqlState::FEATURE_NOT_SUPPORTED,
+            SqlState::CARDINALITY_VIOLATION,
+            SqlState::DATA_EXCEPTION,
+            SqlState::STRING_TOO_LONG,
+            SqlState::NUMERIC_OUT_OF_RANGE,
+            SqlState::INVALID_DATETIME_FORMAT,
+            SqlState::DATETIME_OVERFLOW,
+            SqlState::SUBSTRING_ERROR,
+            SqlState::DIVISION_BY_ZERO,
+            SqlState::INVALID_REGULAR_EXPRESSION,
+            SqlState::INVALID_LOG_ARGUMENT,
+            SqlState::INVALID_POWER_ARGUMENT,
+            SqlState::INVALID_WIDTH_BUCKET_ARGUMENT,
+            SqlState::INVALID_LIMIT,
+            SqlState::INVALID_OFFSET,
+            SqlState::INVALID_PARAMETER_VALUE,
+            SqlState::INVALID_TEXT,
+            SqlState::INVALID_BINARY,
+            SqlState::CANNOT_COERCE,
+            SqlState::DATATYPE_MISMATCH,
+            SqlState::PROGRAM_LIMIT_EXCEEDED,
+            SqlState::INTERNAL_ERROR,
+        ];
+        RAISED.into_iter().find(|state| state.is(code))
     }
 
     /// The one with these five characters, for errors that come back from where only the text is kept.

@@ -6,6 +6,7 @@ mod ddl;
 mod dml;
 mod explain;
 mod matched;
+mod missing_rows;
 mod prepared;
 mod response;
 mod run;
@@ -14,6 +15,7 @@ mod settings;
 mod show;
 mod system;
 mod transaction;
+mod view_options;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -40,6 +40,9 @@ pub enum ItemKind {
         query: String,
         /// The time zone in which the query was bound: casts to and from `timestamptz` depend on it.
         time_zone: String,
+        /// Whether it cannot be read while it lacks rows on which an expression failed.
+        #[serde(default)]
+        strict: bool,
     },
 }
 
@@ -51,6 +54,11 @@ impl Item {
             ItemKind::View { .. } => "view",
             ItemKind::MaterializedView { .. } => "materialized view",
         }
+    }
+
+    /// Whether it is a view that cannot be read while it lacks rows on which an expression failed.
+    pub fn is_strict(&self) -> bool {
+        matches!(self.kind, ItemKind::MaterializedView { strict: true, .. })
     }
 
     /// What the object's rows come from, where that is a connector.

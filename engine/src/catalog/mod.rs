@@ -9,7 +9,7 @@ mod source_errors;
 pub mod store;
 pub mod system;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 pub use item::{Item, ItemKind};
@@ -70,6 +70,17 @@ impl Catalog {
     /// The objects whose queries name this one directly.
     pub fn dependents(&self, id: ObjectId) -> impl Iterator<Item = &Arc<Item>> {
         self.items.values().filter(move |item| item.depends_on.contains(&id))
+    }
+
+    /// The objects that this one's query stands on, those behind others included; without itself, in order of ids.
+    pub fn foundations(&self, id: ObjectId) -> BTreeSet<ObjectId> {
+        let mut found = BTreeSet::new();
+        let mut waiting = vec![id];
+        while let Some(id) = waiting.pop() {
+            let depends_on = self.items.get(&id).map_or(&[][..], |item| &item.depends_on);
+            waiting.extend(depends_on.iter().copied().filter(|id| found.insert(*id)));
+        }
+        found
     }
 
     /// This object and all that stand on it, each after what it stands on.

@@ -24,7 +24,7 @@ pub struct NodeId(pub u32);
 pub struct Graph {
     /// Dropped nodes leave a hole.
     pub(super) nodes: Vec<Option<Node>>,
-    by_fingerprint: HashMap<Fingerprint, NodeId>,
+    pub(super) by_fingerprint: HashMap<Fingerprint, NodeId>,
     relations: BTreeMap<ObjectId, NodeId>,
     /// Nodes neither hydrated nor loaded yet. No step is made while there are any.
     pub(super) fresh: BTreeSet<NodeId>,
@@ -151,6 +151,7 @@ impl Graph {
     /// reported by every step.
     pub fn pin(&mut self, node: NodeId, relation: ObjectId) -> Result<()> {
         self.node_mut(node)?.relation = Some(relation);
+        self.errors.changed_view(relation);
         match self.relations.insert(relation, node) {
             None => Ok(()),
             Some(_) => Err(Error::internal(format!("relation {relation} has two nodes"))),
@@ -170,6 +171,7 @@ impl Graph {
         }
         removed.relation = None;
         self.relations.remove(&relation);
+        self.errors.changed_view(relation);
         self.release(node)
     }
 

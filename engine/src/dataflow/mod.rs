@@ -19,7 +19,7 @@ mod slots;
 mod sorted_state;
 mod step;
 
-pub use errors::ErrorRow;
+pub use errors::{ErrorRow, ViewErrors};
 pub use explain::PlanLine;
 pub use fingerprint::Fingerprint;
 pub use graph::{Graph, Input, NodeId, NodeSpec, OperatorIds};

@@ -38,6 +38,9 @@ impl Graph {
                 state.load(owner, store)?;
             }
         }
+        // What is not loaded meets its input again, and fails on the same rows.
+        let loaded = |node: &NodeId| !self.fresh.contains(node);
+        self.errors.retain(|node| self.by_fingerprint.get(&node).is_some_and(loaded));
         Ok(())
     }
 }

@@ -55,7 +55,7 @@ impl Graph {
             report.visited += 1;
             report.rejected += rejected.len();
             let node = self.node(id)?;
-            self.errors.record(node.fingerprint, rejected)?;
+            self.errors.record(node.fingerprint, &rejected)?;
             if output.is_empty() {
                 continue;
             }

@@ -9,7 +9,7 @@ use arrow::datatypes::SchemaRef;
 
 use crate::catalog::{self, Catalog, Item, ItemKind, SOURCE_ERRORS, source_errors};
 use crate::data::{Epoch, ObjectId, OperatorId, ZSet};
-use crate::dataflow::{Fingerprint, Graph};
+use crate::dataflow::{Fingerprint, Graph, ViewErrors};
 use crate::engine::{Operation, operators};
 use crate::error::{Error, Result};
 use crate::sql;
@@ -77,6 +77,11 @@ impl Dataflows {
         &self.stores
     }
 
+    /// The rows that views lack because an expression failed on them, as of the last step.
+    pub fn errors(&mut self) -> ViewErrors {
+        self.graph.view_errors()
+    }
+
     /// Adds the objects that a transaction creates, views filled from what there is at `epoch`; nothing is visible yet.
     /// Returns the last epoch used.
     ///
@@ -139,7 +144,7 @@ impl Dataflows {
                 let append_only = item.connector().is_some() && item.schema.primary_key.is_none();
                 sql::add_table(&mut self.graph, item.id, &item.schema, append_only, &mut ids)?;
             }
-            ItemKind::MaterializedView { query, time_zone } => {
+            ItemKind::MaterializedView { query, time_zone, .. } => {
                 let plan = sql::optimize_view(sql::plan_view(query, time_zone, &self.catalog)?)?;
                 sql::lower_view(&plan, item.id, item.schema.arrow(), &mut self.graph, &mut ids)?;
             }

@@ -4,8 +4,9 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Weak};
 
 use crate::catalog::Catalog;
-use crate::catalog::system::{Partition, Statistics};
+use crate::catalog::system::{Partition, Statistics, ViewError};
 use crate::data::{Epoch, ObjectId};
+use crate::dataflow::{ErrorRow, ViewErrors};
 use crate::engine::sources::Watches;
 use crate::source::{PartitionStatus, Watch};
 use crate::view::RowStore;
@@ -18,6 +19,8 @@ pub struct Snapshot {
     pub catalog: Arc<Catalog>,
     /// Rows of tables and materialized views; read them at `epoch`.
     pub stores: Arc<HashMap<ObjectId, Arc<RowStore>>>,
+    /// The rows that views lack because an expression failed on them.
+    pub errors: ViewErrors,
     /// How sources are doing: not as of the epoch, but when it is looked at.
     pub watches: Watches,
 }
@@ -29,6 +32,20 @@ impl Statistics for Snapshot {
 
     fn bytes(&self, relation: ObjectId) -> Option<u64> {
         self.stores.get(&relation).map(|store| store.bytes())
+    }
+
+    fn error_count(&self, view: ObjectId) -> u64 {
+        self.errors.count(view)
+    }
+
+    fn errors(&self, view: ObjectId) -> Vec<ViewError> {
+        let error = |(row, count): (ErrorRow, i64)| ViewError {
+            sqlstate: row.sqlstate,
+            message: row.message,
+            row: row.row,
+            count,
+        };
+        self.errors.rows(view).map(error).collect()
     }
 
     fn partitions(&self, relation: ObjectId) -> Vec<Partition> {
@@ -85,8 +102,8 @@ mod tests {
     use super::*;
 
     fn snapshot(epoch: u64) -> Arc<Snapshot> {
-        let (catalog, stores, watches) = Default::default();
-        Arc::new(Snapshot { epoch: Epoch(epoch), catalog, stores, watches })
+        let (catalog, stores, errors, watches) = Default::default();
+        Arc::new(Snapshot { epoch: Epoch(epoch), catalog, stores, errors, watches })
     }
 
     #[test]

@@ -292,6 +292,7 @@ impl Stepper {
             epoch: self.epoch,
             catalog: self.dataflows.catalog().clone(),
             stores: self.dataflows.stores().clone(),
+            errors: self.dataflows.errors(),
             watches: self.sources.watches(),
         });
         self.live.add(&snapshot);

@@ -11,6 +11,7 @@ use crate::engine::{Operation, serialization_failure};
 use crate::error::{Error, Result, SqlState};
 use crate::session::response::{Notice, Response, Severity};
 use crate::session::run::Arguments;
+use crate::session::view_options::{ViewOptions, view_options};
 use crate::session::{Block, Session};
 use crate::sql::bind::{Purpose, SourceText};
 use crate::sql::{BoundQuery, CatalogNames, Statement, TableDefinition, fold, table_definition};
@@ -84,7 +85,7 @@ impl Session {
     pub(super) async fn create_view(&mut self, view: &ast::CreateView, statement: &Statement) -> Result<Response> {
         let command = if view.materialized { "CREATE MATERIALIZED VIEW" } else { "CREATE VIEW" };
         self.begin_ddl(command).await?;
-        refuse_view_options(view, command)?;
+        let ViewOptions { strict } = view_options(view, command, &statement.source)?;
         let name = object_name(&view.name)?;
         if self.exists(&name, view.if_not_exists)? {
             return Ok(Response::complete(command));
@@ -98,7 +99,7 @@ impl Session {
         let schema = result_schema(&bound, &aliases)?;
         let query = view.query.to_string();
         let kind = match view.materialized {
-            true => ItemKind::MaterializedView { query, time_zone: settings.time_zone },
+            true => ItemKind::MaterializedView { query, time_zone: settings.time_zone, strict },
             false => ItemKind::View { query },
         };
         let create_sql = ast::CreateView { if_not_exists: false, ..view.clone() }.to_string();
@@ -263,21 +264,6 @@ fn result_schema(bound: &BoundQuery, aliases: &[String]) -> Result<RelationSchem
         columns.push(Column::new(name.clone(), column.ty.clone(), true));
     }
     Ok(RelationSchema { columns, primary_key: None })
-}
-
-fn refuse_view_options(view: &ast::CreateView, command: &str) -> Result<()> {
-    let refused = [
-        (view.or_replace, "OR REPLACE"),
-        (view.temporary, "TEMPORARY"),
-        (view.options != ast::CreateTableOptions::None, "WITH"),
-        (!view.cluster_by.is_empty(), "CLUSTER BY"),
-        (view.to.is_some(), "TO"),
-        (view.params.is_some(), "ALGORITHM"),
-    ];
-    match refused.iter().find(|(present, _)| *present) {
-        Some((_, option)) => Err(Error::unsupported(format!("{command} with {option}"))),
-        None => Ok(()),
-    }
 }
 
 /// A name as it must be written in SQL.

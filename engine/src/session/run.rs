@@ -146,6 +146,7 @@ impl Session {
         let plan = runnable(plan, parameters)?;
         if reads_rows(&plan)? {
             self.transaction().read();
+            self.heed_missing_rows(&plan)?;
         }
         engine.queries.run(plan, &self.tables()?).await
     }

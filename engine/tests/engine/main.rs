@@ -3,5 +3,6 @@
 mod bank;
 mod crash;
 mod database;
+mod missing_rows;
 mod recovery;
 mod savepoint;

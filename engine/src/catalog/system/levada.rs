@@ -4,6 +4,8 @@ use super::objects::Object;
 use super::rows::{Datum, Rows};
 use super::shape::{Shape, view};
 use super::{Build, System};
+use crate::catalog::Item;
+use crate::data::ObjectId;
 
 /// Its relations. OIDs are never given to another one.
 pub const VIEWS: &[Shape] = &[
@@ -12,9 +14,10 @@ pub const VIEWS: &[Shape] = &[
         "views",
         15_002,
         "\
-        id oid, schema_name name, name name, materialized bool, rows int8, state_bytes int8, definition text, \
-        create_sql text",
+        id oid, schema_name name, name name, materialized bool, strict bool, rows int8, state_bytes int8, errors int8, \
+        inherited_errors int8, definition text, create_sql text",
     ),
+    view("view_errors", 15_005, "view_id oid, view_name name, sqlstate text, error text, failing_row text, count int8"),
     view(
         "sources",
         15_004,
@@ -30,6 +33,7 @@ pub fn builder(name: &str) -> Option<Build> {
     Some(match name {
         "tables" => tables,
         "views" => views,
+        "view_errors" => view_errors,
         "sources" => sources,
         "dependencies" => dependencies,
         _ => return None,
@@ -64,11 +68,35 @@ fn views(system: &System, rows: &mut Rows) {
             ("schema_name", object.schema_name.into()),
             ("name", object.name.into()),
             ("materialized", (object.kind == 'm').into()),
+            ("strict", object.item.is_some_and(Item::is_strict).into()),
             ("rows", stored_rows(system, &object)),
             ("state_bytes", state_bytes(system, &object)),
+            ("errors", (system.statistics.error_count(object.id()) as i64).into()),
+            ("inherited_errors", inherited_errors(system, object.id()).into()),
             ("definition", object.definition().into()),
             ("create_sql", object.item.map(|item| item.create_sql.as_str()).into()),
         ]);
+    }
+}
+
+/// The rows that the views behind a view lack.
+fn inherited_errors(system: &System, view: ObjectId) -> i64 {
+    let behind = system.catalog.foundations(view);
+    behind.into_iter().map(|view| system.statistics.error_count(view) as i64).sum()
+}
+
+fn view_errors(system: &System, rows: &mut Rows) {
+    for object in system.user_objects().filter(|object| object.kind == 'm') {
+        for error in system.statistics.errors(object.id()) {
+            rows.add([
+                ("view_id", object.oid.into()),
+                ("view_name", object.name.into()),
+                ("sqlstate", error.sqlstate.into()),
+                ("error", error.message.into()),
+                ("failing_row", error.row.into()),
+                ("count", error.count.into()),
+            ]);
+        }
     }
 }
 

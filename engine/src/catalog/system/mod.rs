@@ -61,8 +61,23 @@ pub trait Statistics: Send + Sync {
     fn rows(&self, relation: ObjectId) -> Option<u64>;
     /// Bytes that its rows and indexes take.
     fn bytes(&self, relation: ObjectId) -> Option<u64>;
+    /// How many rows a view lacks because an expression of its own query failed on them.
+    fn error_count(&self, view: ObjectId) -> u64;
+    /// Those rows.
+    fn errors(&self, view: ObjectId) -> Vec<ViewError>;
     /// The partitions that a table with a connector reads; none of other relations.
     fn partitions(&self, relation: ObjectId) -> Vec<Partition>;
+}
+
+/// Equal rows that a view lacks because an expression failed on them.
+#[derive(Clone, Debug)]
+pub struct ViewError {
+    pub sqlstate: String,
+    /// None in the entry of all those that are only counted; so is the row.
+    pub message: Option<String>,
+    /// What the expression was given, as text.
+    pub row: Option<String>,
+    pub count: i64,
 }
 
 /// How far a partition of a topic has been read.

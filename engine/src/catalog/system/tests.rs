@@ -20,6 +20,15 @@ impl SettingValues for OneSetting {
 }
 
 impl Statistics for NoStatistics {
+    fn error_count(&self, _: ObjectId) -> u64 {
+        1
+    }
+
+    fn errors(&self, _: ObjectId) -> Vec<ViewError> {
+        let (sqlstate, message) = ("22012".to_owned(), Some("division by zero".to_owned()));
+        vec![ViewError { sqlstate, message, row: None, count: 1 }]
+    }
+
     fn partitions(&self, _: ObjectId) -> Vec<super::Partition> {
         Vec::new()
     }
@@ -50,7 +59,7 @@ fn system() -> System {
     let view = || "SELECT id, \"Name\", tags FROM t".to_owned();
     catalog.insert(item(16384, "t", ItemKind::Table { defaults, connector: None }, &[])).unwrap();
     catalog.insert(item(16385, "v", ItemKind::View { query: view() }, &[16384])).unwrap();
-    let kind = ItemKind::MaterializedView { query: view(), time_zone: "UTC".into() };
+    let kind = ItemKind::MaterializedView { query: view(), time_zone: "UTC".into(), strict: false };
     catalog.insert(item(16386, "m", kind, &[16384])).unwrap();
     System {
         catalog: Arc::new(catalog),
