@@ -6,9 +6,10 @@ CARGO_TARGET_DIR ?= target
 # rustup installs here; a shell that was open before does not know yet.
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
-.PHONY: help bootstrap build test install clean
+.PHONY: help bootstrap demo build test install clean
 
 help:
+	@echo "make demo              build the debug server and show it on a live stream (ARGS='--rate 2000', …)"
 	@echo "make test              check formatting, lints and docs, run all tests"
 	@echo "make build             build the debug server: $(CARGO_TARGET_DIR)/debug/levada"
 	@echo "make install           build the release server and put it into PREFIX/bin (PREFIX=$(PREFIX))"
@@ -18,8 +19,12 @@ help:
 bootstrap:
 	@scripts/bootstrap.sh
 
+# Not a release build, which takes an hour on two cores before there is anything to see.
+demo: build
+	@"$(CARGO_TARGET_DIR)/debug/levada" demo $(ARGS)
+
 build: bootstrap
-	cargo build --bin levada
+	cargo build --locked --bin levada
 
 test: bootstrap
 	@scripts/test.sh

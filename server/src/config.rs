@@ -9,8 +9,8 @@ use clap::{Args, CommandFactory};
 use serde::Deserialize;
 
 /// Where clients connect when nothing else is said.
-const DEFAULT_LISTEN: &str = "127.0.0.1:7432";
-const DEFAULT_MAX_CONNECTIONS: u32 = 200;
+pub const DEFAULT_LISTEN: &str = "127.0.0.1:7432";
+pub const DEFAULT_MAX_CONNECTIONS: u32 = 200;
 const DEFAULT_LOG: &str = "info";
 /// Variables that we read, but not as settings of the server.
 const OTHER_VARIABLES: &[&str] = &["LEVADA_CRASH_AT"];
@@ -54,7 +54,7 @@ struct File {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     pub data_dir: PathBuf,
-    /// Host and port as given; resolved by [`addresses`](Config::addresses).
+    /// Host and port as given; resolved by [`addresses`].
     pub listen: String,
     pub insecure: bool,
     pub max_connections: u32,
@@ -97,21 +97,20 @@ impl Config {
             log: flags.log.or(file.log).unwrap_or_else(|| DEFAULT_LOG.to_owned()),
         })
     }
+}
 
-    /// The addresses to listen on.
-    pub async fn addresses(&self) -> Result<Vec<SocketAddr>, ConfigError> {
-        let listen = &self.listen;
-        let found = tokio::net::lookup_host(listen)
-            .await
-            .map_err(|error| ConfigError(format!("cannot listen on \"{listen}\": {error}")))?;
-        let addresses: Vec<SocketAddr> = found.collect();
-        match addresses.iter().find(|address| !address.ip().is_loopback()) {
-            Some(open) if !self.insecure => Err(ConfigError(format!(
-                "other machines could connect to {open} without password and encryption: \
-                 listen on a loopback address, or allow it with --insecure"
-            ))),
-            _ => Ok(addresses),
-        }
+/// The addresses behind host and port; only loopback ones, unless others are allowed.
+pub async fn addresses(listen: &str, insecure: bool) -> Result<Vec<SocketAddr>, ConfigError> {
+    let found = tokio::net::lookup_host(listen)
+        .await
+        .map_err(|error| ConfigError(format!("cannot listen on \"{listen}\": {error}")))?;
+    let addresses: Vec<SocketAddr> = found.collect();
+    match addresses.iter().find(|address| !address.ip().is_loopback()) {
+        Some(open) if !insecure => Err(ConfigError(format!(
+            "other machines could connect to {open} without password and encryption: \
+             listen on a loopback address, or allow it with --insecure"
+        ))),
+        _ => Ok(addresses),
     }
 }
 
@@ -179,11 +178,8 @@ mod tests {
 
     #[tokio::test]
     async fn only_loopback_is_safe() {
-        let addresses = async |listen: &str, insecure| {
-            let flags = Flags { data_dir: Some("/a".into()), insecure: Some(insecure), ..Flags::default() };
-            let config = Config { listen: listen.to_owned(), ..Config::load(flags).unwrap() };
-            config.addresses().await.map_err(|error| error.to_string())
-        };
+        let addresses =
+            async |listen: &str, insecure| addresses(listen, insecure).await.map_err(|error| error.to_string());
         assert!(addresses("127.0.0.1:0", false).await.is_ok());
         assert!(addresses("[::1]:0", false).await.is_ok());
         assert!(addresses("0.0.0.0:0", false).await.unwrap_err().contains("--insecure"));

@@ -3,12 +3,16 @@
 //! `levada serve` opens the engine on its data directory and answers Postgres clients until it is told to stop by
 //! SIGINT or SIGTERM; then it makes a last checkpoint and exits with 0. Once clients can connect it says so in one line on
 //! its standard output; all else it has to say goes to standard error.
+//!
+//! `levada demo` does the same on a stream that it makes itself, and shows how it is doing.
 
 mod config;
+mod demo;
 mod pgwire;
 
 use std::error::Error;
 use std::io::{IsTerminal, Write};
+use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -39,11 +43,16 @@ struct Cli {
 enum Command {
     /// Serve Postgres clients
     Serve(Flags),
+    /// Show Levada at work on a live stream of events, with nothing else to install
+    Demo(demo::Flags),
 }
 
 fn main() -> ExitCode {
-    let Cli { command: Command::Serve(flags) } = Cli::parse();
-    match serve(flags) {
+    let outcome = match Cli::parse().command {
+        Command::Serve(flags) => serve(flags),
+        Command::Demo(flags) => demo::start(flags),
+    };
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // One line, whatever is in it.
@@ -55,18 +64,29 @@ fn main() -> ExitCode {
 
 fn serve(flags: Flags) -> Result<(), Box<dyn Error>> {
     let config = Config::load(flags)?;
-    let filter = EnvFilter::try_new(&config.log).map_err(|error| format!("log filter \"{}\": {error}", config.log))?;
-    let colours = std::io::stderr().is_terminal();
-    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr).init();
+    start_log(&config.log, std::io::stderr)?;
     for name in config::unknown_variables(std::env::vars_os().map(|(name, _)| name)) {
         tracing::warn!("the environment variable {name} is not known");
     }
+    block_on(run(config))
+}
+
+/// From here on log lines that `filter` lets through are written.
+fn start_log<W: Write>(filter: &str, writer: impl Fn() -> W + Send + Sync + 'static) -> Result<(), Box<dyn Error>> {
+    let filter = EnvFilter::try_new(filter).map_err(|error| format!("log filter \"{filter}\": {error}"))?;
+    let colours = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(writer).init();
+    Ok(())
+}
+
+/// Runs the server's threads until the future is ready.
+fn block_on(future: impl Future<Output = Result<(), Box<dyn Error>>>) -> Result<(), Box<dyn Error>> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("levada-server")
         .thread_stack_size(STACK)
         .build()?;
-    let outcome = runtime.block_on(run(config));
+    let outcome = runtime.block_on(future);
     // Connections that did not end in time have nobody to wait for them.
     runtime.shutdown_background();
     outcome
@@ -76,16 +96,14 @@ async fn run(config: Config) -> Result<(), Box<dyn Error>> {
     // From here on a signal is an orderly end, also while the engine recovers.
     let stop = stop_signal()?;
     tokio::pin!(stop);
-    let addresses = config.addresses().await?;
+    let addresses = config::addresses(&config.listen, config.insecure).await?;
     let options = EngineOptions::new(&config.data_dir);
     let engine = tokio::select! {
         opened = tokio::task::spawn_blocking(|| Engine::open(options)) => opened??,
         () = &mut stop => return Ok(()),
     };
     // Opened last: whoever can connect finds everything that was acknowledged before.
-    let socket = TcpListener::bind(&addresses[..])
-        .await
-        .map_err(|error| format!("cannot listen on \"{}\": {error}", config.listen))?;
+    let socket = bind(&addresses, &config.listen).await?;
     let listener = Listener::new(socket, engine.clone(), Limits { connections: config.max_connections });
     // Whoever started the server may have closed its output.
     let _ = writeln!(std::io::stdout(), "levada is ready on {}", listener.address()?);
@@ -93,6 +111,11 @@ async fn run(config: Config) -> Result<(), Box<dyn Error>> {
     tracing::info!("stopping");
     engine.shutdown().await?;
     Ok(())
+}
+
+/// Opens the port of these addresses, which were given as `listen`.
+async fn bind(addresses: &[SocketAddr], listen: &str) -> Result<TcpListener, String> {
+    TcpListener::bind(addresses).await.map_err(|error| format!("cannot listen on \"{listen}\": {error}"))
 }
 
 /// Ready once the process is asked to stop.

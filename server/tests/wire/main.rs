@@ -1,6 +1,7 @@
 //! The `levada` binary, as clients see it: over the wire, by drivers, psql and raw bytes; and as its operator does.
 
 mod cancel;
+mod demo;
 mod drivers;
 mod extended;
 mod limits;

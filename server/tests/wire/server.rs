@@ -21,13 +21,18 @@ pub struct Server {
 
 /// `levada serve` in an environment without settings.
 pub fn command() -> Command {
+    command_of("serve")
+}
+
+/// A command of `levada` in an environment without settings.
+pub fn command_of(name: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_levada"));
-    for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("LEVADA_") {
-            command.env_remove(name);
+    for (variable, _) in std::env::vars_os() {
+        if variable.to_string_lossy().starts_with("LEVADA_") {
+            command.env_remove(variable);
         }
     }
-    command.arg("serve").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.arg(name).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
 
@@ -97,7 +102,7 @@ pub fn wait(process: &mut Child) -> ExitStatus {
     }
 }
 
-/// Runs a server that is to refuse its settings; returns its exit code and what it says.
+/// Runs a server that ends by itself; returns its exit code and what it says on standard error.
 pub fn refused(mut command: Command) -> (Option<i32>, String) {
     let mut process = command.spawn().unwrap();
     let status = wait(&mut process);
