@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use datafusion::common::{Column, DFSchema, JoinType, NullEquality, NullHandling, ScalarValue, UnnestOptions};
+use datafusion::arrow::datatypes::FieldRef;
+use datafusion::common::{
+    Column, DFSchema, JoinType, NullEquality, NullHandling, ScalarValue, TableReference, UnnestOptions,
+};
 use datafusion::logical_expr::{
     Aggregate, Distinct, EmptyRelation, Expr, Filter, Join, JoinConstraint, LogicalPlan, Projection, Sort, SortExpr,
     Union, Unnest, Window,
@@ -16,6 +19,7 @@ use crate::data::SqlType;
 use crate::error::Result;
 use crate::sql::bind::{Purpose, column};
 use crate::sql::functions::comparison::{has_sort_key, sort_key};
+use crate::sql::functions::itself;
 
 /// The relation of one row and no columns: what a SELECT without FROM reads.
 pub(super) fn one_row() -> LogicalPlan {
@@ -110,7 +114,26 @@ pub(super) fn match_rows(
 }
 
 /// A row for each element of the lists in `lists`, side by side, in place of the lists.
+///
+/// DataFusion (55.2) takes what was a key of the rows for one of the rows that they become, and leaves out what it then
+/// finds to be decided in ORDER BY and GROUP BY. So it must not recognise the columns of a key.
 pub(super) fn unnest(input: LogicalPlan, lists: &[String], nulls: NullHandling) -> Result<LogicalPlan> {
+    let schema = input.schema().clone();
+    let dependencies = schema.functional_dependencies();
+    let is_key = |at: usize| dependencies.iter().any(|known| known.source_indices.contains(&at));
+    let input = if dependencies.is_empty() {
+        input
+    } else {
+        let column = |(at, (qualifier, field)): (usize, (Option<&TableReference>, &FieldRef))| {
+            let column = Expr::Column(Column::new(qualifier.cloned(), field.name()));
+            match SqlType::of_field(field).filter(|_| is_key(at)) {
+                Some(ty) => itself(column, &ty).alias_qualified(qualifier.cloned(), field.name()),
+                None => column,
+            }
+        };
+        let exprs = schema.iter().enumerate().map(column).collect();
+        project(input, exprs)?
+    };
     let lists = lists.iter().map(Column::new_unqualified).collect();
     let options = UnnestOptions::new().with_null_handling(nulls);
     Ok(LogicalPlan::Unnest(Unnest::try_new(Arc::new(input), lists, options)?))

@@ -27,7 +27,7 @@ mod udf;
 mod window;
 
 pub use resolve::{Choice, choose, element};
-pub use udf::PgScalar;
+pub use udf::{PgScalar, itself, named_itself};
 
 use crate::data::SqlType;
 use signature::{Function, T};

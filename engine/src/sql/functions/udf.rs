@@ -86,6 +86,23 @@ impl PgScalar {
     }
 }
 
+const ITSELF: &str = "itself";
+
+/// A value as an expression that DataFusion knows nothing of.
+pub fn itself(value: Expr, ty: &SqlType) -> Expr {
+    let kernel: Kernel = |call| Ok(call.args[0].clone());
+    let (types, zone) = (vec![ty.clone()], TimeZone::UTC);
+    PgScalar::new(ITSELF, types, ty.clone(), zone, Volatility::Immutable, kernel).call(vec![value])
+}
+
+/// What an expression made by [`itself`] is made of.
+pub fn named_itself(expr: &Expr) -> Option<&Expr> {
+    match expr {
+        Expr::ScalarFunction(call) if call.name() == ITSELF && call.func.inner().is::<PgScalar>() => call.args.first(),
+        _ => None,
+    }
+}
+
 impl PartialEq for PgScalar {
     fn eq(&self, other: &PgScalar) -> bool {
         let key = |it: &PgScalar| (it.name.clone(), it.types.clone(), it.result.clone(), it.zone.clone());

@@ -16,6 +16,7 @@ use crate::dataflow::operators::Map;
 use crate::dataflow::{Graph, Input, NodeId, NodeSpec, OperatorIds, Properties};
 use crate::error::{Error, Result};
 use crate::sql::fingerprint::{Canonical, field_type};
+use crate::sql::functions::named_itself;
 use crate::sql::lower::plan::unsupported;
 
 /// An expression over the columns of a graph node.
@@ -222,7 +223,7 @@ pub(super) fn compile(expr: &Expr, schema: &DFSchema, columns: &[Scalar]) -> Res
 fn strip(expr: &Expr) -> &Expr {
     match expr {
         Expr::Alias(alias) => strip(&alias.expr),
-        other => other,
+        other => named_itself(other).map_or(other, strip),
     }
 }
 
