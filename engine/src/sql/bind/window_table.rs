@@ -1,24 +1,54 @@
 //! TUMBLE and HOP: a relation's rows with the time windows they fall into.
 //!
-//! `TUMBLE(relation, time, size)` gives each row the columns `window_start` and `window_end` of the one window of that
-//! size its time is in. `HOP(relation, time, slide, size)` gives a row once for each of the windows that begin a slide
-//! apart and hold its time. Windows are counted from the epoch of time. The spelling is RisingWave's.
+//! `TUMBLE(relation, time, size [, offset])` gives each row the columns `window_start` and `window_end` of the one window of
+//! that size its time is in. `HOP(relation, time, slide, size [, offset])` gives a row once for each of the windows that
+//! begin a slide apart and hold its time. Windows are counted from the beginning of 1970 (UTC), or an offset after it. A row
+//! whose time is NULL or infinite is in no window. The spelling is RisingWave's.
 
-use sqlparser::ast::{self, BinaryOperator, FunctionArg, FunctionArgExpr, ObjectName, Spanned, TableAlias};
+use datafusion::common::NullHandling;
+use datafusion::logical_expr::Expr;
+use sqlparser::ast::{self, FunctionArg, FunctionArgExpr, ObjectName, Spanned, TableAlias};
 
 use crate::data::SqlType;
 use crate::error::{Error, Result, SqlState};
 use crate::sql::bind::coerce::Coercion;
 use crate::sql::bind::from::{Tables, rename};
 use crate::sql::bind::scope::ScopeColumn;
-use crate::sql::bind::{Binder, Bound, BoundQuery, Clause, OutputColumn, Scope, fold, plan};
+use crate::sql::bind::{Binder, BoundQuery, Clause, OutputColumn, Scope, column, fold, plan};
+use crate::sql::functions::event_windows::Windows;
 
 /// Windows that one row of HOP may be in.
-const MAX_WINDOWS: i128 = 100;
+const MAX_WINDOWS: i64 = 100;
 
 /// Whether a function's name is one of ours that take a relation.
 pub(super) fn is_window_table(name: &ObjectName) -> bool {
     matches!(&name.0[..], [part] if part.as_ident().is_some_and(|ident| matches!(fold(ident).as_str(), "tumble" | "hop")))
+}
+
+/// A call of TUMBLE or HOP, taken apart.
+struct Call<'a> {
+    relation: ObjectName,
+    time: &'a ast::Expr,
+    slide: &'a ast::Expr,
+    size: &'a ast::Expr,
+    offset: Option<&'a ast::Expr>,
+}
+
+impl<'a> Call<'a> {
+    fn new(function: &str, args: &'a [FunctionArg]) -> Option<Call<'a>> {
+        let args: Vec<&ast::Expr> = args.iter().map(expr_of).collect::<Option<_>>()?;
+        let (relation, time, slide, size, offset) = match (function, args.as_slice()) {
+            ("tumble", [relation, time, size, offset @ ..]) => (relation, time, size, size, offset),
+            ("hop", [relation, time, slide, size, offset @ ..]) => (relation, time, slide, size, offset),
+            _ => return None,
+        };
+        let offset = match offset {
+            [] => None,
+            [offset] => Some(*offset),
+            _ => return None,
+        };
+        Some(Call { relation: relation_name(relation)?, time, slide, size, offset })
+    }
 }
 
 impl Binder<'_> {
@@ -29,52 +59,28 @@ impl Binder<'_> {
         args: &[FunctionArg],
         alias: Option<&TableAlias>,
     ) -> Result<Tables> {
-        let position = self.position(name.span());
         let function = name.to_string().to_ascii_lowercase();
-        let exprs: Option<Vec<&ast::Expr>> = args.iter().map(expr_of).collect();
-        let usage = || {
+        let call = Call::new(&function, args).ok_or_else(|| {
             let usage = match function.as_str() {
-                "tumble" => "Write TUMBLE(relation, time column, size).",
-                _ => "Write HOP(relation, time column, slide, size).",
+                "tumble" => "Write TUMBLE(relation, time column, size [, offset]).",
+                _ => "Write HOP(relation, time column, slide, size [, offset]).",
             };
             Error::new(SqlState::UNDEFINED_FUNCTION, format!("invalid arguments of {function}()"))
                 .with_hint(usage)
-                .at(position)
-        };
-        let (relation, time, slide, size) = match (function.as_str(), exprs.as_deref()) {
-            ("tumble", Some([relation, time, size])) => (relation, time, size, size),
-            ("hop", Some([relation, time, slide, size])) => (relation, time, slide, size),
-            _ => return Err(usage()),
-        };
-        let relation = relation_name(relation).ok_or_else(usage)?;
-        let windows = self.windows_of_a_row(slide, size)?;
-        let rows = self.relation(&relation)?;
-        let mut inputs = Vec::new();
-        let mut columns = Vec::new();
-        let names: Vec<String> = (0..rows.items[0].columns.len() + 2).map(|_| self.fresh()).collect();
-        for back in 0..windows {
-            let query = self.windowed(&rows, time, slide, size, back)?;
-            let exprs = query.outputs().into_iter().zip(&names).map(|(output, name)| output.expr.alias(name)).collect();
-            inputs.push(plan::project(query.plan, exprs)?);
-            columns = query.columns;
-        }
-        let plan = if inputs.len() == 1 { inputs.remove(0) } else { plan::union_all(inputs)? };
-        let mut item = BoundQuery { plan: plan.clone(), columns }.item(rows.items[0].name.clone());
+                .at(self.position(name.span()))
+        })?;
+        let windows = self.window_lengths(&call)?;
+        let rows = self.relation(&call.relation)?;
+        let query = self.windowed(&rows, call.time, windows)?;
+        let mut item = query.item(rows.items[0].name.clone());
         if let Some(alias) = alias {
             rename(&mut item, alias, "table")?;
         }
-        Ok(Tables { plan, items: vec![item] })
+        Ok(Tables { plan: query.plan, items: vec![item] })
     }
 
-    /// The rows with the window that began `back` slides before the last that their time is in.
-    fn windowed(
-        &mut self,
-        rows: &Tables,
-        time: &ast::Expr,
-        slide: &ast::Expr,
-        size: &ast::Expr,
-        back: i128,
-    ) -> Result<BoundQuery> {
+    /// The rows with the windows that their time is in.
+    fn windowed(&mut self, rows: &Tables, time: &ast::Expr, windows: Windows) -> Result<BoundQuery> {
         let mut scope = Scope::new(None, Clause::From, self.text.clone());
         scope.items = rows.items.clone();
         let bound = self.bind_expr(time, &scope)?;
@@ -85,54 +91,65 @@ impl Binder<'_> {
                 return Err(Error::new(SqlState::DATATYPE_MISMATCH, message).at(self.position(time.span())));
             }
         };
-        let mut start = call("date_bin", vec![slide.clone(), time.clone(), epoch(&ty)]);
-        for _ in 0..back {
-            start = binary(start, BinaryOperator::Minus, slide.clone());
+        let (mut input, mut time) = (rows.plan.clone(), bound.expr);
+        if !matches!(time, Expr::Column(_)) {
+            let name = self.fresh();
+            input = plan::extend(input, vec![time.alias(&name)])?;
+            time = column(name);
         }
-        let end = binary(start.clone(), BinaryOperator::Plus, size.clone());
-        let value = |column: &ScopeColumn| Bound::new(super::column(column.field.name()), column.ty.clone(), None);
-        let mut outputs: Vec<Bound> = rows.items[0].columns.iter().map(value).collect();
-        for bound in [start, end] {
-            let bound = self.bind_expr(&bound, &scope)?;
-            outputs.push(self.coerce(bound, &ty, Coercion::Implicit)?);
-        }
-        let exprs = outputs.into_iter().map(|output| output.expr.alias(self.fresh())).collect();
-        let mut columns: Vec<OutputColumn> = rows.items[0].columns.iter().map(output_of).collect();
+        input = plan::filter(input, Windows::within(&ty, time.clone()))?;
+        let start = if windows.size == windows.slide {
+            windows.start(&ty, time)
+        } else {
+            let name = self.fresh();
+            input = plan::extend(input, vec![windows.starts(&ty, time).alias(&name)])?;
+            input = plan::unnest(input, std::slice::from_ref(&name), NullHandling::Drop)?;
+            column(name)
+        };
+        let columns = &rows.items[0].columns;
+        let mut exprs: Vec<Expr> = columns.iter().map(|kept| column(kept.field.name())).collect();
+        exprs.push(start.clone().alias(self.fresh()));
+        exprs.push(windows.end(&ty, start).alias(self.fresh()));
+        let mut columns: Vec<OutputColumn> = columns.iter().map(output_of).collect();
         for name in ["window_start", "window_end"] {
             columns.push(OutputColumn { name: name.into(), ty: ty.clone(), relation: None });
         }
-        Ok(BoundQuery { plan: plan::project(rows.plan.clone(), exprs)?, columns })
+        Ok(BoundQuery { plan: plan::project(input, exprs)?, columns })
     }
 
-    /// How many windows hold each moment: the size in slides.
-    fn windows_of_a_row(&mut self, slide: &ast::Expr, size: &ast::Expr) -> Result<i128> {
-        let position = self.position(slide.span());
-        let (slide, size) = (self.length(slide)?, self.length(size)?);
+    /// The lengths of a call, which are constants.
+    fn window_lengths(&mut self, call: &Call) -> Result<Windows> {
+        let position = self.position(call.slide.span());
+        let wrong = "the size of a window must be a constant interval above zero, without months";
+        let (slide, size) = (self.length(call.slide, wrong)?, self.length(call.size, wrong)?);
+        for (length, expr) in [(slide, call.slide), (size, call.size)] {
+            if length <= 0 {
+                let error = Error::new(SqlState::INVALID_PARAMETER_VALUE, wrong);
+                return Err(error.at(self.position(expr.span())));
+            }
+        }
         if size % slide != 0 {
             let message = "the size of a window must be a multiple of its slide";
             return Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, message).at(position));
         }
-        match size / slide {
-            windows if windows <= MAX_WINDOWS => Ok(windows),
-            windows => {
-                let message = format!("{windows} windows would hold each row (maximum {MAX_WINDOWS})");
-                Err(Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, message).at(position))
-            }
+        if size / slide > MAX_WINDOWS {
+            let message = format!("{} windows would hold each row (maximum {MAX_WINDOWS})", size / slide);
+            return Err(Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, message).at(position));
         }
+        let wrong = "the offset of windows must be a constant interval without months";
+        let offset = call.offset.map_or(Ok(0), |offset| self.length(offset, wrong))?;
+        Ok(Windows { slide, size, offset: offset % slide })
     }
 
-    /// A constant interval in nanoseconds; months have no length.
-    fn length(&mut self, expr: &ast::Expr) -> Result<i128> {
+    /// A constant interval in microseconds; months have no length.
+    fn length(&mut self, expr: &ast::Expr, wrong: &str) -> Result<i64> {
         let position = self.position(expr.span());
         let scope = Scope::new(None, Clause::From, self.text.clone());
         let bound = self.bind_expr(expr, &scope)?;
         let bound = self.coerce(bound, &SqlType::Interval, Coercion::Implicit).map_err(|error| error.at(position))?;
-        let wrong = || {
-            let message = "the size of a window must be a constant interval above zero, without months";
-            Error::new(SqlState::INVALID_PARAMETER_VALUE, message).at(position)
-        };
-        let nanoseconds = super::plan::constant_interval(bound.expr)?.ok_or_else(wrong)?;
-        if nanoseconds > 0 { Ok(nanoseconds) } else { Err(wrong()) }
+        let nanoseconds = plan::constant_interval(bound.expr)?;
+        let micros = nanoseconds.and_then(|length| i64::try_from(length / 1000).ok());
+        micros.ok_or_else(|| Error::new(SqlState::INVALID_PARAMETER_VALUE, wrong.to_owned()).at(position))
     }
 }
 
@@ -154,28 +171,4 @@ fn relation_name(expr: &ast::Expr) -> Option<ObjectName> {
         ast::Expr::CompoundIdentifier(idents) => Some(ObjectName::from(idents.clone())),
         _ => None,
     }
-}
-
-/// What windows are counted from.
-fn epoch(ty: &SqlType) -> ast::Expr {
-    let info = match ty {
-        SqlType::Timestamptz => ast::TimezoneInfo::WithTimeZone,
-        _ => ast::TimezoneInfo::None,
-    };
-    ast::Expr::Cast {
-        kind: ast::CastKind::Cast,
-        expr: Box::new(ast::Expr::value(ast::Value::SingleQuotedString("1970-01-01 00:00:00+00".into()))),
-        data_type: ast::DataType::Timestamp(None, info),
-        array: false,
-        format: None,
-    }
-}
-
-fn call(name: &str, args: Vec<ast::Expr>) -> ast::Expr {
-    let args = args.into_iter().map(|arg| FunctionArg::Unnamed(FunctionArgExpr::Expr(arg))).collect::<Vec<_>>();
-    super::table_function::call_expr(&ObjectName::from(vec![ast::Ident::new(name)]), &args)
-}
-
-fn binary(left: ast::Expr, op: BinaryOperator, right: ast::Expr) -> ast::Expr {
-    ast::Expr::BinaryOp { left: Box::new(left), op, right: Box::new(right) }
 }

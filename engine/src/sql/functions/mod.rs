@@ -14,6 +14,7 @@ pub mod comparison;
 mod datetime;
 mod datetime_operators;
 mod datetime_parts;
+pub mod event_windows;
 mod json;
 pub mod math;
 mod numeric_sum;

@@ -6,3 +6,4 @@ mod graph;
 mod oracle;
 mod random;
 mod views;
+mod windows;
