@@ -7,6 +7,7 @@ mod dml;
 mod explain;
 mod matched;
 mod missing_rows;
+mod plans;
 mod prepared;
 mod response;
 mod run;
@@ -32,6 +33,7 @@ use crate::catalog::DATABASE;
 use crate::data::SqlType;
 use crate::engine::Shared;
 use crate::error::{Error, Result, SqlState};
+use crate::session::run::Arguments;
 use crate::session::transaction::Transaction;
 use crate::sql::format::{FormatSettings, RelationNames, TimeZone};
 use crate::sql::{self, Statement};
@@ -133,14 +135,14 @@ impl Session {
     /// Runs a prepared statement with the values of its parameters, each of its type.
     pub async fn execute(&mut self, prepared: &Prepared, parameters: &[ScalarValue]) -> Result<Response> {
         let Some(statement) = prepared.statement() else { return Ok(Response::Empty) };
-        let outcome = self.run(statement, prepared.types(), parameters).await;
+        let outcome = self.run(statement, prepared.arguments(parameters)).await;
         let outcome = outcome.and_then(|response| prepared.check_unchanged(response));
         self.note_failure(outcome)
     }
 
     /// Runs a statement of a simple query.
     pub async fn simple(&mut self, statement: &Statement) -> Result<Response> {
-        let outcome = self.run(statement, &[], &[]).await;
+        let outcome = self.run(statement, Arguments::NONE).await;
         self.note_failure(outcome)
     }
 

@@ -9,7 +9,7 @@ use datafusion::logical_expr::TableSource;
 use crate::data::{ObjectId, RelationSchema};
 
 /// A stored or virtual relation: the `source` of every `TableScan` that the binder makes.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct RelationSource {
     /// The object read.
     pub id: ObjectId,

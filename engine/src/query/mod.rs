@@ -2,7 +2,9 @@
 //!
 //! A bound plan names relations; a [`Tables`] says what rows they have, and DataFusion's default optimizer and operators
 //! do the rest. Queries run on threads of their own, fewer than the machine's cores, so that a scan cannot starve the steps.
+//! A [`PointQuery`] needs neither planner nor threads.
 
+mod point;
 mod stream;
 
 use std::sync::Arc;
@@ -22,7 +24,9 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::catalog::RelationSource;
 use crate::error::{Error, Result};
+use crate::view::RowSnapshot;
 
+pub use point::PointQuery;
 pub use stream::RowStream;
 
 /// Where the rows of a relation come from.
@@ -32,6 +36,12 @@ pub trait Tables: Sync {
     /// # Errors
     /// 55000 when the relation cannot be read now.
     fn rows(&self, relation: &RelationSource) -> Result<Arc<dyn TableProvider>>;
+
+    /// The relation's rows as they are stored; None where they come from anywhere else.
+    ///
+    /// # Errors
+    /// As [`rows`](Tables::rows).
+    fn stored(&self, relation: &RelationSource) -> Result<Option<RowSnapshot>>;
 }
 
 /// Threads of queries at least: the system shares the cores among them.

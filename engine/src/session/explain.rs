@@ -6,7 +6,6 @@ use crate::error::{Error, Result};
 use crate::session::run::Arguments;
 use crate::session::show::text_rows;
 use crate::session::{Response, Session};
-use crate::sql::bind::Purpose;
 use crate::sql::runnable;
 
 impl Session {
@@ -25,9 +24,10 @@ impl Session {
         let ast::Statement::Query(query) = &**statement else {
             return Err(Error::unsupported("EXPLAIN of this statement").with_hint("EXPLAIN takes a query."));
         };
-        let bound = self.bind(text, Purpose::Query, arguments, |binder| binder.bind_query(query))?;
-        let plan = self.engine.queries.optimized(&runnable(bound.plan, arguments.values)?)?;
-        let lines = plan.display_indent().to_string().lines().map(str::to_owned).collect();
+        let planned = self.planned(query, text, Arguments { plans: None, ..arguments })?;
+        let plan = self.engine.queries.optimized(&runnable(planned.plan.clone(), arguments.values)?)?;
+        let mut lines: Vec<String> = self.lookup(&planned)?.into_iter().collect();
+        lines.extend(plan.display_indent().to_string().lines().map(str::to_owned));
         Ok(text_rows(&["QUERY PLAN"], [lines], "EXPLAIN"))
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use datafusion::scalar::ScalarValue;
 use sqlparser::ast;
 
 use crate::catalog::{Catalog, Item};
@@ -10,6 +11,8 @@ use crate::error::{Error, Result, SqlState};
 use crate::session::ddl::{object_name, undefined};
 use crate::session::dml::{delete_target, insert_target, rows_plan, update_target, write_target};
 use crate::session::matched::update_from;
+use crate::session::plans::{Ground, PlanCache, PlannedQuery};
+use crate::session::run::Arguments;
 use crate::session::show::shown_columns;
 use crate::session::{Response, Session};
 use crate::sql::bind::{Binder, Parameters, Purpose};
@@ -24,6 +27,7 @@ struct Description {
     statement: Option<Statement>,
     types: Vec<SqlType>,
     columns: Option<Arc<[OutputColumn]>>,
+    plans: PlanCache,
 }
 
 impl Prepared {
@@ -35,6 +39,11 @@ impl Prepared {
     /// The result's columns; None for a statement that returns no rows.
     pub fn columns(&self) -> Option<&Arc<[OutputColumn]>> {
         self.0.columns.as_ref()
+    }
+
+    /// What it is run with, given the values of its parameters.
+    pub(super) fn arguments<'a>(&'a self, values: &'a [ScalarValue]) -> Arguments<'a> {
+        Arguments { types: &self.0.types, values, plans: Some(&self.0.plans) }
     }
 
     pub(super) fn statement(&self) -> Option<&Statement> {
@@ -67,7 +76,8 @@ impl Session {
         }
         let Some(statement) = statements.pop() else {
             let declared = types.iter().map(|ty| ty.clone().unwrap_or(SqlType::Text)).collect();
-            return Ok(Prepared(Arc::new(Description { statement: None, types: declared, columns: None })));
+            let plans = PlanCache::default();
+            return Ok(Prepared(Arc::new(Description { statement: None, types: declared, columns: None, plans })));
         };
         let snapshot = self.engine.snapshot();
         let catalog = self.transaction.as_ref().map_or(&snapshot.catalog, |open| open.catalog());
@@ -76,9 +86,21 @@ impl Session {
         let settings = self.bind_settings();
         let parameters = Parameters::given(types);
         let mut binder = Binder::new(&names, &settings, Purpose::Query, parameters, &statement.source);
-        let columns = describe(&mut binder, &statement.command, catalog)?;
+        let plans = PlanCache::default();
+        let columns = match &statement.command {
+            Command::Sql(sql) if let ast::Statement::Query(query) = &**sql => {
+                let planned = PlannedQuery::new(binder.bind_query(query)?)?;
+                let columns = planned.columns().clone();
+                // Where the types of parameters were found on the way, what stands before was bound without them.
+                if binder.is_lasting() && types.len() == binder.parameters().types()?.len() {
+                    plans.set(Ground::new(catalog, &self.settings), Arc::new(planned));
+                }
+                Some(columns)
+            }
+            command => describe(&mut binder, command, catalog)?.map(Into::into),
+        };
         let types = binder.parameters().types()?;
-        Ok(Prepared(Arc::new(Description { statement: Some(statement), types, columns: columns.map(Into::into) })))
+        Ok(Prepared(Arc::new(Description { statement: Some(statement), types, columns, plans })))
     }
 }
 
@@ -91,7 +113,6 @@ fn describe(binder: &mut Binder<'_>, command: &Command, catalog: &Catalog) -> Re
         Command::ShowCreate { .. } => return Ok(Some(vec![text("Name"), text("Create Sql")])),
     };
     match sql {
-        ast::Statement::Query(query) => Ok(Some(binder.bind_query(query)?.columns)),
         ast::Statement::Insert(insert) => {
             let table = written(catalog, insert_target(insert)?)?;
             binder.bind_insert_source(&write_target(&table)?, &insert.columns, insert.source.as_deref())?;

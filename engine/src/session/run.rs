@@ -10,22 +10,25 @@ use sqlparser::ast;
 use crate::data::SqlType;
 use crate::error::{Error, Result, SqlState};
 use crate::query::RowStream;
+use crate::session::plans::PlanCache;
 use crate::session::response::{Notice, Response, Severity};
 use crate::session::transaction::Transaction;
 use crate::session::{Block, Session, ends_block};
 use crate::sql::bind::{BindSettings, Binder, Parameters, Purpose};
-use crate::sql::{BoundQuery, CatalogNames, Command, Statement, runnable};
+use crate::sql::{CatalogNames, Command, Statement, runnable};
 
-/// The values of a statement's parameters.
+/// What a statement is run with: the values of its parameters, and the plan that was kept of it.
 #[derive(Clone, Copy)]
 pub(super) struct Arguments<'a> {
     pub types: &'a [SqlType],
     pub values: &'a [ScalarValue],
+    /// None for a statement that is run once.
+    pub plans: Option<&'a PlanCache>,
 }
 
 impl Arguments<'_> {
     /// A statement that has no parameters.
-    pub const NONE: Arguments<'static> = Arguments { types: &[], values: &[] };
+    pub const NONE: Arguments<'static> = Arguments { types: &[], values: &[], plans: None };
 
     fn parameters(self) -> Parameters {
         if self.types.is_empty() {
@@ -37,13 +40,7 @@ impl Arguments<'_> {
 
 impl Session {
     /// Runs a statement in the transaction that is open, or in one of its own.
-    pub(super) async fn run(
-        &mut self,
-        statement: &Statement,
-        types: &[SqlType],
-        values: &[ScalarValue],
-    ) -> Result<Response> {
-        let arguments = Arguments { types, values };
+    pub(super) async fn run(&mut self, statement: &Statement, arguments: Arguments<'_>) -> Result<Response> {
         if self.block == Block::Failed && !matches!(&statement.command, Command::Sql(sql) if ends_block(sql)) {
             let message = "current transaction is aborted, commands ignored until end of transaction block";
             return Err(Error::new(SqlState::IN_FAILED_TRANSACTION, message));
@@ -134,14 +131,8 @@ impl Session {
         bind(&mut binder)
     }
 
-    /// Starts a bound query in the transaction.
-    pub(super) async fn rows(&mut self, bound: BoundQuery, arguments: Arguments<'_>) -> Result<Response> {
-        let rows = self.run_plan(bound.plan, arguments.values).await?;
-        Ok(Response::Rows { columns: bound.columns.into(), rows: Box::pin(rows), command: "SELECT" })
-    }
-
     /// Runs a bound plan over the transaction's relations.
-    async fn run_plan(&mut self, plan: LogicalPlan, parameters: &[ScalarValue]) -> Result<RowStream> {
+    pub(super) async fn run_plan(&mut self, plan: LogicalPlan, parameters: &[ScalarValue]) -> Result<RowStream> {
         let engine = self.engine.clone();
         let plan = runnable(plan, parameters)?;
         if reads_rows(&plan)? {
@@ -154,11 +145,6 @@ impl Session {
     /// Runs a bound plan and keeps all its rows.
     pub(super) async fn batches(&mut self, plan: LogicalPlan, parameters: &[ScalarValue]) -> Result<Vec<RecordBatch>> {
         self.run_plan(plan, parameters).await?.try_collect().await
-    }
-
-    async fn select(&mut self, query: &ast::Query, text: &str, arguments: Arguments<'_>) -> Result<Response> {
-        let bound = self.bind(text, Purpose::Query, arguments, |binder| binder.bind_query(query))?;
-        self.rows(bound, arguments).await
     }
 
     async fn flush(&mut self) -> Result<Response> {

@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::query::Tables;
 use crate::session::transaction::Transaction;
 use crate::session::{Session, Settings};
+use crate::view::RowSnapshot;
 
 /// The relations of a statement: those of its transaction, and the system's.
 pub struct StatementTables<'a> {
@@ -25,6 +26,10 @@ impl Tables for StatementTables<'_> {
         let Some(virtual_relation) = relation_by_id(relation.id) else { return self.transaction.rows(relation) };
         let batch = self.system.rows(virtual_relation)?;
         Ok(Arc::new(MemTable::try_new(batch.schema(), vec![vec![batch]])?))
+    }
+
+    fn stored(&self, relation: &RelationSource) -> Result<Option<RowSnapshot>> {
+        if relation_by_id(relation.id).is_some() { Ok(None) } else { self.transaction.stored(relation) }
     }
 }
 

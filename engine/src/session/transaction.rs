@@ -14,7 +14,7 @@ use crate::engine::{KeyCheck, Locks, Operation, Snapshot, TableLock, serializati
 use crate::error::{Error, Result, SqlState};
 use crate::query::Tables;
 use crate::session::Settings;
-use crate::view::SnapshotTable;
+use crate::view::{RowSnapshot, SnapshotTable};
 
 /// A transaction: one epoch to read, and the operations that become one entry of the log at COMMIT.
 ///
@@ -211,18 +211,24 @@ pub struct SessionMark {
 
 impl Tables for Transaction {
     fn rows(&self, relation: &RelationSource) -> Result<Arc<dyn TableProvider>> {
-        let writes = self.writes.get(&relation.id);
-        match (self.snapshot.stores.get(&relation.id), writes) {
-            (Some(store), None) => Ok(Arc::new(SnapshotTable(store.snapshot(self.snapshot.epoch)))),
-            (None, None) if self.catalog.by_id(relation.id).is_some_and(|item| item.kind_name() != "table") => {
+        if let Some(stored) = self.stored(relation)? {
+            return Ok(Arc::new(SnapshotTable(stored)));
+        }
+        let writes = self.writes.get(&relation.id).map_or(&[][..], Vec::as_slice);
+        let batch = self.with_writes(relation, writes)?;
+        Ok(Arc::new(MemTable::try_new(batch.schema(), vec![vec![batch]])?))
+    }
+
+    fn stored(&self, relation: &RelationSource) -> Result<Option<RowSnapshot>> {
+        let written = self.writes.contains_key(&relation.id);
+        match self.snapshot.stores.get(&relation.id) {
+            Some(store) if !written => Ok(Some(store.snapshot(self.snapshot.epoch))),
+            None if !written && self.catalog.by_id(relation.id).is_some_and(|item| item.kind_name() != "table") => {
                 let message = format!("materialized view \"{}\" has not been populated", relation.name);
                 let hint = "It can be read after this transaction has ended.";
                 Err(Error::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message).with_hint(hint))
             }
-            (_, writes) => {
-                let batch = self.with_writes(relation, writes.map_or(&[], Vec::as_slice))?;
-                Ok(Arc::new(MemTable::try_new(batch.schema(), vec![vec![batch]])?))
-            }
+            _ => Ok(None),
         }
     }
 }

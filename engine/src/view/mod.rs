@@ -23,6 +23,7 @@ mod encoding;
 mod gather;
 mod index;
 mod journal;
+mod keyed;
 mod probe;
 mod snapshot;
 mod store;
@@ -32,6 +33,7 @@ mod table;
 mod tests;
 
 pub use chunk::RowAddress;
+pub use keyed::{Found, Wanted, wanted};
 pub use probe::Matches;
 pub use snapshot::RowSnapshot;
 pub use store::{Identity, IndexId, RowStore};

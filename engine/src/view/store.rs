@@ -132,6 +132,12 @@ impl RowStore {
         Ok(IndexId(indexes.len() - 1))
     }
 
+    /// The indexes there are, each with its columns, that of the primary key first.
+    pub(super) fn index_columns(&self) -> Vec<(IndexId, Vec<usize>)> {
+        let indexes = self.indexes.read();
+        indexes.iter().enumerate().map(|(position, index)| (IndexId(position), index.columns.clone())).collect()
+    }
+
     pub(super) fn index(&self, id: IndexId) -> Result<Arc<Index>> {
         self.indexes.read().get(id.0).cloned().ok_or_else(|| Error::internal("there is no such index"))
     }

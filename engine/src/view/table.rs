@@ -10,8 +10,9 @@ use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::stats::Precision;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Result, Statistics, internal_err};
+use datafusion::datasource::memory::MemorySourceConfig;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::logical_expr::{Expr, TableType};
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_plan::coop::make_cooperative;
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType, SchedulingType};
@@ -21,12 +22,14 @@ use datafusion::physical_plan::{
     ReplaceChildrenOptions, StatisticsArgs,
 };
 
+use super::keyed::{Wanted, wanted};
 use super::snapshot::{Piece, RowSnapshot};
 
 /// Rows that are worth a partition of their own.
 const PARTITION_ROWS: usize = 1 << 15;
 
-/// A relation at one epoch as a table of a query: projection, LIMIT, exact row count, a partition per core.
+/// A relation at one epoch as a table of a query: projection, LIMIT, exact row count, a partition per core; look-ups
+/// where a filter wants certain values of the columns of an index.
 #[derive(Clone, Debug)]
 pub struct SnapshotTable(pub RowSnapshot);
 
@@ -44,14 +47,31 @@ impl TableProvider for SnapshotTable {
         Some(row_statistics(&self.schema(), Precision::Exact(self.0.row_count() as usize)))
     }
 
+    /// A filter on a key makes the scan a look-up. It is evaluated all the same.
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
+        let schema = self.schema();
+        let use_of = |filter: &&Expr| match wanted(filter, &schema) {
+            Some(_) => TableProviderFilterPushDown::Inexact,
+            None => TableProviderFilterPushDown::Unsupported,
+        };
+        Ok(filters.iter().map(use_of).collect())
+    }
+
     async fn scan(
         &self,
         state: &dyn Session,
         projection: Option<&Vec<usize>>,
-        _filters: &[Expr],
+        filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         self.0.check()?;
+        let schema = self.schema();
+        let wanted: Vec<Wanted> = filters.iter().filter_map(|filter| wanted(filter, &schema)).collect();
+        if !wanted.is_empty()
+            && let Some(found) = self.0.find(&wanted)?
+        {
+            return Ok(MemorySourceConfig::try_new_exec(&[vec![found.rows]], schema, projection.cloned())?);
+        }
         let config = state.config();
         Ok(Arc::new(SnapshotScan::new(&self.0, projection, limit, config.target_partitions(), config.batch_size())?))
     }

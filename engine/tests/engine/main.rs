@@ -4,5 +4,6 @@ mod bank;
 mod crash;
 mod database;
 mod missing_rows;
+mod point;
 mod recovery;
 mod savepoint;

@@ -202,6 +202,7 @@ impl Binder<'_> {
         let (name, volatility) = (function.name, function.volatility);
         let expr = match function.body {
             Body::Catalog(kernel) => {
+                self.lasting = false;
                 let system = self.names.system().ok_or_else(|| changing(function.name))?;
                 PgScalar::of_catalog(name, types, result.clone(), kernel, system).call(exprs)
             }

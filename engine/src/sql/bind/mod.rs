@@ -193,6 +193,8 @@ pub struct Binder<'a> {
     /// Common table expressions in sight, innermost last.
     common_tables: Vec<CommonTable>,
     next_column: u32,
+    /// Whether what was bound means the same later, by the same catalog and settings.
+    lasting: bool,
     /// Queries within queries, views included.
     depth: usize,
 }
@@ -214,6 +216,7 @@ impl<'a> Binder<'a> {
             text: SourceText::new(text),
             common_tables: Vec::new(),
             next_column: 0,
+            lasting: true,
             depth: 0,
         }
     }
@@ -221,6 +224,12 @@ impl<'a> Binder<'a> {
     /// The types that the statement's parameters have come to have.
     pub fn parameters(&self) -> &Parameters {
         &self.parameters
+    }
+
+    /// Whether what was bound means the same later, by the same catalog, time zone and search path: it holds neither the
+    /// time nor the state of the system.
+    pub fn is_lasting(&self) -> bool {
+        self.lasting
     }
 
     /// Where a span of the syntax tree begins, in characters from 1.

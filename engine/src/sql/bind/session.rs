@@ -32,6 +32,7 @@ impl Binder<'_> {
         if self.purpose == Purpose::View {
             return Err(changing(name).at(position));
         }
+        self.lasting = false;
         Ok(Some(Bound::new(expr, ty, position)))
     }
 
@@ -62,6 +63,7 @@ impl Binder<'_> {
         if self.purpose == Purpose::View {
             return Err(changing(name).at(position));
         }
+        self.lasting = false;
         Ok(Some(Bound::new(expr, ty, position)))
     }
 

@@ -118,6 +118,18 @@ fn turned(bits: i64) -> i64 {
     bits ^ (((bits >> 63) as u64) >> 1) as i64
 }
 
+/// What stands inside of an expression that compares equal only where its operand does: a [`sort_key`], or a conversion
+/// that keeps different values apart. The same expression where there is nothing around it.
+pub fn key_operand(expr: &Expr) -> &Expr {
+    match expr {
+        Expr::Cast(cast) => &cast.expr,
+        Expr::ScalarFunction(call) if matches!(call.name(), "zero_sign" | "assign numeric") && call.args.len() == 1 => {
+            &call.args[0]
+        }
+        _ => expr,
+    }
+}
+
 /// An expression that is equal, less or greater exactly where `expr` of type `ty` is for PostgreSQL: what to compare,
 /// group, join and order by.
 pub fn sort_key(expr: Expr, ty: &SqlType) -> Expr {
