@@ -161,6 +161,17 @@ impl ErrorSet {
         Ok(())
     }
 
+    pub fn owner(&self) -> OperatorId {
+        self.owner
+    }
+
+    /// Adds what was collected for nodes of its own.
+    pub fn absorb(&mut self, other: ErrorSet) {
+        self.nodes.extend(other.nodes);
+        self.dirty.extend(other.dirty);
+        self.changed.extend(other.changed);
+    }
+
     /// Drops what a node left out, with the node.
     pub fn forget(&mut self, node: Fingerprint) {
         let Some(errors) = self.nodes.remove(&node) else { return };

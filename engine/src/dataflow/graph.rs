@@ -8,8 +8,10 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::data::{ObjectId, OperatorId};
 use crate::dataflow::errors::ErrorSet;
+use crate::dataflow::hydrate::{Claim, Recorder};
+use crate::dataflow::operator::Outside;
 use crate::dataflow::operators::Stored;
-use crate::dataflow::{Fingerprint, Operator, Properties, StateSize};
+use crate::dataflow::{Fingerprint, Operator, Properties, SLICE, StateSize};
 use crate::error::{Error, Result};
 use crate::view::{Identity, RowStore};
 
@@ -25,9 +27,15 @@ pub struct Graph {
     /// Dropped nodes leave a hole.
     pub(super) nodes: Vec<Option<Node>>,
     pub(super) by_fingerprint: HashMap<Fingerprint, NodeId>,
-    relations: BTreeMap<ObjectId, NodeId>,
-    /// Nodes neither hydrated nor loaded yet. No step is made while there are any.
-    pub(super) fresh: BTreeSet<NodeId>,
+    pub(super) relations: BTreeMap<ObjectId, NodeId>,
+    /// Nodes neither hydrated nor loaded yet: steps pass them by.
+    pub(super) fresh: BTreeMap<NodeId, Claim>,
+    /// Relations whose new nodes are hydrated aside, and what those miss meanwhile.
+    pub(super) asides: BTreeMap<ObjectId, Arc<Recorder>>,
+    /// Rows that new nodes are fed at once.
+    pub(super) slice: usize,
+    /// Where these nodes are aside themselves: how the stores they stand on read.
+    pub(super) outside: Option<Outside>,
     /// Nodes with state that stepped since it was last saved.
     pub(super) dirty: BTreeSet<NodeId>,
     /// Nodes whose stores may have chunks to merge.
@@ -93,6 +101,23 @@ pub(super) struct Node {
     pub relation: Option<ObjectId>,
 }
 
+impl Node {
+    /// The same place in a graph, with another operator.
+    pub fn with(&self, operator: Box<dyn Operator>) -> Node {
+        Node {
+            text: self.text.clone(),
+            fingerprint: self.fingerprint,
+            operator,
+            id: self.id,
+            inputs: self.inputs.clone(),
+            consumers: self.consumers.clone(),
+            store: self.store.clone(),
+            properties: self.properties.clone(),
+            relation: self.relation,
+        }
+    }
+}
+
 /// Hands out the identifier of a stateful node: the saved one where the catalog knows the fingerprint, else a new one.
 pub type OperatorIds<'a> = &'a mut dyn FnMut(Fingerprint) -> Result<OperatorId>;
 
@@ -112,7 +137,10 @@ impl Graph {
             nodes: Vec::new(),
             by_fingerprint: HashMap::new(),
             relations: BTreeMap::new(),
-            fresh: BTreeSet::new(),
+            fresh: BTreeMap::new(),
+            asides: BTreeMap::new(),
+            slice: SLICE,
+            outside: None,
             dirty: BTreeSet::new(),
             uncompacted: BTreeSet::new(),
             errors: ErrorSet::new(errors),
@@ -143,7 +171,7 @@ impl Graph {
         let made = Node { text, fingerprint, operator, id, inputs, consumers, store, properties, relation };
         self.nodes.push(Some(made));
         self.by_fingerprint.insert(fingerprint, node);
-        self.fresh.insert(node);
+        self.fresh.insert(node, None);
         Ok(node)
     }
 
@@ -172,6 +200,7 @@ impl Graph {
         removed.relation = None;
         self.relations.remove(&relation);
         self.errors.changed_view(relation);
+        self.asides.remove(&relation);
         self.release(node)
     }
 
@@ -256,9 +285,10 @@ impl Graph {
         self.len() == 0
     }
 
-    /// The owners of all durable state, with the fingerprints by which they are found again.
+    /// The owners of all durable state but that of nodes not hydrated yet, with the fingerprints by which they are found again.
     pub fn operators(&self) -> impl Iterator<Item = (Fingerprint, OperatorId)> {
-        self.nodes.iter().flatten().filter_map(|node| Some((node.fingerprint, node.id?)))
+        let here = self.nodes.iter().enumerate().filter(|(at, _)| !self.fresh.contains_key(&NodeId(*at as u32)));
+        here.filter_map(|(_, node)| node.as_ref()).filter_map(|node| Some((node.fingerprint, node.id?)))
     }
 
     /// Rows and bytes kept by all nodes.

@@ -9,6 +9,7 @@ use rayon::prelude::*;
 use crate::data::{Epoch, OperatorId, ZSet};
 use crate::error::{Error, Result};
 use crate::state::{Checkpoint, StateStore};
+use crate::view::RowStore;
 
 /// A node's work: given the changes of its inputs, the change of its output.
 ///
@@ -32,6 +33,10 @@ pub trait Operator: Send {
     /// # Errors
     /// Only for broken invariants and failed I/O: the whole step fails and the engine goes back to its last checkpoint.
     fn step(&mut self, inputs: &[ZSet], context: &mut StepContext) -> Result<ZSet>;
+
+    /// The same operator once more, where it keeps nothing of its own: another thread asks it what it makes of rows.
+    /// None where there is state.
+    fn again(&self) -> Option<Box<dyn Operator>>;
 
     /// The operator's state, where it has one of its own.
     fn state(&mut self) -> Option<&mut dyn Stateful> {
@@ -76,6 +81,19 @@ pub struct StepContext {
     epoch: Epoch,
     rejected: Vec<Rejected>,
     pool: Option<Arc<ThreadPool>>,
+    outside: Option<Outside>,
+}
+
+/// Stores that others write, as a graph beside them reads them: nodes that are hydrated aside make epochs of their own,
+/// which say nothing about the stores of the nodes that they stand on.
+#[derive(Clone, Default)]
+pub struct Outside {
+    /// The stores that the step's own epochs are of; all others are outside.
+    pub own: Arc<[Arc<RowStore>]>,
+    /// The epoch under which the others read as they were before the step.
+    pub before: Epoch,
+    /// The epoch under which they read as they are after it.
+    pub now: Epoch,
 }
 
 /// A row left out of an operator's output because an expression failed on it.
@@ -88,12 +106,17 @@ pub struct Rejected {
 
 impl StepContext {
     pub fn new(epoch: Epoch) -> StepContext {
-        StepContext { epoch, rejected: Vec::new(), pool: None }
+        StepContext { epoch, rejected: Vec::new(), pool: None, outside: None }
     }
 
     /// The same with threads for [`slices`](StepContext::slices).
     pub fn with_pool(self, pool: Option<Arc<ThreadPool>>) -> StepContext {
         StepContext { pool, ..self }
+    }
+
+    /// The same with stores that have epochs of their own.
+    pub fn beside(self, outside: Option<Outside>) -> StepContext {
+        StepContext { outside, ..self }
     }
 
     /// Does `work` on each run of at most [`SLICE`] rows, on many threads where there is more than one such run. The
@@ -107,14 +130,23 @@ impl StepContext {
         }
     }
 
-    /// The epoch being made: row stores already have this step's changes under it.
+    /// The epoch being made: the step's own stores already have its changes under it.
     pub fn epoch(&self) -> Epoch {
         self.epoch
     }
 
-    /// The epoch before: under it, row stores read as they were before this step.
-    pub fn previous(&self) -> Epoch {
-        self.epoch.previous()
+    /// The epoch under which a store reads as it is after this step.
+    pub fn now(&self, rows: &Arc<RowStore>) -> Epoch {
+        self.other(rows).map_or(self.epoch, |outside| outside.now)
+    }
+
+    /// The epoch under which a store reads as it was before this step.
+    pub fn before(&self, rows: &Arc<RowStore>) -> Epoch {
+        self.other(rows).map_or(self.epoch.previous(), |outside| outside.before)
+    }
+
+    fn other(&self, rows: &Arc<RowStore>) -> Option<&Outside> {
+        self.outside.as_ref().filter(|outside| !outside.own.iter().any(|own| Arc::ptr_eq(own, rows)))
     }
 
     /// Leaves a row out: `row` is a Z-set of that one row and its weight.

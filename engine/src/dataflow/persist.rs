@@ -23,14 +23,14 @@ impl Graph {
     /// [`hydrate`](Graph::hydrate).
     pub fn load(&mut self, store: &StateStore, saved: &dyn Fn(OperatorId) -> bool) -> Result<()> {
         self.errors.load(store)?;
-        let unknown: Vec<NodeId> = (self.fresh.iter().copied())
+        let unknown: Vec<NodeId> = (self.fresh.keys().copied())
             .filter(|id| self.node(*id).is_ok_and(|node| node.id.is_some_and(|owner| !saved(owner))))
             .collect();
-        for id in std::mem::take(&mut self.fresh) {
+        for (id, claim) in std::mem::take(&mut self.fresh) {
             let node = self.node(id)?;
             // What a new node feeds is new as well: its fingerprint contains the other's.
-            if unknown.contains(&id) || node.inputs.iter().any(|input| self.fresh.contains(&input.node)) {
-                self.fresh.insert(id);
+            if unknown.contains(&id) || node.inputs.iter().any(|input| self.fresh.contains_key(&input.node)) {
+                self.fresh.insert(id, claim);
                 continue;
             }
             let node = self.node_mut(id)?;
@@ -38,9 +38,24 @@ impl Graph {
                 state.load(owner, store)?;
             }
         }
+        self.widen_fresh();
         // What is not loaded meets its input again, and fails on the same rows.
-        let loaded = |node: &NodeId| !self.fresh.contains(node);
+        let loaded = |node: &NodeId| !self.fresh.contains_key(node);
         self.errors.retain(|node| self.by_fingerprint.get(&node).is_some_and(loaded));
         Ok(())
+    }
+
+    /// A node without state that only new ones read is new itself: better it is taken out with them than that it makes
+    /// changes which must be recorded.
+    fn widen_fresh(&mut self) {
+        let ids = (0..self.nodes.len() as u32).rev().map(NodeId);
+        for id in ids {
+            let Ok(node) = self.node(id) else { continue };
+            let read_by_new =
+                !node.consumers.is_empty() && node.consumers.iter().all(|(id, _)| self.fresh.contains_key(id));
+            if node.id.is_none() && node.relation.is_none() && read_by_new {
+                self.fresh.insert(id, None);
+            }
+        }
     }
 }

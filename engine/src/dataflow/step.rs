@@ -32,11 +32,13 @@ impl Graph {
     /// # Errors
     /// A broken invariant: memory is no longer to be trusted, the engine reopens from its last checkpoint.
     pub fn step(&mut self, epoch: Epoch, inputs: Vec<(NodeId, ZSet)>) -> Result<StepReport> {
-        if !self.fresh.is_empty() {
-            return Err(Error::internal("a step before a new node got its contents"));
+        if inputs.iter().any(|(node, _)| self.fresh.contains_key(node)) {
+            return Err(Error::internal("a step before a base relation was there"));
         }
         let deliver = |(node, change)| Delivery { node, port: 0, change };
-        self.run(epoch, inputs.into_iter().map(deliver).collect())
+        let report = self.run(epoch, inputs.into_iter().map(deliver).collect())?;
+        self.asides.values().for_each(|recorder| recorder.stepped(epoch));
+        Ok(report)
     }
 
     /// Visits the nodes that the deliveries reach, in topological order.
@@ -48,7 +50,7 @@ impl Graph {
                 waiting.entry(node).or_default().push((port, change));
             }
         }
-        let mut context = StepContext::new(epoch).with_pool(self.pool.clone());
+        let mut context = StepContext::new(epoch).with_pool(self.pool.clone()).beside(self.outside.clone());
         while let Some((id, changes)) = waiting.pop_first() {
             let output = self.visit(id, changes, &mut context)?;
             let rejected = context.take_rejected();
@@ -61,7 +63,16 @@ impl Graph {
             }
             let node = self.node(id)?;
             for (consumer, port) in &node.consumers {
-                waiting.entry(*consumer).or_default().push((*port, output.clone()));
+                match self.fresh.get(consumer) {
+                    None => waiting.entry(*consumer).or_default().push((*port, output.clone())),
+                    // Rows that are stored tell their changes later.
+                    Some(claim) if node.store.is_none() => {
+                        if let Some(recorder) = claim.and_then(|relation| self.asides.get(&relation)) {
+                            recorder.record(epoch, *consumer, *port, output.clone());
+                        }
+                    }
+                    Some(_) => {}
+                }
             }
             report.changes.extend(node.relation.map(|relation| (relation, output)));
         }

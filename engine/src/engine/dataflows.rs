@@ -9,7 +9,7 @@ use arrow::datatypes::SchemaRef;
 
 use crate::catalog::{self, Catalog, Item, ItemKind, SOURCE_ERRORS, source_errors};
 use crate::data::{Epoch, ObjectId, OperatorId, ZSet};
-use crate::dataflow::{Fingerprint, Graph, ViewErrors};
+use crate::dataflow::{Fingerprint, Graph, Rows, ViewErrors};
 use crate::engine::{Operation, operators};
 use crate::error::{Error, Result};
 use crate::sql;
@@ -258,6 +258,6 @@ fn operator_of(operators: &mut BTreeMap<Fingerprint, OperatorId>, next: &mut u32
 }
 
 /// Every base relation is stored: none has to be read again.
-fn no_history(relation: ObjectId) -> Result<Box<dyn Iterator<Item = Result<ZSet>>>> {
+fn no_history(relation: ObjectId) -> Result<Rows> {
     Err(Error::internal(format!("relation {relation} has no rows to begin with")))
 }

@@ -26,7 +26,8 @@ pub fn change(
     let rows = take_record_batch(rows, &last)?;
     let keys: Vec<ArrayRef> = key.iter().map(|column| rows.column(*column).clone()).collect();
     let index = store.add_index(key.to_vec())?;
-    let before = store.gather(&store.probe(index, &keys, at, true)?.addresses, None)?;
+    let before = store.probe(index, &keys, at, true)?;
+    let before = before.rows(0..before.len(), None)?;
     let after = match deleted {
         Some(deleted) => {
             let deleted = take(deleted, &last, None)?;

@@ -119,6 +119,15 @@ impl Chunk {
         self.deleted.get().map_or(Epoch::NEVER, |deleted| Epoch(deleted[row].load(Ordering::Relaxed)))
     }
 
+    /// Whether rows may have come or gone after the epoch.
+    pub(super) fn changed_after(&self, epoch: Epoch) -> bool {
+        let came = match &self.created {
+            Created::All(created) => *created > epoch,
+            Created::Each(created) => created.iter().any(|created| *created > epoch),
+        };
+        came || self.last_deletion.load(Ordering::Relaxed) > epoch.0
+    }
+
     /// Whether the row is there at the epoch.
     pub(super) fn visible(&self, row: usize, at: Epoch) -> bool {
         self.created(row) <= at && at < self.deleted(row)

@@ -9,9 +9,8 @@ use arrow::compute::{interleave, take};
 use arrow::datatypes::SchemaRef;
 
 use super::chunk::{Chunk, ChunkList, RowAddress};
-use super::store::RowStore;
 use crate::data::ZSet;
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// Rows by address, resolved to chunks and positions as `interleave` takes them.
 pub(super) struct Picked<'a> {
@@ -63,18 +62,6 @@ impl<'a> Picked<'a> {
         }
         let weights = self.rows.iter().map(|(chunk, row)| self.chunks[*chunk].weight(*row));
         Ok(ZSet::new(batch, Int64Array::from_iter_values(weights)))
-    }
-}
-
-impl RowStore {
-    /// Rows by address, in the order given, with their weights: all columns, or those at `columns`.
-    ///
-    /// # Errors
-    /// XX000 when an address is older than the last compaction.
-    pub fn gather(&self, rows: &[RowAddress], columns: Option<&[usize]>) -> Result<ZSet> {
-        let chunks = self.chunks();
-        let picked = Picked::resolve(&chunks, rows).ok_or_else(|| Error::internal("a row's address is out of date"))?;
-        picked.rows(self.schema(), columns)
     }
 }
 

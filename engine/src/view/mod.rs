@@ -16,6 +16,7 @@
 //! It knows nothing of SQL or of how a change came about.
 
 mod apply;
+mod changes;
 mod chunk;
 mod compact;
 mod durable;
@@ -34,7 +35,7 @@ mod tests;
 
 pub use chunk::RowAddress;
 pub use keyed::{Found, Wanted, wanted};
-pub use probe::Matches;
+pub use probe::Pairs;
 pub use snapshot::RowSnapshot;
 pub use store::{Identity, IndexId, RowStore};
 pub use table::SnapshotTable;

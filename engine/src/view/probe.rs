@@ -1,5 +1,6 @@
 //! Finding rows by key: candidates by hash, then one vectorised comparison of the keys themselves.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, BooleanArray, UInt32Array, make_comparator};
@@ -12,27 +13,60 @@ use super::chunk::{ChunkList, RowAddress};
 use super::gather::Picked;
 use super::index::Index;
 use super::store::{IndexId, RowStore};
-use crate::data::Epoch;
 use crate::data::hash::{canonical, hash_columns};
+use crate::data::{Epoch, ZSet};
 use crate::error::{Error, Result};
 
 /// How often a reader looks again after compaction took a chunk away between the index and the chunk list.
 const RETRIES: usize = 1000;
 
-/// Pairs of a probing row and a row of the store that has its key, ordered by probing row.
-#[derive(Clone, Debug, Default)]
-pub struct Matches {
-    /// Positions in the arrays of the probe.
-    pub probe_rows: Vec<u32>,
-    pub addresses: Vec<RowAddress>,
+/// What a probe found: pairs of a probing row and a row of the store that has its key, ordered by probing row. The rows
+/// can be read however the store changes meanwhile.
+#[derive(Debug)]
+pub struct Pairs {
+    schema: SchemaRef,
+    matches: Matches,
+    /// Has the chunks of all rows.
+    chunks: Arc<ChunkList>,
 }
 
-impl Matches {
+impl Pairs {
+    /// How many pairs there are.
     pub fn len(&self) -> usize {
-        self.addresses.len()
+        self.matches.addresses.len()
     }
 
     pub fn is_empty(&self) -> bool {
+        self.matches.is_empty()
+    }
+
+    /// Of each pair the row of the probe: positions in its arrays.
+    pub fn probe_rows(&self) -> &[u32] {
+        &self.matches.probe_rows
+    }
+
+    /// Of some pairs the rows of the store, with their weights: all columns, or those at `columns`.
+    pub fn rows(&self, pairs: Range<usize>, columns: Option<&[usize]>) -> Result<ZSet> {
+        let picked = Picked::resolve(&self.chunks, &self.matches.addresses[pairs])
+            .ok_or_else(|| Error::internal("a row that was found is not there"))?;
+        picked.rows(&self.schema, columns)
+    }
+}
+
+/// Pairs of a probing row and the address of a row that has its key, ordered by probing row.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Matches {
+    /// Positions in the arrays of the probe.
+    pub(super) probe_rows: Vec<u32>,
+    pub(super) addresses: Vec<RowAddress>,
+}
+
+impl Matches {
+    pub(super) fn len(&self) -> usize {
+        self.addresses.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
         self.addresses.is_empty()
     }
 
@@ -125,13 +159,12 @@ impl RowStore {
     /// The rows that have one of the keys and are there at the epoch. `keys` has an array per column of the index, of the
     /// column's type; a key with a NULL matches nothing, unless `nulls_match` makes NULL a value like any other.
     ///
-    /// The addresses are good until the store is compacted or saved.
-    ///
     /// # Errors
     /// XX000 for an index that the store does not have, or keys of other types.
-    pub fn probe(&self, index: IndexId, keys: &[ArrayRef], at: Epoch, nulls_match: bool) -> Result<Matches> {
+    pub fn probe(&self, index: IndexId, keys: &[ArrayRef], at: Epoch, nulls_match: bool) -> Result<Pairs> {
         let index = self.index(index)?;
-        Ok(self.find(&index, keys, at, nulls_match)?.0)
+        let (matches, chunks) = self.find(&index, keys, at, nulls_match)?;
+        Ok(Pairs { schema: self.schema().clone(), matches, chunks })
     }
 
     /// As [`probe`](RowStore::probe), with a list of chunks that has all the rows found.

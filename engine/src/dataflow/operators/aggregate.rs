@@ -156,6 +156,10 @@ impl Operator for Aggregate {
         self.change(&touched, context)
     }
 
+    fn again(&self) -> Option<Box<dyn Operator>> {
+        None
+    }
+
     fn state(&mut self) -> Option<&mut dyn Stateful> {
         Some(self)
     }

@@ -29,6 +29,10 @@ impl Operator for Constant {
         Ok(ZSet::empty(self.schema.clone()))
     }
 
+    fn again(&self) -> Option<Box<dyn Operator>> {
+        None
+    }
+
     fn state(&mut self) -> Option<&mut dyn Stateful> {
         Some(self)
     }

@@ -25,4 +25,8 @@ impl Operator for SourceInput {
     fn step(&mut self, inputs: &[ZSet], _context: &mut StepContext) -> Result<ZSet> {
         Ok(inputs[0].clone())
     }
+
+    fn again(&self) -> Option<Box<dyn Operator>> {
+        Some(Box::new(SourceInput::new(self.schema.clone())))
+    }
 }

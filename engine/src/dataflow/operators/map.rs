@@ -12,6 +12,7 @@ use crate::dataflow::{Operator, StepContext};
 use crate::error::{Error, Result};
 
 /// `SELECT outputs FROM input WHERE predicates`: both are linear, so a change maps to a change and nothing is remembered.
+#[derive(Clone)]
 pub struct Map {
     schema: SchemaRef,
     predicates: Vec<Arc<dyn PhysicalExpr>>,
@@ -75,5 +76,9 @@ impl Operator for Map {
             context.reject_all(rejected);
         }
         ZSet::concat(&self.schema, &outputs)
+    }
+
+    fn again(&self) -> Option<Box<dyn Operator>> {
+        Some(Box::new(self.clone()))
     }
 }

@@ -36,6 +36,10 @@ impl Operator for Stored {
         Ok(change)
     }
 
+    fn again(&self) -> Option<Box<dyn Operator>> {
+        None
+    }
+
     fn state(&mut self) -> Option<&mut dyn Stateful> {
         Some(self)
     }

@@ -267,6 +267,10 @@ impl Operator for TopK {
         self.decode(&net)
     }
 
+    fn again(&self) -> Option<Box<dyn Operator>> {
+        None
+    }
+
     fn state(&mut self) -> Option<&mut dyn Stateful> {
         Some(self)
     }

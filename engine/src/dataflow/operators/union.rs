@@ -7,6 +7,7 @@ use crate::dataflow::{Operator, StepContext};
 use crate::error::Result;
 
 /// The sum of its inputs, which agree in the types of their columns.
+#[derive(Clone)]
 pub struct Union {
     schema: SchemaRef,
 }
@@ -26,5 +27,9 @@ impl Operator for Union {
         let changed = inputs.iter().filter(|input| !input.is_empty());
         let parts = changed.map(|input| input.with_schema(self.schema.clone())).collect::<Result<Vec<_>>>()?;
         ZSet::concat(&self.schema, &parts)
+    }
+
+    fn again(&self) -> Option<Box<dyn Operator>> {
+        Some(Box::new(self.clone()))
     }
 }

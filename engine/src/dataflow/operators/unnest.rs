@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 /// `unnest(…)`: each row as often as its longest list is long, with an element of every list in the list's place, NULL
 /// behind the end of a shorter one. A row whose lists are all empty or NULL is left out or, where such rows are kept, stands
 /// once with NULLs.
+#[derive(Clone)]
 pub struct Unnest {
     schema: SchemaRef,
     /// Which columns are the lists.
@@ -59,6 +60,10 @@ impl Operator for Unnest {
     fn step(&mut self, inputs: &[ZSet], context: &mut StepContext) -> Result<ZSet> {
         let parts = context.slices(&inputs[0], |slice| self.spread(slice))?;
         ZSet::concat(&self.schema, &parts)
+    }
+
+    fn again(&self) -> Option<Box<dyn Operator>> {
+        Some(Box::new(self.clone()))
     }
 }
 

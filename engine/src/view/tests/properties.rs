@@ -199,10 +199,10 @@ impl Run {
             let probing: Vec<Row> = (0..5).map(|key| self.random.row((key > 0).then_some(key))).collect();
             let keys = batch(&probing).project(&columns).unwrap();
             let matches = self.store.probe(index, keys.columns(), at, nulls_match).unwrap();
-            assert!(matches.probe_rows.is_sorted());
-            let found = self.store.gather(&matches.addresses, None).unwrap();
+            assert!(matches.probe_rows().is_sorted());
+            let found = matches.rows(0..matches.len(), None).unwrap();
             for (number, wanted) in probing.iter().enumerate() {
-                let rows = matches.probe_rows.iter().map(|row| *row as usize == number).collect::<Vec<_>>();
+                let rows = matches.probe_rows().iter().map(|row| *row as usize == number).collect::<Vec<_>>();
                 let rows = found.filter(&rows.into()).unwrap().expand().unwrap();
                 let null = columns.iter().any(|column| batch(std::slice::from_ref(wanted)).column(*column).is_null(0));
                 let expected =

@@ -144,5 +144,5 @@ fn a_large_change_is_cut_and_halves_are_freed() {
     assert_eq!(all(&store, 2), [rows(many - 10..many, "v")]);
     let index = store.primary_index().unwrap();
     let found = store.probe(index, &key(many - 1), Epoch(2), false).unwrap();
-    assert_eq!(store.gather(&found.addresses, Some(&[1])).unwrap().column(0).len(), 1);
+    assert_eq!(found.rows(0..found.len(), Some(&[1])).unwrap().column(0).len(), 1);
 }

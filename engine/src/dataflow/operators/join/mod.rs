@@ -42,6 +42,7 @@ pub enum JoinKind {
 /// ```
 ///
 /// The operator has no state: both sides are stored by the nodes before it, and other joins read the same stores.
+#[derive(Clone)]
 pub struct Join {
     kind: JoinKind,
     left: JoinSide,
@@ -80,7 +81,7 @@ impl Join {
 
     /// dL ⋈ R(old) + L(new) ⋈ dR.
     fn inner(&self, [left, right]: [&ZSet; 2], context: &mut StepContext) -> Result<Vec<ZSet>> {
-        let (old, new) = (context.previous(), context.epoch());
+        let (old, new) = (context.before(&self.right.rows), context.now(&self.left.rows));
         let mut parts = context.slices(left, |slice| self.matching(slice, true, old))?;
         parts.extend(context.slices(right, |slice| self.matching(slice, false, new))?);
         let mut outputs = Vec::new();
@@ -174,5 +175,9 @@ impl Operator for Join {
         let output = ZSet::concat(&self.schema, &outputs)?;
         let cancels = output.weights().is_some_and(|weights| weights.iter().any(|weight| *weight < 0));
         if cancels { output.consolidate() } else { Ok(output) }
+    }
+
+    fn again(&self) -> Option<Box<dyn Operator>> {
+        Some(Box::new(self.clone()))
     }
 }

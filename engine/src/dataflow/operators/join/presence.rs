@@ -45,7 +45,7 @@ impl Join {
     /// How the left rows with and without a match change in this step.
     pub(super) fn presence(&self, [left, right]: [&ZSet; 2], context: &mut StepContext) -> Result<Presence> {
         let mut presence = Presence::default();
-        let now = context.epoch();
+        let now = context.now(&self.right.rows);
         for (rows, matched, rejected) in context.slices(left, |rows| {
             let (matched, rejected) = self.matched(rows, now)?;
             Ok((rows.clone(), matched, rejected))
@@ -77,7 +77,8 @@ impl Join {
 
     /// Without residual condition all left rows of a key flip together, and most keys do not flip at all.
     fn flip_keys(&self, keys: &[ArrayRef], count: usize, out: &mut Presence, context: &StepContext) -> Result<()> {
-        let (old, new) = (context.previous(), context.epoch());
+        let (old, new) = (context.before(&self.right.rows), context.now(&self.right.rows));
+        let left_old = context.before(&self.left.rows);
         let before = self.right.has_match(keys, count, old, self.nulls_match)?;
         let after = self.right.has_match(keys, count, new, self.nulls_match)?;
         for appeared in [true, false] {
@@ -85,7 +86,7 @@ impl Join {
             let flipped: UInt32Array = (0..count as u32).filter(flips).collect::<Vec<_>>().into();
             let take = |key: &ArrayRef| arrow::compute::take(key, &flipped, None);
             let flipped_keys = keys.iter().map(take).collect::<Result<Vec<_>, _>>()?;
-            for rows in self.left.rows_of(&flipped_keys, flipped.len(), old, self.nulls_match)? {
+            for rows in self.left.rows_of(&flipped_keys, flipped.len(), left_old, self.nulls_match)? {
                 out.flip(&rows, &vec![appeared; rows.len()])?;
             }
         }
@@ -94,8 +95,8 @@ impl Join {
 
     /// With a residual condition each left row of a touched key is asked before and after.
     fn flip_rows(&self, keys: &[ArrayRef], count: usize, out: &mut Presence, context: &mut StepContext) -> Result<()> {
-        let (old, new) = (context.previous(), context.epoch());
-        for rows in self.left.rows_of(keys, count, old, self.nulls_match)? {
+        let (old, new) = (context.before(&self.right.rows), context.now(&self.right.rows));
+        for rows in self.left.rows_of(keys, count, context.before(&self.left.rows), self.nulls_match)? {
             let (before, no_longer_rejected) = self.matched(&rows.negate(), old)?;
             let (after, rejected) = self.matched(&rows, new)?;
             self.reject(no_longer_rejected, context);

@@ -1,5 +1,6 @@
 //! One side of a join: the store that has its rows, and which columns of it the join uses.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, UInt32Array};
@@ -10,8 +11,9 @@ use crate::error::Result;
 use crate::view::{IndexId, RowStore};
 
 /// A stored relation as a join reads it.
+#[derive(Clone)]
 pub struct JoinSide {
-    rows: Arc<RowStore>,
+    pub(super) rows: Arc<RowStore>,
     /// Columns of the store that are the join's key.
     keys: Vec<usize>,
     /// Columns of the store that the join passes on.
@@ -55,9 +57,9 @@ impl JoinSide {
         matched: Matched<'_>,
     ) -> Result<()> {
         let Some(index) = self.index else { return self.each_pair(probes, at, matched) };
-        let matches = self.rows.probe(index, keys, at, nulls_match)?;
-        for (probe_rows, addresses) in matches.probe_rows.chunks(SLICE).zip(matches.addresses.chunks(SLICE)) {
-            matched(probe_rows, self.rows.gather(addresses, Some(&self.columns))?)?;
+        let found = self.rows.probe(index, keys, at, nulls_match)?;
+        for run in runs(found.len()) {
+            matched(&found.probe_rows()[run.clone()], found.rows(run, Some(&self.columns))?)?;
         }
         Ok(())
     }
@@ -94,8 +96,8 @@ impl JoinSide {
         match self.index {
             None => found.fill(self.rows.snapshot(at).row_count() > 0),
             Some(index) => {
-                for row in self.rows.probe(index, keys, at, nulls_match)?.probe_rows {
-                    found[row as usize] = true;
+                for row in self.rows.probe(index, keys, at, nulls_match)?.probe_rows() {
+                    found[*row as usize] = true;
                 }
             }
         }
@@ -108,7 +110,12 @@ impl JoinSide {
             let snapshot = self.rows.snapshot(at);
             return if probes == 0 { Ok(Vec::new()) } else { snapshot.zsets().collect() };
         };
-        let matches = self.rows.probe(index, keys, at, nulls_match)?;
-        matches.addresses.chunks(SLICE).map(|addresses| self.rows.gather(addresses, None)).collect()
+        let found = self.rows.probe(index, keys, at, nulls_match)?;
+        runs(found.len()).map(|run| found.rows(run, None)).collect()
     }
+}
+
+/// So many rows in runs.
+fn runs(rows: usize) -> impl Iterator<Item = Range<usize>> {
+    (0..rows).step_by(SLICE).map(move |first| first..rows.min(first + SLICE))
 }

@@ -1,5 +1,6 @@
 //! Views, maintained step by step, against DataFusion's batch answer to the same plan over the same rows.
 
+mod aside;
 mod durable;
 mod errors;
 mod graph;

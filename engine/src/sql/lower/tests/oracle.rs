@@ -17,8 +17,8 @@ use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder, col, lit};
 use super::random::{Random, Table};
 use super::views;
 use crate::catalog::RelationSource;
-use crate::data::{Column, Epoch, ObjectId, OperatorId, RelationSchema, SqlType, ZSet};
-use crate::dataflow::{Fingerprint, Graph, NodeId};
+use crate::data::{Column, Epoch, ObjectId, OperatorId, RelationSchema, SqlType};
+use crate::dataflow::{Fingerprint, Graph, NodeId, Rows};
 use crate::error::{Error, Result};
 use crate::sql::lower::{add_table, lower_view};
 use crate::sql::optimize_view;
@@ -37,7 +37,7 @@ pub fn catalog(known: BTreeMap<Fingerprint, OperatorId>) -> impl FnMut(Fingerpri
 }
 
 /// Nothing here reads sources without store.
-pub fn no_history(_: ObjectId) -> Result<Box<dyn Iterator<Item = Result<ZSet>>>> {
+pub fn no_history(_: ObjectId) -> Result<Rows> {
     Err(Error::internal("asked for a history"))
 }
 

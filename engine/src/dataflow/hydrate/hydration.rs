@@ -1,0 +1,171 @@
+//! New nodes on their own, from empty to level with the graph.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::contents::Rows;
+use super::progress::Progress;
+use super::recorder::Recorder;
+use crate::data::{Epoch, ObjectId};
+use crate::dataflow::StepContext;
+use crate::dataflow::graph::{Graph, NodeId};
+use crate::dataflow::operator::Outside;
+use crate::dataflow::step::Delivery;
+use crate::error::Result;
+use crate::view::RowStore;
+
+/// Rows that a last round may have, so that the rest is little.
+const LITTLE: usize = 8192;
+/// Rows that a round should have: with more, the next goes less far; with far fewer, farther.
+const ROUND_ROWS: usize = 4 * LITTLE;
+/// Rounds after which the graph takes the nodes back, however much is left: it comes faster than this can follow.
+const MOST_ROUNDS: usize = 1000;
+
+/// New nodes that are being filled. Owned by whoever drives it; dropping it gives up.
+pub struct Hydration {
+    pub(super) relation: ObjectId,
+    /// The new nodes, each under its number, and beside them what stands for their inputs.
+    pub(super) graph: Graph,
+    pub(super) work: VecDeque<Work>,
+    /// Inputs with a store, which tell their changes themselves.
+    pub(super) stored: Vec<StoredInput>,
+    pub(super) own: Arc<[Arc<RowStore>]>,
+    pub(super) recorder: Arc<Recorder>,
+    pub(super) progress: Arc<Progress>,
+    /// The last epoch made aside.
+    pub(super) epoch: Epoch,
+    /// The epoch of the graph that the nodes agree with.
+    pub(super) reached: Epoch,
+    /// Epochs of the graph that the next round takes in.
+    pub(super) stride: u64,
+    pub(super) rounds: usize,
+}
+
+/// A piece of reading.
+pub(super) enum Work {
+    /// What a node has before any input.
+    Start(NodeId),
+    /// The contents that come in by one input of a node.
+    Feed { node: NodeId, port: usize, rows: Rows },
+}
+
+/// A node of the graph that keeps its rows, and the inputs aside that it feeds.
+pub(super) struct StoredInput {
+    pub rows: Arc<RowStore>,
+    pub consumers: Vec<(NodeId, usize)>,
+}
+
+/// Where a hydration stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// There is more to read.
+    Reading,
+    /// All is read, but the graph has gone on.
+    CatchingUp,
+    /// Next to nothing is left: it may be spliced.
+    Level,
+}
+
+impl Hydration {
+    /// The relation that it is for.
+    pub fn relation(&self) -> ObjectId {
+        self.relation
+    }
+
+    /// Does a bounded piece of the work: a slice of the reading, or a round of catching up.
+    ///
+    /// # Errors
+    /// What reading gives, or a broken invariant. The hydration is of no use any more.
+    pub fn advance(&mut self) -> Result<Stage> {
+        let stage = match self.work.front_mut() {
+            Some(Work::Start(node)) => {
+                let node = *node;
+                self.work.pop_front();
+                self.start(node)?;
+                Stage::Reading
+            }
+            Some(Work::Feed { node, port, rows }) => {
+                let (node, port) = (*node, *port);
+                match rows.next() {
+                    Some(change) => self.step(vec![Delivery { node, port, change: change? }])?,
+                    None => drop(self.work.pop_front()),
+                }
+                Stage::Reading
+            }
+            None => self.catch_up()?,
+        };
+        self.graph.compact(self.epoch)?;
+        Ok(stage)
+    }
+
+    /// Works until next to nothing is left. `rows` of input are as much as it may take: whether it came to the end.
+    pub fn advance_by(&mut self, rows: u64) -> Result<bool> {
+        while self.progress.status().rows <= rows {
+            if self.advance()? == Stage::Level {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn start(&mut self, id: NodeId) -> Result<()> {
+        let mut context = StepContext::new(self.epoch.next());
+        let node = self.graph.node_mut(id)?;
+        let Some(state) = node.operator.state() else { return Ok(()) };
+        let output = state.start(&mut context)?;
+        self.graph.dirty.insert(id);
+        let Some(output) = output else { return Ok(()) };
+        let deliver = |&(node, port): &(NodeId, usize)| Delivery { node, port, change: output.clone() };
+        let deliveries = self.graph.node(id)?.consumers.iter().map(deliver).collect();
+        self.step(deliveries)
+    }
+
+    /// A step of the nodes aside in which nothing changes around them.
+    fn step(&mut self, deliveries: Vec<Delivery>) -> Result<()> {
+        let at = self.reached;
+        self.step_to(at, deliveries)
+    }
+
+    fn step_to(&mut self, to: Epoch, deliveries: Vec<Delivery>) -> Result<()> {
+        self.epoch = self.epoch.next();
+        self.graph.outside = Some(Outside { own: self.own.clone(), before: self.reached, now: to });
+        self.graph.run(self.epoch, deliveries)?;
+        self.reached = to;
+        Ok(())
+    }
+
+    fn catch_up(&mut self) -> Result<Stage> {
+        if self.rounds == 0 {
+            self.progress.catching_up();
+        }
+        self.rounds += 1;
+        let latest = self.recorder.latest();
+        let to = latest.min(Epoch(self.reached.0.saturating_add(self.stride)));
+        let rows = self.round(to)?;
+        self.stride = match rows {
+            rows if rows > ROUND_ROWS => (self.stride / 2).max(1),
+            rows if rows < LITTLE => self.stride.saturating_mul(2),
+            _ => self.stride,
+        };
+        let level = to == latest && rows <= LITTLE || self.rounds >= MOST_ROUNDS;
+        Ok(if level { Stage::Level } else { Stage::CatchingUp })
+    }
+
+    /// Takes in what changed up to an epoch; returns how many rows.
+    pub(super) fn round(&mut self, to: Epoch) -> Result<usize> {
+        if to == self.reached {
+            return Ok(0);
+        }
+        let mut deliveries = self.recorder.take(to);
+        for input in &self.stored {
+            for change in input.rows.changes(self.reached, to)? {
+                let deliver = |(node, port)| Delivery { node, port, change: change.clone() };
+                deliveries.extend(input.consumers.iter().copied().map(deliver));
+            }
+        }
+        let rows = deliveries.iter().map(|delivery| delivery.change.len()).sum();
+        self.step_to(to, deliveries)?;
+        self.recorder.reach(to);
+        Ok(rows)
+    }
+}

@@ -1,0 +1,71 @@
+//! What the graph tells a hydration while it steps on.
+
+use std::collections::VecDeque;
+
+use parking_lot::Mutex;
+
+use crate::data::{Epoch, ZSet};
+use crate::dataflow::NodeId;
+use crate::dataflow::step::Delivery;
+
+/// How far the graph has come, how far the hydration has, and the changes between.
+pub(in crate::dataflow) struct Recorder(Mutex<Record>);
+
+struct Record {
+    /// The last epoch that the graph made.
+    latest: Epoch,
+    /// The epoch that the nodes aside agree with: from it on all must stay readable.
+    reached: Epoch,
+    /// What nodes without store emitted after that.
+    changes: VecDeque<(Epoch, Delivery)>,
+    bytes: usize,
+}
+
+impl Recorder {
+    pub fn new(at: Epoch) -> Recorder {
+        Recorder(Mutex::new(Record { latest: at, reached: at, changes: VecDeque::new(), bytes: 0 }))
+    }
+
+    /// The change of a step that comes to a node aside.
+    pub fn record(&self, epoch: Epoch, node: NodeId, port: usize, change: ZSet) {
+        let mut record = self.0.lock();
+        record.bytes += bytes(&change);
+        record.changes.push_back((epoch, Delivery { node, port, change }));
+    }
+
+    /// A step is done.
+    pub fn stepped(&self, epoch: Epoch) {
+        self.0.lock().latest = epoch;
+    }
+
+    pub fn latest(&self) -> Epoch {
+        self.0.lock().latest
+    }
+
+    pub fn reached(&self) -> Epoch {
+        self.0.lock().reached
+    }
+
+    /// Bytes of changes that wait.
+    pub fn bytes(&self) -> usize {
+        self.0.lock().bytes
+    }
+
+    /// The recorded changes of epochs up to this one.
+    pub fn take(&self, to: Epoch) -> Vec<Delivery> {
+        let mut record = self.0.lock();
+        let count = record.changes.partition_point(|(epoch, _)| *epoch <= to);
+        let taken: Vec<Delivery> = record.changes.drain(..count).map(|(_, delivery)| delivery).collect();
+        record.bytes -= taken.iter().map(|delivery| bytes(&delivery.change)).sum::<usize>();
+        taken
+    }
+
+    /// The nodes aside agree with this epoch.
+    pub fn reach(&self, epoch: Epoch) {
+        self.0.lock().reached = epoch;
+    }
+}
+
+fn bytes(change: &ZSet) -> usize {
+    change.batch().get_array_memory_size()
+}

@@ -1,0 +1,213 @@
+//! Views that come while tables change, hydrated aside: from the moment they are spliced they are the batch answer.
+
+use std::sync::Arc;
+
+use datafusion::functions_aggregate::expr_fn::{count, sum};
+use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder as Plan, col, lit};
+
+use super::oracle::{Oracle, no_history, view_schema};
+use super::random::{Random, Table, zset};
+use super::views;
+use crate::data::{ObjectId, ZSet};
+use crate::dataflow::{Hydration, HydrationState, NodeId, Progress, Stage};
+use crate::sql::lower::{add_source, lower_view};
+use crate::sql::optimize_view;
+
+/// An oracle some of whose views are not spliced yet.
+struct Aside {
+    oracle: Oracle,
+    /// Views to be hydrated, each after those that it awaits.
+    waiting: Vec<(String, ObjectId, LogicalPlan)>,
+    running: Vec<((String, ObjectId, LogicalPlan), Hydration)>,
+}
+
+impl Aside {
+    fn new(threads: usize, slice: usize) -> Aside {
+        let mut oracle = Oracle::new(threads);
+        oracle.graph.set_slice(slice);
+        Aside { oracle, waiting: Vec::new(), running: Vec::new() }
+    }
+
+    fn create(&mut self, name: &str, plan: LogicalPlan) -> ObjectId {
+        let view = ObjectId(self.oracle.next_view);
+        self.oracle.next_view += 1;
+        self.oracle.lower(name, view, plan);
+        assert!(self.oracle.graph.claim(view).unwrap());
+        assert!(!self.oracle.graph.is_hydrated(view));
+        self.waiting.push(self.oracle.views.pop().unwrap());
+        self.begin();
+        view
+    }
+
+    /// Begins what waits for nothing any more.
+    fn begin(&mut self) {
+        let graph = &mut self.oracle.graph;
+        for (name, view, plan) in std::mem::take(&mut self.waiting) {
+            if graph.awaits(view).unwrap().is_empty() {
+                let progress = Arc::new(Progress::default());
+                let hydration = graph.set_aside(view, self.oracle.epoch, &mut no_history, progress).unwrap();
+                self.running.push(((name, view, plan), hydration));
+            } else {
+                self.waiting.push((name, view, plan));
+            }
+        }
+    }
+
+    /// Drives some hydrations on; those that are level, and now and then others, are spliced.
+    fn drive(&mut self, random: &mut Random) {
+        for (view, mut hydration) in std::mem::take(&mut self.running) {
+            let mut level = random.below(30) == 0;
+            for _ in 0..random.below(12) {
+                level |= hydration.advance().unwrap() == Stage::Level;
+            }
+            if level && random.below(3) > 0 {
+                self.splice(view, hydration);
+            } else {
+                self.running.push((view, hydration));
+            }
+        }
+        self.begin();
+    }
+
+    fn splice(&mut self, view: (String, ObjectId, LogicalPlan), hydration: Hydration) {
+        let spliced = self.oracle.graph.splice(hydration).unwrap();
+        self.oracle.epoch = self.oracle.epoch.max(spliced);
+        assert!(self.oracle.graph.is_hydrated(view.1));
+        self.oracle.views.push(view);
+    }
+
+    fn finish(&mut self) {
+        while !self.running.is_empty() {
+            for (view, hydration) in std::mem::take(&mut self.running) {
+                self.splice(view, hydration);
+            }
+            self.begin();
+        }
+        assert!(self.waiting.is_empty());
+    }
+
+    /// Gives up a view that is not spliced and that no other awaits.
+    fn give_up(&mut self, random: &mut Random) -> Option<(String, LogicalPlan)> {
+        let awaited = |view: &ObjectId| {
+            self.waiting.iter().any(|(_, other, _)| self.oracle.graph.awaits(*other).unwrap().contains(view))
+        };
+        let at = (random.below(4) == 0).then(|| self.running.iter().position(|((_, view, _), _)| !awaited(view)))??;
+        let ((name, view, plan), _) = self.running.swap_remove(at);
+        self.oracle.graph.remove(view).unwrap();
+        Some((name, plan))
+    }
+}
+
+fn run(seed: u64, steps: usize, threads: usize) {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let mut random = Random(seed);
+    let mut aside = Aside::new(threads, 1 + seed as usize % 3);
+    let mut plans = views::all(aside.oracle.source(0), aside.oracle.source(1), aside.oracle.source(2));
+    (0..4).for_each(|_| aside.oracle.change(&mut random));
+    for step in 0..steps {
+        for _ in 0..plans.len().div_ceil(steps - step).min(8) {
+            let (name, plan) = plans.swap_remove(random.below(plans.len() as u64) as usize);
+            aside.create(&name, plan);
+        }
+        plans.extend(aside.give_up(&mut random));
+        aside.oracle.change(&mut random);
+        aside.drive(&mut random);
+        aside.oracle.graph.compact(aside.oracle.epoch).unwrap();
+        aside.oracle.check(&runtime, &format!("after step {step} of seed {seed}"));
+    }
+    aside.finish();
+    for step in 0..4 {
+        aside.oracle.check(&runtime, &format!("{step} steps after all of seed {seed}"));
+        aside.oracle.change(&mut random);
+    }
+    for (_, view, _) in std::mem::take(&mut aside.oracle.views) {
+        aside.oracle.graph.remove(view).unwrap();
+    }
+    assert_eq!(aside.oracle.graph.len(), aside.oracle.tables.len());
+}
+
+#[test]
+fn views_hydrated_aside_equal_the_batch_answer() {
+    for seed in 41..=43 {
+        run(seed, 14, 1);
+    }
+}
+
+#[test]
+fn views_hydrated_aside_equal_the_batch_answer_on_other_numbers_of_threads() {
+    run(47, 9, 2);
+    run(48, 9, 7);
+}
+
+/// A view over one that is not there yet waits for it, and so does one that shares a node with it.
+#[test]
+fn what_is_shared_is_fed_once() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let mut random = Random(5);
+    let mut aside = Aside::new(1, 2);
+    (0..5).for_each(|_| aside.oracle.change(&mut random));
+    let b = aside.oracle.source(1).clone();
+    let scan = |name: &str| Plan::scan(name, b.clone(), None).unwrap();
+    let totals = |name: &str| {
+        let calls = vec![count(lit(1i64)).alias("n"), sum(col("v")).alias("t")];
+        scan(name).aggregate(vec![col("k")], calls).unwrap()
+    };
+    let first = aside.create("totals", totals("b").build().unwrap());
+    let shared = totals("x").filter(col("n").gt(lit(1i64))).unwrap().build().unwrap();
+    let second = aside.create("large totals", shared);
+    let source = aside.oracle.source_of(first);
+    let third = Plan::scan("t", source, None).unwrap().filter(col("c1").gt(lit(1i64))).unwrap().build().unwrap();
+    let third = aside.create("totals that are large", third);
+    assert_eq!(aside.running.len(), 1);
+    for view in [second, third] {
+        assert_eq!(aside.oracle.graph.awaits(view).unwrap().into_iter().collect::<Vec<_>>(), [first]);
+    }
+    (0..3).for_each(|_| aside.oracle.change(&mut random));
+    let (view, hydration) = aside.running.pop().unwrap();
+    aside.splice(view, hydration);
+    aside.begin();
+    assert_eq!(aside.running.len(), 2);
+    (0..3).for_each(|_| aside.oracle.change(&mut random));
+    aside.finish();
+    aside.oracle.check(&runtime, "after all");
+    assert_eq!(aside.oracle.rows(second), aside.oracle.rows(third));
+}
+
+/// What a source without store delivers while its history is read comes after it.
+#[test]
+fn a_source_goes_on_while_its_history_is_read() {
+    let mut oracle = Oracle::new(1);
+    oracle.graph.set_slice(3);
+    let source = Table::new(9, "events", false).source;
+    let node = add_source(&mut oracle.graph, source.id, &source.schema, true, &mut oracle.ids).unwrap();
+    oracle.hydrate();
+    let batch = |at: i32| zset(&source, &[((at, Some(at % 2), Some(10), None), 1), ((at, None, Some(1), None), 1)]);
+    let step = |oracle: &mut Oracle, node: NodeId, at: i32| {
+        oracle.epoch = oracle.epoch.next();
+        oracle.graph.step(oracle.epoch, vec![(node, batch(at))]).unwrap();
+    };
+    (0..6).for_each(|at| step(&mut oracle, node, at));
+    let plan = Plan::scan("e", source.clone(), None).unwrap();
+    let plan = plan.aggregate(vec![col("k")], vec![count(lit(1i64)).alias("n")]).unwrap().build().unwrap();
+    let view = ObjectId(50);
+    let optimized = optimize_view(plan.clone()).unwrap();
+    lower_view(&optimized, view, view_schema(&plan), &mut oracle.graph, &mut oracle.ids).unwrap();
+    oracle.graph.claim(view).unwrap();
+    let mut history =
+        |_| Ok(Box::new((0..6).map(batch).collect::<Vec<ZSet>>().into_iter().map(Ok)) as crate::dataflow::Rows);
+    let progress = Arc::new(Progress::default());
+    let mut hydration = oracle.graph.set_aside(view, oracle.epoch, &mut history, progress.clone()).unwrap();
+    for at in 6..20 {
+        step(&mut oracle, node, at);
+        hydration.advance().unwrap();
+    }
+    let status = progress.status();
+    assert_eq!((status.rows, status.expected), (12, None));
+    assert_eq!(status.state, HydrationState::CatchingUp);
+    step(&mut oracle, node, 20);
+    assert!(oracle.graph.recorded() > 0);
+    let spliced = oracle.graph.splice(hydration).unwrap();
+    oracle.epoch = oracle.epoch.max(spliced);
+    assert_eq!(oracle.graph.recorded(), 0);
+    assert_eq!(oracle.rows(view), ["0|11", "1|10", "NULL|21"]);
+}
