@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
-# Installs what building and testing Levada need, if it is missing: packages on Debian and Ubuntu (as root or with sudo), and Rust.
-# Does nothing, quickly, when all is there. Elsewhere it says what to install.
+# Installs what is missing for building Levada (`build`), or for its tests as well (`test`): packages on Debian and Ubuntu, as root or
+# with sudo, and Rust. Does nothing, quickly, when all is there. Elsewhere it says what to install.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# C and C++ for RocksDB and librdkafka, libclang for their bindings; PostgreSQL's server is what the SQL scripts are held against,
-# Java and Maven run the Kafka broker of the tests.
-PACKAGES=(build-essential cmake pkg-config libclang-dev libssl-dev libcurl4-openssl-dev zlib1g-dev curl ca-certificates
-    postgresql postgresql-client default-jre-headless maven)
+# C and C++ for RocksDB and librdkafka, libclang for their bindings; psql is what the demo is looked at with.
+BUILD_PACKAGES=(build-essential cmake pkg-config libclang-dev libssl-dev libcurl4-openssl-dev zlib1g-dev curl ca-certificates
+    postgresql-client)
+# PostgreSQL's server is what the SQL scripts are held against; Java and Maven run the Kafka broker of the tests.
+TEST_PACKAGES=(postgresql default-jre-headless maven)
+JAVA_VERSION=17
 RUST_VERSION=$(sed -n 's/^rust-version *= *"\(.*\)"/\1/p' Cargo.toml)
 export PATH="$HOME/.cargo/bin:$PATH"
 
@@ -20,33 +22,101 @@ has() {
     command -v "$1" >/dev/null 2>&1
 }
 
+# Whether the first version is not older than the second.
+is_new_enough() {
+    [ -n "$1" ] && [ "$(printf '%s\n' "$2" "$1" | sort -V | head -n 1)" = "$2" ]
+}
+
 missing_packages() {
     local installed
-    installed=$(dpkg-query -W -f '${db:Status-Status} ${Package}\n' "${PACKAGES[@]}" 2>/dev/null | sed -n 's/^installed //p' || true)
-    printf '%s\n' "${PACKAGES[@]}" | grep -vxF "${installed:-none}" || true
+    installed=$(dpkg-query -W -f '${db:Status-Status} ${Package}\n' "$@" 2>/dev/null | sed -n 's/^installed //p' || true)
+    printf '%s\n' "$@" | grep -vxF "${installed:-none}" || true
 }
 
 install_packages() {
-    local missing=("$@") as_root=()
+    local as_root=()
     if [ "$(id -u)" -ne 0 ]; then
-        has sudo || fail "these packages are missing, and there is no sudo to install them with:" "  ${missing[*]}"
+        has sudo || fail "packages are missing, and there is no sudo to install them with; as root:" \
+            "  apt-get update && apt-get install --no-install-recommends $*"
         as_root=(sudo)
     fi
-    printf 'bootstrap: installing %s\n' "${missing[*]}"
+    printf 'bootstrap: installing %s\n' "$*"
     "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get update -q
-    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${missing[@]}"
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "$@"
 }
 
-# What has no package manager known here is looked for by what it provides.
-check_tools() {
-    local missing=()
-    for tool in cc c++ make cmake pkg-config curl java mvn; do
+java_is_new_enough() {
+    is_new_enough "$(java -version 2>&1 | sed -n 's/.*version "\([0-9]*\).*/\1/p')" "$JAVA_VERSION"
+}
+
+# A distribution's default Java can be older than Kafka wants, with a newer one beside it.
+install_newer_java() {
+    local package
+    for package in openjdk-21-jre-headless openjdk-17-jre-headless; do
+        if apt-cache policy "$package" | grep -q 'Candidate: [^(]'; then
+            install_packages "$package"
+            java_is_new_enough || fail "Java $JAVA_VERSION is installed but is not the default here: update-alternatives --config java"
+            return
+        fi
+    done
+    fail "Java $JAVA_VERSION or newer is needed, and this distribution has none: install it, then try again"
+}
+
+on_debian() {
+    local packages=("${BUILD_PACKAGES[@]}") missing
+    if [ "$purpose" = test ]; then
+        packages+=("${TEST_PACKAGES[@]}")
+    fi
+    mapfile -t missing < <(missing_packages "${packages[@]}")
+    if [ "${#missing[@]}" -gt 0 ]; then
+        install_packages "${missing[@]}"
+    fi
+    if [ "$purpose" = test ] && ! java_is_new_enough; then
+        install_newer_java
+    fi
+}
+
+# What to type where another package manager is known; what is needed where none is.
+by_hand() {
+    local build test="" root=""
+    [ "$(id -u)" -eq 0 ] || root="sudo "
+    if has dnf; then
+        build="${root}dnf install gcc gcc-c++ make cmake pkgconf clang-devel openssl-devel libcurl-devel zlib-devel curl postgresql"
+        test=" postgresql-server java-21-openjdk-headless maven"
+    elif has pacman; then
+        build="${root}pacman -S --needed base-devel cmake pkgconf clang openssl curl zlib postgresql-libs"
+        test=" postgresql jre21-openjdk-headless maven"
+    elif has zypper; then
+        build="${root}zypper install gcc gcc-c++ make cmake pkgconf clang-devel libopenssl-devel libcurl-devel zlib-devel curl postgresql"
+        test=" postgresql-server java-21-openjdk-headless maven"
+    elif has brew; then
+        build="xcode-select --install; brew install cmake pkgconf openssl@3 libpq"
+        test=" postgresql@15 openjdk maven"
+    else
+        build="C and C++ compilers, make, cmake, pkg-config, libclang, curl, psql, and the headers of OpenSSL, libcurl and zlib"
+        test="; PostgreSQL's server, version 15, Java $JAVA_VERSION or newer and Maven"
+    fi
+    [ "$purpose" = test ] || test=""
+    printf '  %s\n' "$build$test"
+}
+
+# What has no package manager that we use is looked for by what it provides.
+elsewhere() {
+    local tool missing=() tools=(cc c++ make cmake curl)
+    [ "$purpose" = build ] || tools+=(java mvn)
+    for tool in "${tools[@]}"; do
         has "$tool" || missing+=("$tool")
     done
-    has initdb || has pg_config || missing+=("PostgreSQL's server (initdb and postgres, 15 or newer)")
+    has pkg-config || has pkgconf || missing+=(pkg-config)
+    if [ "$purpose" = test ]; then
+        has initdb || has pg_config || missing+=("PostgreSQL's server (initdb and postgres)")
+        if has java && ! java_is_new_enough; then
+            missing+=("Java $JAVA_VERSION or newer")
+        fi
+    fi
     if [ "${#missing[@]}" -gt 0 ]; then
-        fail "this is neither Debian nor Ubuntu; install these, then try again:" "${missing[@]/#/  }" \
-            "and the development files of libclang, OpenSSL and zlib if the build asks for them"
+        fail "this is neither Debian nor Ubuntu, and these are missing:" "${missing[@]/#/  }" "install what is needed, then try again:" \
+            "$(by_hand)"
     fi
 }
 
@@ -54,7 +124,7 @@ check_tools() {
 has_rust() {
     local found
     found=$(cargo --version 2>/dev/null | cut -d ' ' -f 2) || return 1
-    [ -n "$found" ] && [ "$(printf '%s\n' "$RUST_VERSION" "$found" | sort -V | head -n 1)" = "$RUST_VERSION" ]
+    is_new_enough "$found" "$RUST_VERSION"
 }
 
 install_rust() {
@@ -66,25 +136,36 @@ install_rust() {
         return
     fi
     printf 'bootstrap: installing Rust with rustup\n'
-    curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs -o /tmp/rustup-init.$$ || fail "rustup cannot be reached" "$by_hand"
-    sh /tmp/rustup-init.$$ -y --profile minimal --component rustfmt --component clippy --no-modify-path || fail "$by_hand"
-    rm -f /tmp/rustup-init.$$
+    local installer
+    installer=$(mktemp)
+    curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs -o "$installer" || fail "rustup cannot be reached" "$by_hand"
+    sh "$installer" -y --profile minimal --component rustfmt --component clippy --no-modify-path || fail "$by_hand"
+    rm -f "$installer"
+    hash -r
     has_rust || fail "$by_hand"
 }
 
-if has dpkg-query && has apt-get; then
-    mapfile -t missing < <(missing_packages)
-    if [ "${#missing[@]}" -gt 0 ]; then
-        install_packages "${missing[@]}"
-    fi
-else
-    check_tools
-fi
+install_components() {
+    local component
+    for component in fmt clippy; do
+        if ! cargo "$component" --version >/dev/null 2>&1; then
+            has rustup || fail "cargo $component is missing: install rustfmt and clippy of your Rust"
+            rustup component add rustfmt clippy
+        fi
+    done
+}
 
+purpose=${1:-test}
+case "$purpose" in
+    build | test) ;;
+    *) fail "usage: scripts/bootstrap.sh [build | test]" ;;
+esac
+if has dpkg-query && has apt-get; then
+    on_debian
+else
+    elsewhere
+fi
 has_rust || install_rust
-for component in fmt clippy; do
-    if ! cargo "$component" --version >/dev/null 2>&1; then
-        has rustup || fail "cargo $component is missing: install rustfmt and clippy of your Rust"
-        rustup component add rustfmt clippy
-    fi
-done
+if [ "$purpose" = test ]; then
+    install_components
+fi

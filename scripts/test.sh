@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Formatting, lints, docs and tests of the whole workspace, in the dev profile.
+# The installer, formatting, lints, docs and tests of the whole workspace, in the dev profile.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -8,6 +8,7 @@ step() {
     "$@"
 }
 
+step scripts/bootstrap_test.sh
 step cargo fmt --all --check
 step cargo clippy --workspace --all-targets --locked -- -D warnings
 RUSTDOCFLAGS="-D warnings" step cargo doc --workspace --no-deps --document-private-items --locked

@@ -68,6 +68,7 @@ async fn run(flags: Flags, screen: &Screen) -> Result<(), Box<dyn StdError>> {
         () = listener.serve(over) => {}
         () = watch.run() => {}
     }
+    screen.release();
     screen.print("stopping\n");
     drop(feed);
     engine.shutdown().await?;

@@ -57,6 +57,11 @@ impl Screen {
         state.write(&output);
     }
 
+    /// Leaves the block where it is: what is printed from now on comes after it.
+    pub fn release(&self) {
+        self.state().block.clear();
+    }
+
     /// A panic while printing leaves nothing behind that a later line could not mend.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -211,6 +216,9 @@ mod tests {
         let Log::Above(screen) = log else { unreachable!() };
         screen.show(block(&["6", "7", "8"]));
         assert_eq!(terminal.lines(), ["WELCOME", "LOG", "6", "7", "8", ""]);
+        screen.release();
+        screen.print("END\n");
+        assert_eq!(terminal.lines(), ["WELCOME", "LOG", "6", "7", "8", "END", ""]);
     }
 
     #[test]
