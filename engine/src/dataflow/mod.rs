@@ -5,6 +5,7 @@ pub mod aggregates;
 mod coding;
 mod compact;
 mod errors;
+mod expire;
 mod explain;
 mod fingerprint;
 mod graph;

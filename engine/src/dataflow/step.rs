@@ -25,6 +25,9 @@ pub(super) struct Delivery {
     pub change: ZSet,
 }
 
+/// The changes that wait before nodes, each with the number of the node's input.
+type Waiting = BTreeMap<NodeId, Vec<(usize, ZSet)>>;
+
 impl Graph {
     /// Makes an epoch: takes the changes of base relations through the graph. All stores have them when it returns, under
     /// `epoch`, which must be later than any before. The work depends on the nodes reached, not on how many there are.
@@ -36,19 +39,35 @@ impl Graph {
             return Err(Error::internal("a step before a base relation was there"));
         }
         let deliver = |(node, change)| Delivery { node, port: 0, change };
-        let report = self.run(epoch, inputs.into_iter().map(deliver).collect())?;
-        self.asides.values().for_each(|recorder| recorder.stepped(epoch));
+        let report = self.run(epoch, inputs.into_iter().map(deliver).collect(), Vec::new())?;
+        self.stepped(epoch);
         Ok(report)
     }
 
-    /// Visits the nodes that the deliveries reach, in topological order.
-    pub(super) fn run(&mut self, epoch: Epoch, deliveries: Vec<Delivery>) -> Result<StepReport> {
+    /// Tells those that are hydrated aside that an epoch was made.
+    pub(super) fn stepped(&self, epoch: Epoch) {
+        self.asides.values().for_each(|recorder| recorder.stepped(epoch));
+    }
+
+    /// Visits the nodes that the deliveries reach, in topological order. What is `made` has been done to the stores of these
+    /// nodes already: it is their output.
+    pub(super) fn run(
+        &mut self,
+        epoch: Epoch,
+        deliveries: Vec<Delivery>,
+        made: Vec<(NodeId, ZSet)>,
+    ) -> Result<StepReport> {
         let mut report = StepReport::default();
-        let mut waiting: BTreeMap<NodeId, Vec<(usize, ZSet)>> = BTreeMap::new();
+        let mut waiting = Waiting::default();
         for Delivery { node, port, change } in deliveries {
             if !change.is_empty() {
                 waiting.entry(node).or_default().push((port, change));
             }
+        }
+        for (id, output) in made {
+            report.visited += 1;
+            self.written(id)?;
+            self.pass_on(epoch, id, output, &mut waiting, &mut report)?;
         }
         let mut context = StepContext::new(epoch).with_pool(self.pool.clone()).beside(self.outside.clone());
         while let Some((id, changes)) = waiting.pop_first() {
@@ -58,25 +77,38 @@ impl Graph {
             report.rejected += rejected.len();
             let node = self.node(id)?;
             self.errors.record(node.fingerprint, &rejected)?;
-            if output.is_empty() {
-                continue;
-            }
-            let node = self.node(id)?;
-            for (consumer, port) in &node.consumers {
-                match self.fresh.get(consumer) {
-                    None => waiting.entry(*consumer).or_default().push((*port, output.clone())),
-                    // Rows that are stored tell their changes later.
-                    Some(claim) if node.store.is_none() => {
-                        if let Some(recorder) = claim.and_then(|relation| self.asides.get(&relation)) {
-                            recorder.record(epoch, *consumer, *port, output.clone());
-                        }
-                    }
-                    Some(_) => {}
-                }
-            }
-            report.changes.extend(node.relation.map(|relation| (relation, output)));
+            self.pass_on(epoch, id, output, &mut waiting, &mut report)?;
         }
         Ok(report)
+    }
+
+    /// Hands a node's output to those that read it.
+    fn pass_on(
+        &self,
+        epoch: Epoch,
+        id: NodeId,
+        output: ZSet,
+        waiting: &mut Waiting,
+        report: &mut StepReport,
+    ) -> Result<()> {
+        if output.is_empty() {
+            return Ok(());
+        }
+        let node = self.node(id)?;
+        for (consumer, port) in &node.consumers {
+            match self.fresh.get(consumer) {
+                None => waiting.entry(*consumer).or_default().push((*port, output.clone())),
+                // Rows that are stored tell their changes later.
+                Some(claim) if node.store.is_none() => {
+                    if let Some(recorder) = claim.and_then(|relation| self.asides.get(&relation)) {
+                        recorder.record(epoch, *consumer, *port, output.clone());
+                    }
+                }
+                Some(_) => {}
+            }
+        }
+        report.changes.extend(node.relation.map(|relation| (relation, output)));
+        Ok(())
     }
 
     /// One node's part of the step.
@@ -84,6 +116,13 @@ impl Graph {
         let inputs = self.inputs(id, changes)?;
         let node = self.node_mut(id)?;
         let output = node.operator.step(&inputs, context)?;
+        self.written(id)?;
+        Ok(output)
+    }
+
+    /// Takes note that a node's state has changed.
+    fn written(&mut self, id: NodeId) -> Result<()> {
+        let node = self.node(id)?;
         let (stateful, stored) = (node.id.is_some(), node.store.is_some());
         if stateful {
             self.dirty.insert(id);
@@ -91,7 +130,7 @@ impl Graph {
         if stored {
             self.uncompacted.insert(id);
         }
-        Ok(output)
+        Ok(())
     }
 
     /// The changes in the order of the node's inputs, empty ones where nothing came.

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use arrow::array::{ArrayRef, Int64Array, UInt32Array};
 use arrow::compute::take;
 
+use super::arrival::Arrivals;
 use super::chunk::{CHUNK_BYTES, CHUNK_ROWS, Chunk, Created, RowAddress, data_bytes};
 use super::gather::{copy_rows, copy_run};
 use super::index::Index;
@@ -30,6 +31,9 @@ impl RowStore {
     /// Rows are copied: nothing of the delta's buffers is kept. Where rows are their own identity, a row inserted again is
     /// kept beside the first, and a deletion takes the newest of them.
     ///
+    /// Where rows keep the time of their [arrival](RowStore::arriving), a row that goes and comes in one change has arrived
+    /// anew; elsewhere nothing happens to it.
+    ///
     /// # Errors
     /// XX000 when the change does not fit the relation: a deletion of a row that is not there, a second live row with a
     /// primary key. The store is then between two states and must be thrown away.
@@ -42,7 +46,7 @@ impl RowStore {
             return Err(Error::internal(format!("epoch {epoch} is applied after epoch {}", writer.epoch)));
         }
         writer.epoch = epoch;
-        let delta = net(delta)?;
+        let delta = if writer.arriving.is_some() { Cow::Borrowed(delta) } else { net(delta)? };
         let insertions = match delta.weights().filter(|weights| weights.iter().any(|weight| *weight < 0)) {
             None => Insertions { rows: None, weights: delta.weights().map(<[i64]>::to_vec) },
             Some(_) => {
@@ -70,27 +74,51 @@ impl RowStore {
             let mut finder = chunks.finder();
             for (row, address) in found.probe_rows.iter().map(|row| *row as usize).zip(&found.addresses) {
                 let Some((_, chunk)) = finder.find(*address).filter(|_| owed[row] > 0) else { continue };
-                if !chunk.delete(address.row(), epoch) {
-                    return Err(Error::internal("a row is deleted twice in one step"));
-                }
                 let weight = chunk.weight(address.row());
                 if weight > owed[row] {
                     rest.push((rows[row], weight - owed[row]));
                 }
                 owed[row] = (owed[row] - weight).max(0);
-                self.rows.fetch_sub(weight.unsigned_abs(), Ordering::Relaxed);
+                self.mark(chunk, address.row(), epoch)?;
                 gone.push(*address);
             }
         }
         if owed.iter().any(|owed| *owed > 0) {
             return Err(Error::internal("a row is deleted that is not there"));
         }
+        self.strike(writer, &gone);
+        Ok(rest)
+    }
+
+    /// Deletes rows of one chunk from the epoch on.
+    pub(super) fn take_away(
+        &self,
+        writer: &mut Writer,
+        chunk: &Chunk,
+        rows: &[RowAddress],
+        epoch: Epoch,
+    ) -> Result<()> {
+        rows.iter().try_for_each(|address| self.mark(chunk, address.row(), epoch))?;
+        self.strike(writer, rows);
+        Ok(())
+    }
+
+    /// Marks one row as gone from the epoch on.
+    fn mark(&self, chunk: &Chunk, row: usize, epoch: Epoch) -> Result<()> {
+        if !chunk.delete(row, epoch) {
+            return Err(Error::internal("a row is deleted twice in one step"));
+        }
+        self.rows.fetch_sub(chunk.weight(row).unsigned_abs(), Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Takes note of rows that were marked as gone.
+    fn strike(&self, writer: &mut Writer, gone: &[RowAddress]) {
         writer.dead += gone.len();
         gone.iter().for_each(|row| writer.journal.deleted(*row));
         if let Some(index) = &writer.full_row {
-            index.remove(&gone);
+            index.remove(gone);
         }
-        Ok(rest)
     }
 
     /// Live rows whose hash is that of a key: newest first, until what is owed is covered if all of them are the same row.
@@ -154,7 +182,8 @@ impl RowStore {
             };
             let weights = weights.as_ref().map(|weights| Int64Array::from(weights[offset..offset + length].to_vec()));
             let id = writer.allocate();
-            chunks.push(Arc::new(Chunk::new(id, id.0, batch, weights, Created::All(epoch))));
+            let arrivals = writer.arriving.map(|at| Arrivals::all(length, at)).unwrap_or_default();
+            chunks.push(Arc::new(Chunk::new(id, id.0, batch, weights, Created::All(epoch)).with_arrivals(arrivals)));
         }
         // The list first, then the indexes: an index never names a chunk that no list has.
         self.change_chunks(|list| list.live.extend(chunks.iter().cloned()));

@@ -1,17 +1,21 @@
 //! Immutable runs of rows, and the epochs between which each row is there.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use arrow::array::{Array, Int64Array, RecordBatch};
 use arrow::buffer::BooleanBuffer;
 
+use super::arrival::Arrivals;
 use crate::data::Epoch;
 
 /// Rows a chunk holds at most: a row's position takes 16 bits of its address.
 pub(super) const CHUNK_ROWS: usize = 1 << 16;
 /// Bytes a chunk holds at most, unless a single row is larger.
 pub(super) const CHUNK_BYTES: u64 = 16 << 20;
+
+/// The oldest arrival of a chunk that has none.
+const NO_ARRIVAL: i64 = i64::MAX;
 
 /// A chunk of one row store, never used again. 48 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -56,6 +60,9 @@ pub(super) struct Chunk {
     /// None where every row stands once.
     weights: Option<Int64Array>,
     created: Created,
+    arrivals: Arrivals,
+    /// No live row arrived before; [`NO_ARRIVAL`] where no time is kept.
+    oldest: AtomicI64,
     /// Allocated when the first row is deleted.
     deleted: OnceLock<Box<[AtomicU64]>>,
     dead: AtomicUsize,
@@ -81,11 +88,22 @@ impl Chunk {
             batch,
             weights,
             created,
+            arrivals: Arrivals::default(),
+            oldest: AtomicI64::new(NO_ARRIVAL),
             deleted: OnceLock::new(),
             dead: AtomicUsize::new(0),
             last_deletion: AtomicU64::new(0),
             bytes,
         }
+    }
+
+    /// The same with the time of each row's arrival.
+    pub(super) fn with_arrivals(mut self, arrivals: Arrivals) -> Chunk {
+        debug_assert!(arrivals.is_empty() || arrivals.rows() == self.rows());
+        self.oldest = AtomicI64::new(arrivals.earliest_after(i64::MIN).unwrap_or(NO_ARRIVAL));
+        self.bytes += arrivals.bytes();
+        self.arrivals = arrivals;
+        self
     }
 
     pub(super) fn rows(&self) -> usize {
@@ -110,6 +128,28 @@ impl Chunk {
             Created::All(epoch) => *epoch,
             Created::Each(epochs) => epochs[row],
         }
+    }
+
+    /// When the rows arrived, where that is kept.
+    pub(super) fn arrivals(&self) -> &Arrivals {
+        &self.arrivals
+    }
+
+    /// No row that is there arrived before this time. None where times are not kept, or no row is there.
+    pub(super) fn oldest_arrival(&self) -> Option<i64> {
+        let oldest = self.oldest.load(Ordering::Relaxed);
+        (oldest != NO_ARRIVAL && self.dead() < self.rows()).then_some(oldest)
+    }
+
+    /// Live rows that arrived at `through` or before, in order, at most so many.
+    pub(super) fn arrived_by(&self, through: i64, at_most: usize) -> Vec<u32> {
+        let old = self.arrivals.runs().filter(|(_, at)| *at <= through).flat_map(|(rows, _)| rows);
+        old.filter(|row| self.live(*row)).take(at_most).map(|row| row as u32).collect()
+    }
+
+    /// Takes note that no live row arrived at `through` or before.
+    pub(super) fn expired(&self, through: i64) {
+        self.oldest.store(self.arrivals.earliest_after(through).unwrap_or(NO_ARRIVAL), Ordering::Relaxed);
     }
 
     /// The epoch from which the row is gone.

@@ -8,10 +8,11 @@ use std::sync::Arc;
 use arrow::array::{BooleanArray, Int64Array, RecordBatch};
 use arrow::compute::{concat_batches, filter_record_batch};
 
+use super::arrival::Arrivals;
 use super::chunk::{CHUNK_BYTES, CHUNK_ROWS, Chunk, ChunkId, ChunkList, Created, RowAddress};
 use super::gather::batch_of;
 use super::index::Move;
-use super::store::{RowStore, Writer};
+use super::store::{Identity, RowStore, Writer};
 use crate::data::Epoch;
 use crate::error::Result;
 
@@ -31,9 +32,10 @@ impl RowStore {
         let mut writer = self.writer.lock();
         let horizon = self.advance_horizon(horizon);
         let chunks = self.chunks();
-        let Some(inputs) =
-            gone(&writer, &chunks, horizon).or_else(|| small(&chunks)).or_else(|| half_dead(&writer, &chunks, horizon))
-        else {
+        // Rows that only ever go in the order in which they came take their chunks with them one by one.
+        let in_order = writer.arriving.is_some() && self.identity == Identity::FullRow;
+        let half_dead = || if in_order { None } else { half_dead(&writer, &chunks, horizon) };
+        let Some(inputs) = gone(&writer, &chunks, horizon).or_else(|| small(&chunks)).or_else(half_dead) else {
             return Ok(false);
         };
         self.merge(&mut writer, &inputs, horizon)?;
@@ -134,7 +136,12 @@ impl Merged {
         let mut moves = Vec::with_capacity(inputs.len());
         let mut parts: Vec<RecordBatch> = Vec::with_capacity(inputs.len());
         let (mut created, mut deleted, mut weights) = (Vec::new(), Vec::new(), Vec::new());
+        let mut arrivals = Arrivals::default();
         for input in inputs {
+            let survives = |row: &usize| input.deleted(*row) > horizon;
+            for (rows, at) in input.arrivals().runs() {
+                rows.filter(survives).for_each(|_| arrivals.push(at));
+            }
             let survivors = input.survivors(horizon);
             let mut targets: Vec<Move> = Vec::with_capacity(input.rows());
             for row in 0..input.rows() {
@@ -162,7 +169,8 @@ impl Merged {
             _ => concat_batches(store.schema(), &parts)?,
         };
         let order = inputs.iter().map(|chunk| chunk.order).min().unwrap_or(id.0);
-        let chunk = Chunk::new(id, order, batch, Some(Int64Array::from(weights)), creation(created, horizon));
+        let chunk = Chunk::new(id, order, batch, Some(Int64Array::from(weights)), creation(created, horizon))
+            .with_arrivals(arrivals);
         for (row, epoch) in deleted.into_iter().enumerate().filter(|(_, epoch)| *epoch != Epoch::NEVER) {
             chunk.delete(row, epoch);
         }

@@ -92,7 +92,8 @@ impl RowStore {
             }
             let decoded = read.par_iter().map(|(key, value)| {
                 let (id, rows) = (read_chunk_key(key)?, decode_chunk(value, self.schema())?);
-                Ok(Chunk::new(id, rows.order, rows.batch, rows.weights, Created::All(epoch)))
+                let chunk = Chunk::new(id, rows.order, rows.batch, rows.weights, Created::All(epoch));
+                Ok(chunk.with_arrivals(rows.arrivals))
             });
             for chunk in decoded.collect::<Result<Vec<_>>>()? {
                 let deleted = deletions.remove(&chunk.id).unwrap_or_default();

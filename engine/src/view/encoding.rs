@@ -2,7 +2,7 @@
 //!
 //! | what | key (big-endian) | value (little-endian) |
 //! |---|---|---|
-//! | chunk | chunk u64 | version u8, order u64, Arrow IPC stream of one batch (LZ4 frames): the columns, then the weights unless all are 1 |
+//! | chunk | chunk u64 | version u8, order u64, times of [arrival](Arrivals::encode), Arrow IPC stream of one batch (LZ4 frames): the columns, then the weights unless all are 1 |
 //! | deletions | chunk u64, part u32 | 0u8 and row u16 each; or 1u8 and a bitmap of the rows, the lowest bit first |
 //!
 //! The deleted rows of a chunk are those of all its parts. Names and metadata of columns are not kept: the catalog has them.
@@ -16,18 +16,20 @@ use arrow::ipc::CompressionType;
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::{IpcWriteOptions, StreamWriter};
 
+use super::arrival::Arrivals;
 use super::chunk::{CHUNK_ROWS, Chunk, ChunkId};
 use super::gather::batch_of;
 use crate::error::{Error, Result};
 
 /// How chunks are written. Another number is refused.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const LIST: u8 = 0;
 const BITMAP: u8 = 1;
 
 /// What the value of a chunk says.
 pub(super) struct StoredRows {
     pub(super) order: u64,
+    pub(super) arrivals: Arrivals,
     pub(super) batch: RecordBatch,
     pub(super) weights: Option<Int64Array>,
 }
@@ -64,6 +66,7 @@ pub(super) fn encode_chunk(chunk: &Chunk) -> Result<Vec<u8>> {
     let batch = batch_of(Arc::new(Schema::new(fields)), columns, chunk.rows())?;
     let mut bytes = vec![VERSION];
     bytes.extend_from_slice(&chunk.order.to_le_bytes());
+    chunk.arrivals().encode(&mut bytes);
     let options = IpcWriteOptions::default().try_with_compression(Some(CompressionType::LZ4_FRAME))?;
     let mut writer = StreamWriter::try_new_with_options(&mut bytes, batch.schema_ref(), options)?;
     writer.write(&batch)?;
@@ -87,7 +90,8 @@ pub(super) fn decode_chunk(bytes: &[u8], schema: &SchemaRef) -> Result<StoredRow
     if *version != VERSION {
         return Err(Error::corrupt(format!("a chunk of rows has format {version}, not {VERSION}")));
     }
-    let (order, stream) = rest.split_first_chunk().ok_or_else(damaged)?;
+    let (order, rest) = rest.split_first_chunk().ok_or_else(damaged)?;
+    let (arrivals, stream) = Arrivals::decode(rest).ok_or_else(damaged)?;
     let unread = |error| damaged().with_source(error);
     let mut reader = StreamReader::try_new(stream, None).map_err(unread)?;
     let batch = reader.next().ok_or_else(damaged)?.map_err(unread)?;
@@ -98,11 +102,11 @@ pub(super) fn decode_chunk(bytes: &[u8], schema: &SchemaRef) -> Result<StoredRow
         Some(1) => columns.pop().and_then(|column| column.as_primitive_opt::<Int64Type>().cloned()),
         _ => return Err(damaged()),
     };
-    if rows == 0 || rows > CHUNK_ROWS {
+    if rows == 0 || rows > CHUNK_ROWS || !arrivals.is_empty() && arrivals.rows() != rows {
         return Err(damaged());
     }
     let batch = batch_of(schema.clone(), columns, rows).map_err(|error| damaged().with_source(error))?;
-    Ok(StoredRows { order: u64::from_le_bytes(*order), batch, weights })
+    Ok(StoredRows { order: u64::from_le_bytes(*order), arrivals, batch, weights })
 }
 
 /// A set of rows of a chunk, in whichever form is shorter. Sorts them.
@@ -169,9 +173,12 @@ mod tests {
         let batch = RecordBatch::try_new(schema.clone(), vec![Arc::new(Int64Array::from(vec![1, 2]))]).unwrap();
         let weights = Some(Int64Array::from(vec![1, 5]));
         let created = super::super::chunk::Created::All(crate::data::Epoch(1));
-        let bytes = encode_chunk(&Chunk::new(ChunkId(3), 2, batch.clone(), weights.clone(), created)).unwrap();
+        let arrivals = Arrivals::all(2, 77);
+        let chunk = Chunk::new(ChunkId(3), 2, batch.clone(), weights.clone(), created).with_arrivals(arrivals.clone());
+        let bytes = encode_chunk(&chunk).unwrap();
+        assert_eq!(bytes[..13], [2, 2, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0]);
         let read = decode_chunk(&bytes, &schema).unwrap();
-        assert_eq!((read.order, read.batch, read.weights), (2, batch, weights));
+        assert_eq!((read.order, read.arrivals, read.batch, read.weights), (2, arrivals, batch, weights));
         for length in 0..bytes.len() - 16 {
             assert!(decode_chunk(&bytes[..length], &schema).is_err(), "{length} of {} bytes", bytes.len());
         }

@@ -16,11 +16,13 @@
 //! It knows nothing of SQL or of how a change came about.
 
 mod apply;
+mod arrival;
 mod changes;
 mod chunk;
 mod compact;
 mod durable;
 mod encoding;
+mod expire;
 mod gather;
 mod index;
 mod journal;

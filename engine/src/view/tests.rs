@@ -2,6 +2,7 @@
 
 mod concurrent;
 mod durable;
+mod expire;
 mod model;
 mod properties;
 mod semantics;

@@ -129,7 +129,7 @@ impl Hydration {
     fn step_to(&mut self, to: Epoch, deliveries: Vec<Delivery>) -> Result<()> {
         self.epoch = self.epoch.next();
         self.graph.outside = Some(Outside { own: self.own.clone(), before: self.reached, now: to });
-        self.graph.run(self.epoch, deliveries)?;
+        self.graph.run(self.epoch, deliveries, Vec::new())?;
         self.reached = to;
         Ok(())
     }

@@ -31,9 +31,10 @@ impl Operator for Stored {
         let change = inputs[0].with_schema(self.rows.schema().clone())?;
         // What only comes cannot cancel.
         let cancels = change.weights().is_some_and(|weights| weights.iter().any(|weight| *weight <= 0));
-        let change = if cancels { change.consolidate()? } else { change };
-        self.rows.apply(&change, context.epoch())?;
-        Ok(change)
+        let net = if cancels { change.consolidate()? } else { change.clone() };
+        // Where rows have an age, one that is replaced by itself is young again, and nobody else hears of it.
+        self.rows.apply(if self.rows.keeps_arrivals() { &change } else { &net }, context.epoch())?;
+        Ok(net)
     }
 
     fn again(&self) -> Option<Box<dyn Operator>> {

@@ -13,14 +13,14 @@ use crate::dataflow::Fingerprint;
 use crate::state::{Meta, StateStore};
 
 /// What the catalog would have kept at a checkpoint, and what the tables had.
-struct Saved {
+pub struct Saved {
     epoch: Epoch,
     tables: Vec<Table>,
     views: Vec<(String, ObjectId, LogicalPlan)>,
     operators: BTreeMap<Fingerprint, OperatorId>,
 }
 
-fn checkpoint(oracle: &mut Oracle, store: &StateStore, durable: Epoch, dropped: Vec<OperatorId>) -> Saved {
+pub fn checkpoint(oracle: &mut Oracle, store: &StateStore, durable: Epoch, dropped: Vec<OperatorId>) -> Saved {
     let mut checkpoint = store.checkpoint();
     dropped.into_iter().for_each(|id| checkpoint.drop_operator(id));
     oracle.graph.save(durable, &mut checkpoint).unwrap();
@@ -35,7 +35,7 @@ fn checkpoint(oracle: &mut Oracle, store: &StateStore, durable: Epoch, dropped: 
 }
 
 /// A new process: everything is lowered again, and finds its state.
-fn reopen(saved: &Saved, store: &StateStore) -> Oracle {
+pub fn reopen(saved: &Saved, store: &StateStore) -> Oracle {
     let mut oracle = Oracle::over(saved.tables.clone(), 1, saved.operators.clone());
     for (name, view, plan) in &saved.views {
         oracle.lower(name, *view, plan.clone());
@@ -47,7 +47,7 @@ fn reopen(saved: &Saved, store: &StateStore) -> Oracle {
     oracle
 }
 
-fn open(dir: &Path) -> StateStore {
+pub fn open(dir: &Path) -> StateStore {
     StateStore::open(dir).unwrap()
 }
 

@@ -3,6 +3,7 @@
 mod aside;
 mod durable;
 mod errors;
+mod expire;
 mod graph;
 mod oracle;
 mod random;

@@ -88,7 +88,7 @@ impl Table {
     }
 }
 
-fn random_row(random: &mut Random) -> Row {
+pub fn random_row(random: &mut Random) -> Row {
     let mut maybe = |limit: u64| (random.below(6) != 0).then(|| random.below(limit));
     let (k, v, s) = (maybe(4), maybe(5), maybe(3));
     let id = random.below(40) as i32;
