@@ -1,6 +1,7 @@
 //! The façade: opening a data directory, sessions on it, and its orderly end.
 
 mod checkpointer;
+mod clock;
 mod commit;
 mod dataflows;
 mod dead_letters;
@@ -9,6 +10,7 @@ mod keys;
 mod locks;
 mod operators;
 mod recovery;
+mod retention;
 mod snapshot;
 mod sources;
 mod stepper;
@@ -24,6 +26,7 @@ use std::thread::JoinHandle;
 use parking_lot::Mutex;
 use tokio::sync::{oneshot, watch};
 
+pub use clock::{ManualClock, TimeSource};
 pub use entry::Operation;
 pub use keys::KeyCheck;
 pub use locks::{Locks, TableLock};
@@ -31,6 +34,7 @@ pub use snapshot::Snapshot;
 
 use crate::data::ObjectId;
 use crate::engine::checkpointer::Checkpointer;
+use crate::engine::clock::Clock;
 use crate::engine::commit::{Commit, Request};
 use crate::engine::locks::LockTable;
 use crate::engine::snapshot::LiveSnapshots;
@@ -55,6 +59,8 @@ pub struct EngineOptions {
     pub intake_memory: usize,
     /// Bytes that all running queries may hold together.
     pub query_memory: usize,
+    /// Where steps take the time from.
+    pub time: TimeSource,
 }
 
 impl EngineOptions {
@@ -68,6 +74,7 @@ impl EngineOptions {
             query_threads: cores.max(2) - 1,
             query_memory: 1 << 30,
             intake_memory: 128 << 20,
+            time: TimeSource::System,
         }
     }
 }
@@ -126,6 +133,9 @@ impl Engine {
             errors: recovered.dataflows.errors(),
             watches: sources.watches(),
         });
+        let clock = Clock::new(options.time, recovered.clock);
+        let wake = requests.clone();
+        clock.watch(move || wake.send(Request::Time).is_ok());
         let mut live = LiveSnapshots::default();
         live.add(&snapshot);
         let (published, snapshots) = watch::channel(snapshot);
@@ -144,6 +154,7 @@ impl Engine {
             locks: locks.clone(),
             flushes: Vec::new(),
             sources,
+            clock,
             threads: options.step_threads,
             failures: 0,
             failed: None,

@@ -61,6 +61,11 @@ impl Item {
         matches!(self.kind, ItemKind::MaterializedView { strict: true, .. })
     }
 
+    /// How long the object's rows are kept after they have arrived, in microseconds; None for good.
+    pub fn retention(&self) -> Option<i64> {
+        self.connector()?.get("retention")?.as_i64()
+    }
+
     /// What the object's rows come from, where that is a connector.
     pub fn connector(&self) -> Option<&serde_json::Value> {
         match &self.kind {

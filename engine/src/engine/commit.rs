@@ -50,6 +50,8 @@ pub enum Request {
     Flush(oneshot::Sender<Result<()>>),
     /// The checkpoint in flight is durable.
     Durable(crate::engine::checkpointer::Done),
+    /// The time was set: something may be due.
+    Time,
     /// Checkpoint and stop.
     Shutdown(oneshot::Sender<Result<()>>),
     /// Stop as if the process were killed.

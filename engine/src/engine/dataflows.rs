@@ -10,6 +10,8 @@ use arrow::datatypes::SchemaRef;
 use crate::catalog::{self, Catalog, Item, ItemKind, SOURCE_ERRORS, source_errors};
 use crate::data::{Epoch, ObjectId, OperatorId, ZSet};
 use crate::dataflow::{Fingerprint, Graph, Rows, ViewErrors};
+use crate::engine::clock::Micros;
+use crate::engine::retention::Retention;
 use crate::engine::{Operation, operators};
 use crate::error::{Error, Result};
 use crate::sql;
@@ -28,6 +30,7 @@ pub struct Dataflows {
     operators: BTreeMap<Fingerprint, OperatorId>,
     next_operator: u32,
     next_object: u32,
+    retention: Retention,
     unsaved: Unsaved,
 }
 
@@ -52,6 +55,7 @@ impl Dataflows {
             operators,
             next_operator: meta.next_operator.max(operators::FIRST.0),
             next_object: meta.next_object.max(ObjectId::FIRST.0),
+            retention: Retention::default(),
             unsaved: Unsaved::default(),
         };
         this.add_source_errors()?;
@@ -66,6 +70,7 @@ impl Dataflows {
         // Nodes whose plan came out differently than when they were saved, say after an upgrade.
         let epoch = this.graph.hydrate(meta.epoch, &mut no_history)?;
         this.collect_stores();
+        this.retention.refresh(this.retention.tables(), &this.stores);
         Ok((this, epoch))
     }
 
@@ -98,6 +103,7 @@ impl Dataflows {
             for id in added.into_iter().rev() {
                 let dropped = self.graph.remove(id)?;
                 self.forget(&dropped);
+                self.retention.remove(id);
             }
             self.catalog = before;
         }
@@ -140,8 +146,10 @@ impl Dataflows {
         match &item.kind {
             ItemKind::View { .. } => {}
             ItemKind::Table { .. } => {
-                // Messages of a topic only ever add rows, unless a later one stands in for an earlier one.
+                // Messages of a topic only ever add rows, unless a later one stands in for an earlier one, or rows go with time.
                 let append_only = item.connector().is_some() && item.schema.primary_key.is_none();
+                let append_only = append_only && item.retention().is_none();
+                self.retention.add(item);
                 sql::add_table(&mut self.graph, item.id, &item.schema, append_only, &mut ids)?;
             }
             ItemKind::MaterializedView { query, time_zone, .. } => {
@@ -152,8 +160,8 @@ impl Dataflows {
         Ok(())
     }
 
-    /// Brings the changes of rows into all views. They are visible at `epoch`, to those who read at it.
-    pub fn step(&mut self, epoch: Epoch, operations: &[Operation]) -> Result<()> {
+    /// Brings the changes of rows, which arrive at `now`, into all views. They are visible at `epoch`, to those who read at it.
+    pub fn step(&mut self, epoch: Epoch, now: Micros, operations: &[Operation]) -> Result<()> {
         let mut changes: BTreeMap<ObjectId, Vec<ZSet>> = BTreeMap::new();
         for operation in operations {
             if let Operation::Write { table, change } = operation {
@@ -167,10 +175,33 @@ impl Dataflows {
             let schema: SchemaRef = self.graph.schema(node)?.clone();
             let changes =
                 changes.iter().map(|change| change.with_schema(schema.clone())).collect::<Result<Vec<_>>>()?;
-            inputs.push((node, ZSet::concat(&schema, &changes)?.consolidate()?));
+            let change = ZSet::concat(&schema, &changes)?;
+            inputs.push((
+                node,
+                match self.retention.arrival(table, now) {
+                    Some(at) => {
+                        self.graph.arriving(table, at)?;
+                        change
+                    }
+                    None => change.consolidate()?,
+                },
+            ));
         }
         self.graph.step(epoch, inputs)?;
         Ok(())
+    }
+
+    /// When something happens that only time brings about.
+    pub fn due(&self) -> Option<Micros> {
+        self.retention.due()
+    }
+
+    /// Does what is due: rows that are too old go, a bounded number of them. Whether anything is visible at `epoch`.
+    pub fn tick(&mut self, epoch: Epoch, now: Micros) -> Result<bool> {
+        let expired = self.retention.expired(now);
+        let report = self.graph.expire(epoch, &expired)?;
+        self.retention.refresh(expired.into_iter().map(|(table, _)| table), &self.stores);
+        Ok(report.visited > 0)
     }
 
     /// Ends what a transaction did to the catalog: dropped objects lose their nodes.
@@ -185,6 +216,7 @@ impl Dataflows {
                         self.forget(&dropped);
                         self.unsaved.dropped_operators.extend(dropped);
                         self.unsaved.dropped.push(*id);
+                        self.retention.remove(*id);
                         gone.push(*id);
                     }
                 }
@@ -232,10 +264,11 @@ impl Dataflows {
         &self,
         epoch: Epoch,
         log_position: LogPosition,
+        clock: Micros,
         sources: BTreeMap<ObjectId, serde_json::Value>,
     ) -> Meta {
         let (next_object, next_operator) = (self.next_object, self.next_operator);
-        Meta { epoch, log_position, next_object, next_operator, sources }
+        Meta { epoch, log_position, next_object, next_operator, clock, sources }
     }
 
     /// The next identifier for an object.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::data::{Epoch, ObjectId};
+use crate::engine::clock::Micros;
 use crate::engine::dataflows::Dataflows;
 use crate::engine::entry;
 use crate::engine::storage::Storage;
@@ -16,6 +17,8 @@ pub struct Recovered {
     /// The epoch of the checkpoint that was read.
     pub durable: Epoch,
     pub position: LogPosition,
+    /// The step clock of the checkpoint.
+    pub clock: Micros,
     /// How far the checkpoint has taken in each source.
     pub sources: BTreeMap<ObjectId, serde_json::Value>,
 }
@@ -32,9 +35,9 @@ pub fn recover(storage: &Storage, threads: usize) -> Result<Recovered> {
         let (at, bytes) = entry?;
         let operations = entry::decode(&bytes)?;
         epoch = dataflows.create(&operations, epoch)?.next();
-        dataflows.step(epoch, &operations)?;
+        dataflows.step(epoch, meta.clock, &operations)?;
         dataflows.finish(&operations)?;
         position = at;
     }
-    Ok(Recovered { dataflows, epoch, durable: meta.epoch, position, sources: meta.sources })
+    Ok(Recovered { dataflows, epoch, durable: meta.epoch, position, clock: meta.clock, sources: meta.sources })
 }

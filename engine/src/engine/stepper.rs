@@ -10,6 +10,7 @@ use tokio::sync::{oneshot, watch};
 
 use crate::data::Epoch;
 use crate::engine::checkpointer::{Checkpointer, Done};
+use crate::engine::clock::Clock;
 use crate::engine::commit::{Commit, Request};
 use crate::engine::dataflows::Dataflows;
 use crate::engine::keys::KeyCheck;
@@ -75,6 +76,7 @@ pub struct Stepper {
     /// Where the checkpointer reports to: this thread's own inbox.
     pub reports: Sender<Request>,
     pub sources: Sources,
+    pub clock: Clock,
     pub flushes: Vec<(Epoch, oneshot::Sender<Result<()>>)>,
     /// Threads that a step may use.
     pub threads: usize,
@@ -94,6 +96,8 @@ impl Stepper {
                 Request::Commit(_) | Request::Delivery(..) => carried = self.gather(request, requests),
                 Request::Flush(reply) => self.flush(reply),
                 Request::Durable(done) => self.checkpoint_done(done),
+                // Looked at before the next request.
+                Request::Time => {}
                 Request::Shutdown(reply) => {
                     let outcome = self.shut_down(requests);
                     drop(self);
@@ -105,25 +109,55 @@ impl Stepper {
         }
     }
 
-    /// The next request; checkpoints that become due meanwhile are begun. None when all senders are gone.
+    /// The next request; what becomes due meanwhile is done: checkpoints, and what time brings about. None when all senders
+    /// are gone.
+    ///
+    /// Nothing is left to a pause between requests: under load there is none. Of what time brings about, a bounded part is
+    /// done before each request.
     fn next(&mut self, requests: &Receiver<Request>) -> Option<Request> {
         loop {
-            let unsaved = self.saved < self.epoch && self.failed.is_none();
-            let due = if unsaved { self.checkpointer.due_in() } else { None };
-            let received = match due {
+            if self.checkpoint_in() == Some(Duration::ZERO) {
+                self.begin_checkpoint();
+            }
+            if self.tick_in() == Some(Duration::ZERO) {
+                self.tick();
+            }
+            let received = match self.checkpoint_in().into_iter().chain(self.tick_in()).min() {
                 None => return requests.recv().ok(),
-                // Not left to a pause between requests: under load there is none.
-                Some(Duration::ZERO) => {
-                    self.begin_checkpoint();
-                    continue;
-                }
-                Some(due) => requests.recv_timeout(due),
+                Some(wait) => requests.recv_timeout(wait),
             };
             match received {
                 Ok(request) => return Some(request),
                 Err(RecvTimeoutError::Disconnected) => return None,
-                Err(RecvTimeoutError::Timeout) => self.begin_checkpoint(),
+                Err(RecvTimeoutError::Timeout) => {}
             }
+        }
+    }
+
+    /// How long until a checkpoint is due; None while there is nothing to save.
+    fn checkpoint_in(&self) -> Option<Duration> {
+        let unsaved = self.saved < self.epoch && self.failed.is_none();
+        if unsaved { self.checkpointer.due_in() } else { None }
+    }
+
+    /// How long until time brings something about; None while nothing is waited for.
+    fn tick_in(&self) -> Option<Duration> {
+        let due = self.dataflows.due().filter(|_| self.failed.is_none());
+        due.and_then(|due| self.clock.until(due))
+    }
+
+    /// The step that time makes.
+    fn tick(&mut self) {
+        let (epoch, now) = (self.epoch.next(), self.clock.read());
+        let ticked = catch_unwind(AssertUnwindSafe(|| self.dataflows.tick(epoch, now)));
+        match ticked.unwrap_or_else(|panic| Err(Error::internal(panic_message(&*panic)))) {
+            Ok(false) => {}
+            Ok(true) => {
+                self.failures = 0;
+                self.epoch = epoch;
+                self.publish();
+            }
+            Err(error) => self.recover_and_publish(&error),
         }
     }
 
@@ -227,12 +261,12 @@ impl Stepper {
                 }
             }
         }
-        let epoch = self.epoch.next();
+        let (epoch, now) = (self.epoch.next(), self.clock.read());
         let stepped = catch_unwind(AssertUnwindSafe(|| {
             let mut operations: Vec<Operation> =
                 commits.iter().flat_map(|commit| commit.operations.iter().cloned()).collect();
             operations.extend(self.sources.operations(deliveries, self.dataflows.stores(), self.epoch)?);
-            self.dataflows.step(epoch, &operations)?;
+            self.dataflows.step(epoch, now, &operations)?;
             self.dataflows.finish(&operations)
         }));
         match stepped.unwrap_or_else(|panic| Err(Error::internal(panic_message(&*panic)))) {
@@ -312,7 +346,7 @@ impl Stepper {
         let saved = self.dataflows.save(self.durable, &mut checkpoint);
         match saved.and_then(|()| self.sources.saved()) {
             Ok(sources) => {
-                checkpoint.set_meta(self.dataflows.meta(self.epoch, self.position, sources));
+                checkpoint.set_meta(self.dataflows.meta(self.epoch, self.position, self.clock.now(), sources));
                 self.saved = self.epoch;
                 self.checkpointer.submit(checkpoint, self.epoch, self.position);
             }
@@ -372,7 +406,7 @@ impl Stepper {
                 Ok(Request::Durable(done)) => self.checkpoint_done(done),
                 Ok(Request::Commit(commit)) => commit.finish(Err(stopping())),
                 // Not taken in: the next start reads it again.
-                Ok(Request::Delivery(..)) => {}
+                Ok(Request::Delivery(..) | Request::Time) => {}
                 Ok(Request::Flush(reply) | Request::Shutdown(reply)) => drop(reply.send(Err(stopping()))),
                 Ok(Request::Abandon) | Err(_) => break,
             }

@@ -14,6 +14,8 @@ use crate::view::RowStore;
 
 /// The change that messages make to a table: rows are put in place of those of the same key, or taken away.
 ///
+/// A row that is put in place of itself stands twice in the change: it goes, and it comes.
+///
 /// `rows` are in the order of the messages; `deleted` marks those that take a key away, which need not be there.
 pub fn change(
     store: &Arc<RowStore>,
@@ -39,7 +41,7 @@ pub fn change(
     };
     let schema = store.schema().clone();
     let after = ZSet::inserts(after).with_schema(schema.clone())?;
-    ZSet::concat(&schema, &[before.negate(), after])?.consolidate()
+    ZSet::concat(&schema, &[before.negate(), after])
 }
 
 /// Positions of the last row of each key, rising.

@@ -74,7 +74,8 @@ impl Session {
                 return Err(Error::new(SqlState::DUPLICATE_COLUMN, message));
             }
         }
-        let KafkaOptions { brokers, topic, properties, upsert, fail_on_error, continue_after_gap, .. } = options;
+        let KafkaOptions { brokers, topic, properties, upsert, fail_on_error, continue_after_gap, retention, .. } =
+            options;
         let spec = SourceSpec {
             kafka: Kafka { brokers, topic, properties, start: Offsets::default() },
             envelope: if upsert { Envelope::Upsert } else { Envelope::Plain },
@@ -83,6 +84,7 @@ impl Session {
             primary_key: schema.primary_key,
             on_error: if fail_on_error { OnError::Fail } else { OnError::DeadLetter },
             on_gap: if continue_after_gap { OnGap::Continue } else { OnGap::Stop },
+            retention,
         };
         // Refuses what messages cannot carry.
         decode::decoder(&spec, normalize_jsonb)?;

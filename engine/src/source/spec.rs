@@ -24,6 +24,9 @@ pub struct SourceSpec {
     pub on_error: OnError,
     #[serde(default)]
     pub on_gap: OnGap,
+    /// How long a row is kept after it has arrived, in microseconds; None for good.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention: Option<i64>,
 }
 
 impl SourceSpec {

@@ -31,6 +31,9 @@ pub struct Meta {
     pub next_object: u32,
     /// The first number that no operator has had.
     pub next_operator: u32,
+    /// The step clock, in microseconds since 1970.
+    #[serde(default)]
+    pub clock: i64,
     /// What each source needs to go on after this epoch (offsets, watermarks), in the source's own form.
     #[serde(default)]
     pub sources: BTreeMap<ObjectId, serde_json::Value>,
@@ -55,10 +58,10 @@ mod tests {
     #[test]
     fn reads_what_it_wrote() {
         let sources = BTreeMap::from([(ObjectId(16_384), serde_json::json!({"offsets": [1, 2]}))]);
-        let meta =
-            Meta { epoch: Epoch(7), log_position: LogPosition(9), next_object: 16_390, next_operator: 4, sources };
+        let (epoch, log_position, clock) = (Epoch(7), LogPosition(9), 1_700_000_000_000_000);
+        let meta = Meta { epoch, log_position, next_object: 16_390, next_operator: 4, clock, sources };
         let bytes = meta.encode().unwrap();
-        let golden = r#"{"epoch":7,"log_position":9,"next_object":16390,"next_operator":4,"sources":{"16384":{"offsets":[1,2]}}}"#;
+        let golden = r#"{"epoch":7,"log_position":9,"next_object":16390,"next_operator":4,"clock":1700000000000000,"sources":{"16384":{"offsets":[1,2]}}}"#;
         assert_eq!(String::from_utf8(bytes.clone()).unwrap(), golden);
         assert_eq!(Meta::decode(&bytes).unwrap(), meta);
         assert_eq!(Meta::decode(b"{}").unwrap_err().sqlstate().code(), "XX001");

@@ -9,7 +9,12 @@ use crate::data::ObjectId;
 
 /// Its relations. OIDs are never given to another one.
 pub const VIEWS: &[Shape] = &[
-    view("tables", 15_001, "id oid, schema_name name, name name, rows int8, state_bytes int8, create_sql text"),
+    view(
+        "tables",
+        15_001,
+        "\
+        id oid, schema_name name, name name, rows int8, state_bytes int8, retention interval, create_sql text",
+    ),
     view(
         "views",
         15_002,
@@ -56,6 +61,7 @@ fn tables(system: &System, rows: &mut Rows) {
             ("name", object.name.into()),
             ("rows", stored_rows(system, &object)),
             ("state_bytes", state_bytes(system, &object)),
+            ("retention", object.item.and_then(Item::retention).into()),
             ("create_sql", object.item.map(|item| item.create_sql.as_str()).into()),
         ]);
     }

@@ -7,7 +7,8 @@ use arrow::array::{
 };
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::datatypes::{
-    ArrowPrimitiveType, DataType, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type, UInt32Type,
+    ArrowPrimitiveType, DataType, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type, IntervalMonthDayNano,
+    IntervalMonthDayNanoType, IntervalUnit, UInt32Type,
 };
 
 use super::shape::SystemRelation;
@@ -19,7 +20,7 @@ use crate::error::{Error, Result};
 pub enum Datum {
     Null,
     Bool(bool),
-    /// Any whole number, and OIDs.
+    /// Any whole number, OIDs, and the microseconds of an interval.
     Int(i64),
     Float(f64),
     Text(String),
@@ -154,6 +155,15 @@ fn array(ty: &SqlType, values: &[&Datum]) -> Result<ArrayRef> {
         DataType::Int32 => integers::<Int32Type>(values, wrong)?,
         DataType::Int64 => integers::<Int64Type>(values, wrong)?,
         DataType::UInt32 => integers::<UInt32Type>(values, wrong)?,
+        // Microseconds.
+        DataType::Interval(IntervalUnit::MonthDayNano) => {
+            let interval = |micros: i64| micros.checked_mul(1000).map(|nanos| IntervalMonthDayNano::new(0, 0, nanos));
+            let read = |value: &Datum| match value {
+                Datum::Int(micros) => interval(*micros).ok_or_else(|| wrong(value)),
+                other => Err(wrong(other)),
+            };
+            Arc::new(collect::<PrimitiveArray<IntervalMonthDayNanoType>, IntervalMonthDayNano>(values, read)?)
+        }
         DataType::Float32 => Arc::new(collect::<PrimitiveArray<Float32Type>, f32>(values, |value| match value {
             Datum::Float(value) => Ok(*value as f32),
             other => Err(wrong(other)),

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::error::{Error, Result, SqlState};
+use crate::sql::adt::calendar::MICROS_PER_DAY;
+use crate::sql::adt::interval::{self, Interval};
 use crate::sql::bind::SourceText;
 
 use super::ast::{ConnectorOption, CreateConnector};
@@ -32,6 +34,8 @@ pub struct KafkaOptions {
     pub fail_on_error: bool,
     /// `on_gap = 'continue'`: reading goes on after offsets that Kafka no longer has instead of stopping.
     pub continue_after_gap: bool,
+    /// How long a row is kept after it has arrived, in microseconds; None for good.
+    pub retention: Option<i64>,
 }
 
 impl CreateConnector {
@@ -57,6 +61,7 @@ impl CreateConnector {
             .ok_or_else(|| missing("properties.bootstrap.server", "properties.bootstrap.server = 'host:9092'"))?;
         let startup = startup(&mut options)?;
         let continue_after_gap = options.choice("on_gap", &["stop", "continue"])? == Some(1);
+        let retention = self.retention(&mut options)?;
         let properties = options.properties()?;
         options.refuse_rest()?;
         let mut encode = Options::new(&self.encode_options, &source)?;
@@ -70,7 +75,30 @@ impl CreateConnector {
             upsert: self.format.as_deref() == Some("UPSERT"),
             fail_on_error,
             continue_after_gap,
+            retention,
         })
+    }
+
+    /// How long rows are kept, in microseconds.
+    fn retention(&self, options: &mut Options<'_>) -> Result<Option<i64>> {
+        const FORM: &str = "It is how long a row is kept, such as '10 minutes' or '1 day 12:00:00'.";
+        let Some(option) = options.take("retention") else { return Ok(None) };
+        if !self.stored {
+            return Err(Error::unsupported("CREATE SOURCE with retention")
+                .with_hint("Use CREATE TABLE: a source keeps no rows.")
+                .at(options.source.position_of(option.location)));
+        }
+        let Ok(Interval { months, days, micros }) = interval::parse(&option.value, None) else {
+            return Err(options.invalid(option, FORM));
+        };
+        if months != 0 {
+            return Err(options.invalid(option, "Months and years differ in length: give days, hours or minutes."));
+        }
+        match i64::from(days).checked_mul(MICROS_PER_DAY).and_then(|days| days.checked_add(micros)) {
+            Some(0) | None => Err(options.invalid(option, FORM)),
+            Some(total) if total < 0 => Err(options.invalid(option, "It cannot be negative.")),
+            total => Ok(total),
+        }
     }
 
     fn check_clauses(&self) -> Result<()> {
@@ -190,7 +218,7 @@ impl<'a> Options<'a> {
         Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, format!("unrecognized option \"{}\"", option.name))
             .with_hint(
                 "Options of the connector: connector, topic, properties.*, scan.startup.mode, \
-                 scan.startup.timestamp.millis, on_gap. Option of ENCODE JSON: on_error.",
+                 scan.startup.timestamp.millis, on_gap, retention. Option of ENCODE JSON: on_error.",
             )
             .at(self.source.position_of(option.location)))
     }

@@ -77,6 +77,7 @@ fn the_whole_statement() {
             upsert: true,
             fail_on_error: true,
             continue_after_gap: false,
+            retention: None,
         }
     );
 }
@@ -132,6 +133,36 @@ fn where_reading_begins() {
     ] {
         assert_eq!(startup(wrong).expect_err(wrong).sqlstate().code(), "22023", "{wrong}");
     }
+}
+
+#[test]
+fn retention_is_a_time() {
+    let retention = |text: &str| options(&format!("{LEAST}, retention = '{text}'")).map(|options| options.retention);
+    for (text, micros) in [
+        ("10 minutes", 600_000_000),
+        ("00:10", 600_000_000),
+        ("1 day 12:00:00", 129_600_000_000),
+        ("1.5 seconds", 1_500_000),
+        ("PT1H", 3_600_000_000),
+        ("2 days -1 hour", 169_200_000_000),
+    ] {
+        assert_eq!(retention(text).unwrap(), Some(micros), "{text}");
+    }
+    for (wrong, in_hint) in [
+        ("", "such as"),
+        ("soon", "such as"),
+        ("0", "such as"),
+        ("-10 minutes", "negative"),
+        ("1 month", "Months"),
+        ("1 year 1 day", "Months"),
+        ("2000000000 days", "such as"),
+    ] {
+        let error = retention(wrong).expect_err(wrong);
+        assert_eq!((error.sqlstate().code(), error.position().is_some()), ("22023", true), "{wrong}: {error}");
+        assert!(error.hint().is_some_and(|hint| hint.contains(in_hint)), "{wrong}: {:?}", error.hint());
+    }
+    let sql = format!("CREATE SOURCE s (a int) WITH ({LEAST}, retention = '1 day') FORMAT PLAIN ENCODE JSON");
+    assert_eq!(connector(&sql).kafka(&sql).unwrap_err().sqlstate().code(), "0A000");
 }
 
 #[test]

@@ -112,6 +112,7 @@ impl Workload {
             log_position: LogPosition(epoch * 3),
             next_object: 16_384,
             next_operator: self.operators + 1,
+            clock: epoch as i64 * 1_000,
             sources: BTreeMap::from([(ObjectId(16_384), serde_json::json!({ "offset": epoch }))]),
         };
         out.set_meta(meta.clone());

@@ -35,6 +35,7 @@ fn spec(broker: &Broker, topic: &str, start: Offsets) -> SourceSpec {
         primary_key: None,
         on_error: OnError::DeadLetter,
         on_gap: OnGap::Stop,
+        retention: None,
     }
 }
 

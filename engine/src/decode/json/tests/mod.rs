@@ -32,6 +32,7 @@ fn spec(columns: &[(&str, SqlType)]) -> SourceSpec {
         primary_key: None,
         on_error: OnError::DeadLetter,
         on_gap: OnGap::Stop,
+        retention: None,
     }
 }
 

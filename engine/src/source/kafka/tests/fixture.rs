@@ -68,6 +68,7 @@ impl Cluster {
             primary_key: None,
             on_error: OnError::DeadLetter,
             on_gap: OnGap::Stop,
+            retention: None,
         }
     }
 }

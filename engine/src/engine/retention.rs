@@ -1,0 +1,85 @@
+//! Tables whose rows go when they have been there for long enough.
+
+use std::collections::BTreeMap;
+
+use crate::catalog::Item;
+use crate::data::ObjectId;
+use crate::engine::clock::Micros;
+use crate::engine::dataflows::Stores;
+
+/// Arrivals are told apart to this part of the time that rows are kept, but not finer than [`FINEST`] or coarser than
+/// [`COARSEST`]: with it come the steps that time makes.
+const PARTS: Micros = 600;
+const FINEST: Micros = 1_000;
+const COARSEST: Micros = 1_000_000;
+
+/// All tables with a retention, and when something goes from each.
+#[derive(Default)]
+pub struct Retention {
+    tables: BTreeMap<ObjectId, Retained>,
+}
+
+struct Retained {
+    /// How long a row is kept after it has arrived.
+    keep: Micros,
+    /// No row is older. None when there is no row.
+    oldest: Option<Micros>,
+}
+
+impl Retained {
+    /// Arrivals are rounded up to a multiple of this, so that rows stay for their time at least.
+    fn grain(&self) -> Micros {
+        (self.keep / PARTS).clamp(FINEST, COARSEST)
+    }
+
+    fn due(&self) -> Option<Micros> {
+        self.oldest.map(|oldest| oldest.saturating_add(self.keep))
+    }
+}
+
+impl Retention {
+    /// Takes note of a table; of others there is nothing to note.
+    pub fn add(&mut self, item: &Item) {
+        if let Some(keep) = item.retention() {
+            self.tables.insert(item.id, Retained { keep, oldest: None });
+        }
+    }
+
+    pub fn remove(&mut self, table: ObjectId) {
+        self.tables.remove(&table);
+    }
+
+    /// Under which time rows are to be entered that come into a table now; None where rows are kept for good.
+    pub fn arrival(&mut self, table: ObjectId, now: Micros) -> Option<Micros> {
+        let table = self.tables.get_mut(&table)?;
+        let grain = table.grain();
+        let at = now.saturating_add(grain - 1) / grain * grain;
+        table.oldest = table.oldest.or(Some(at));
+        Some(at)
+    }
+
+    /// When the next row goes; None when there is none.
+    pub fn due(&self) -> Option<Micros> {
+        self.tables.values().filter_map(Retained::due).min()
+    }
+
+    /// The tables of which rows go now: those that arrived at the time given with each, or before.
+    pub fn expired(&self, now: Micros) -> Vec<(ObjectId, Micros)> {
+        let due = self.tables.iter().filter(|(_, table)| table.due().is_some_and(|due| due <= now));
+        due.map(|(id, table)| (*id, now.saturating_sub(table.keep))).collect()
+    }
+
+    /// Looks which rows are the oldest now.
+    pub fn refresh(&mut self, tables: impl IntoIterator<Item = ObjectId>, stores: &Stores) {
+        for id in tables {
+            if let Some(table) = self.tables.get_mut(&id) {
+                table.oldest = stores.get(&id).and_then(|store| store.oldest_arrival());
+            }
+        }
+    }
+
+    /// The tables with a retention.
+    pub fn tables(&self) -> Vec<ObjectId> {
+        self.tables.keys().copied().collect()
+    }
+}
