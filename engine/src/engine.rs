@@ -11,6 +11,7 @@ mod locks;
 mod operators;
 mod recovery;
 mod retention;
+mod sinks;
 mod snapshot;
 mod sources;
 mod stepper;
@@ -132,6 +133,7 @@ impl Engine {
             stores: recovered.dataflows.stores().clone(),
             errors: recovered.dataflows.errors(),
             watches: sources.watches(),
+            outlets: recovered.dataflows.sinks().outlets().clone(),
         });
         let clock = Clock::new(options.time, recovered.clock);
         let wake = requests.clone();

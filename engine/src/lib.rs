@@ -33,6 +33,7 @@ pub mod engine;
 pub mod error;
 pub mod query;
 pub mod session;
+pub mod sink;
 pub mod source;
 pub mod sql;
 pub mod state;

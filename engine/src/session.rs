@@ -14,6 +14,7 @@ mod run;
 mod savepoint;
 mod settings;
 mod show;
+mod sink;
 mod system;
 mod transaction;
 mod view_options;

@@ -44,6 +44,13 @@ pub enum ItemKind {
         #[serde(default)]
         strict: bool,
     },
+    /// A query whose changes leave the database.
+    Sink {
+        query: String,
+        time_zone: String,
+        /// Where they go, by its name in WITH.
+        connector: String,
+    },
 }
 
 impl Item {
@@ -53,6 +60,7 @@ impl Item {
             ItemKind::Table { .. } => "table",
             ItemKind::View { .. } => "view",
             ItemKind::MaterializedView { .. } => "materialized view",
+            ItemKind::Sink { .. } => "sink",
         }
     }
 
@@ -70,7 +78,7 @@ impl Item {
     pub fn connector(&self) -> Option<&serde_json::Value> {
         match &self.kind {
             ItemKind::Table { connector, .. } => connector.as_ref(),
-            ItemKind::View { .. } | ItemKind::MaterializedView { .. } => None,
+            ItemKind::View { .. } | ItemKind::MaterializedView { .. } | ItemKind::Sink { .. } => None,
         }
     }
 }

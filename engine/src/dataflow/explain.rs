@@ -21,6 +21,17 @@ pub struct PlanLine {
 }
 
 impl Graph {
+    /// Rows and bytes kept by the nodes that a relation's rows come from, down to other relations. Nodes that others read
+    /// too are counted with each.
+    pub fn size_of(&mut self, relation: ObjectId) -> Result<StateSize> {
+        let mut total = StateSize::default();
+        for node in self.upstream(relation)? {
+            let size = self.node_mut(node)?.operator.state().map(|state| state.size()).unwrap_or_default();
+            total = StateSize { rows: total.rows + size.rows, bytes: total.bytes + size.bytes };
+        }
+        Ok(total)
+    }
+
     /// The nodes that a relation's rows come from, each before its inputs, down to other relations. A node that is read
     /// twice stands twice.
     pub fn explain(&mut self, relation: ObjectId) -> Result<Vec<PlanLine>> {

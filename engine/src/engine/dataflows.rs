@@ -12,6 +12,7 @@ use crate::data::{Epoch, ObjectId, OperatorId, ZSet};
 use crate::dataflow::{Fingerprint, Graph, Rows, ViewErrors};
 use crate::engine::clock::Micros;
 use crate::engine::retention::Retention;
+use crate::engine::sinks::Sinks;
 use crate::engine::{Operation, operators};
 use crate::error::{Error, Result};
 use crate::sql;
@@ -31,6 +32,7 @@ pub struct Dataflows {
     next_operator: u32,
     next_object: u32,
     retention: Retention,
+    sinks: Sinks,
     unsaved: Unsaved,
 }
 
@@ -56,6 +58,7 @@ impl Dataflows {
             next_operator: meta.next_operator.max(operators::FIRST.0),
             next_object: meta.next_object.max(ObjectId::FIRST.0),
             retention: Retention::default(),
+            sinks: Sinks::default(),
             unsaved: Unsaved::default(),
         };
         this.add_source_errors()?;
@@ -87,6 +90,10 @@ impl Dataflows {
         self.graph.view_errors()
     }
 
+    pub fn sinks(&self) -> &Sinks {
+        &self.sinks
+    }
+
     /// Adds the objects that a transaction creates, views filled from what there is at `epoch`; nothing is visible yet.
     /// Returns the last epoch used.
     ///
@@ -108,6 +115,7 @@ impl Dataflows {
             self.catalog = before;
         }
         self.collect_stores();
+        self.sinks.measure(&mut self.graph)?;
         outcome.map(|()| now)
     }
 
@@ -155,6 +163,11 @@ impl Dataflows {
             ItemKind::MaterializedView { query, time_zone, .. } => {
                 let plan = sql::optimize_view(sql::plan_view(query, time_zone, &self.catalog)?)?;
                 sql::lower_view(&plan, item.id, item.schema.arrow(), &mut self.graph, &mut ids)?;
+            }
+            ItemKind::Sink { query, time_zone, connector } => {
+                let plan = sql::optimize_view(sql::plan_view(query, time_zone, &self.catalog)?)?;
+                let take = self.sinks.open(item.id, connector)?;
+                sql::lower_sink(&plan, item.id, item.schema.arrow(), take, &mut self.graph, &mut ids)?;
             }
         }
         Ok(())
@@ -236,6 +249,7 @@ impl Dataflows {
         let ids = self.catalog.items().map(|item| item.id).chain([SOURCE_ERRORS]);
         let stores = ids.filter_map(|id| Some((id, self.graph.rows(id)?.clone()))).collect();
         self.stores = Arc::new(stores);
+        self.sinks.follow(&self.catalog);
     }
 
     /// Merges what steps have left in small pieces; rows that nobody can read any more go.
@@ -256,6 +270,7 @@ impl Dataflows {
         if ddl {
             operators::save(&self.operators, out)?;
         }
+        self.sinks.measure(&mut self.graph)?;
         self.graph.save(durable, out)
     }
 

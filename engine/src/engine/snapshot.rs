@@ -4,9 +4,10 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Weak};
 
 use crate::catalog::Catalog;
-use crate::catalog::system::{Partition, Statistics, ViewError};
+use crate::catalog::system::{Partition, SinkStatus, Statistics, ViewError};
 use crate::data::{Epoch, ObjectId};
 use crate::dataflow::{ErrorRow, ViewErrors};
+use crate::engine::sinks::Outlets;
 use crate::engine::sources::Watches;
 use crate::source::{PartitionStatus, Watch};
 use crate::view::RowStore;
@@ -23,6 +24,8 @@ pub struct Snapshot {
     pub errors: ViewErrors,
     /// How sources are doing: not as of the epoch, but when it is looked at.
     pub watches: Watches,
+    /// How sinks are doing, likewise.
+    pub outlets: Outlets,
 }
 
 impl Statistics for Snapshot {
@@ -64,6 +67,14 @@ impl Statistics for Snapshot {
         };
         status.partitions.into_iter().map(partition).collect()
     }
+
+    fn sink(&self, sink: ObjectId) -> Option<SinkStatus> {
+        self.outlets.get(&sink).map(|outlet| SinkStatus {
+            inserted: outlet.inserted(),
+            deleted: outlet.deleted(),
+            state_bytes: outlet.state_bytes(),
+        })
+    }
 }
 
 /// The snapshots that somebody may still hold.
@@ -102,8 +113,8 @@ mod tests {
     use super::*;
 
     fn snapshot(epoch: u64) -> Arc<Snapshot> {
-        let (catalog, stores, errors, watches) = Default::default();
-        Arc::new(Snapshot { epoch: Epoch(epoch), catalog, stores, errors, watches })
+        let (catalog, stores, errors, watches, outlets) = Default::default();
+        Arc::new(Snapshot { epoch: Epoch(epoch), catalog, stores, errors, watches, outlets })
     }
 
     #[test]

@@ -328,6 +328,7 @@ impl Stepper {
             stores: self.dataflows.stores().clone(),
             errors: self.dataflows.errors(),
             watches: self.sources.watches(),
+            outlets: self.dataflows.sinks().outlets().clone(),
         });
         self.live.add(&snapshot);
         self.published.send_replace(snapshot.clone());

@@ -139,6 +139,17 @@ impl Session {
             ast::ObjectType::MaterializedView => "materialized view",
             other => return Err(Error::unsupported(format!("DROP {other}"))),
         };
+        self.drop_all(kind, *if_exists, names, *cascade).await
+    }
+
+    /// Drops objects of a kind, as messages name it.
+    pub(super) async fn drop_all(
+        &mut self,
+        kind: &str,
+        if_exists: bool,
+        names: &[ast::ObjectName],
+        cascade: bool,
+    ) -> Result<Response> {
         let command = format!("DROP {}", kind.to_uppercase());
         self.begin_ddl(&command).await?;
         let mut targets = Vec::new();
@@ -146,7 +157,7 @@ impl Session {
             let name = object_name(name)?;
             match self.transaction().catalog().by_name(&name).cloned() {
                 Some(item) => targets.push(checked_kind(item, kind)?),
-                None if *if_exists => {
+                None if if_exists => {
                     let message = format!("{kind} \"{name}\" does not exist, skipping");
                     self.notice(Notice::new(Severity::Notice, SqlState::UNDEFINED_TABLE, message));
                 }
@@ -156,7 +167,7 @@ impl Session {
                 }
             }
         }
-        let ids = self.with_dependents(&targets, *cascade)?;
+        let ids = self.with_dependents(&targets, cascade)?;
         let transaction = self.transaction();
         let mut catalog = (**transaction.catalog()).clone();
         // Dependents were made after what they stand on.
@@ -248,7 +259,7 @@ pub(super) fn object_name(name: &ast::ObjectName) -> Result<String> {
 }
 
 /// The columns of a query as those of a relation.
-fn result_schema(bound: &BoundQuery, aliases: &[String]) -> Result<RelationSchema> {
+pub(super) fn result_schema(bound: &BoundQuery, aliases: &[String]) -> Result<RelationSchema> {
     if aliases.len() > bound.columns.len() {
         return Err(Error::new(SqlState::SYNTAX_ERROR, "CREATE VIEW specifies more column names than columns"));
     }

@@ -150,7 +150,7 @@ impl Session {
                 Err(Error::unsupported(format!("writing to \"{}\", a table with a connector", item.name))
                     .with_hint("Its rows come from its topic."))
             }
-            ItemKind::View { .. } | ItemKind::MaterializedView { .. } => {
+            ItemKind::View { .. } | ItemKind::MaterializedView { .. } | ItemKind::Sink { .. } => {
                 let message = format!("cannot change {} \"{}\"", item.kind_name(), item.name);
                 let hint = "Change the tables that its query reads.";
                 Err(Error::new(SqlState::WRONG_OBJECT_TYPE, message).with_hint(hint))

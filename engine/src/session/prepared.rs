@@ -109,7 +109,9 @@ fn describe(binder: &mut Binder<'_>, command: &Command, catalog: &Catalog) -> Re
     let text = |name: &str| OutputColumn { name: name.to_owned(), ty: SqlType::Text, relation: None };
     let sql = match command {
         Command::Sql(sql) => &**sql,
-        Command::Flush | Command::CreateConnector(_) => return Ok(None),
+        Command::Flush | Command::CreateConnector(_) | Command::CreateSink(_) | Command::DropSinks { .. } => {
+            return Ok(None);
+        }
         Command::ShowCreate { .. } => return Ok(Some(vec![text("Name"), text("Create Sql")])),
     };
     match sql {

@@ -15,7 +15,7 @@ use crate::session::response::{Notice, Response, Severity};
 use crate::session::transaction::Transaction;
 use crate::session::{Block, Session, ends_block};
 use crate::sql::bind::{BindSettings, Binder, Parameters, Purpose};
-use crate::sql::{CatalogNames, Command, Statement, runnable};
+use crate::sql::{CatalogNames, Command, ObjectKind, Statement, runnable};
 
 /// What a statement is run with: the values of its parameters, and the plan that was kept of it.
 #[derive(Clone, Copy)]
@@ -67,6 +67,10 @@ impl Session {
             Command::Sql(sql) => &**sql,
             Command::Flush => return self.flush().await,
             Command::CreateConnector(create) => return self.create_connector(create, statement).await,
+            Command::CreateSink(create) => return self.create_sink(create, statement).await,
+            Command::DropSinks { if_exists, names, cascade } => {
+                return self.drop_all(ObjectKind::Sink.name(), *if_exists, names, *cascade).await;
+            }
             Command::ShowCreate { kind, name } => return self.show_create(*kind, name),
         };
         match sql {

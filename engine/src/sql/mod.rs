@@ -16,11 +16,12 @@ mod rows;
 mod runnable;
 mod statement;
 mod table;
+mod word;
 
 pub use adt::json::normalize as normalize_jsonb;
 pub use bind::{BoundQuery, OutputColumn, fold};
 pub use decorrelate::decorrelate;
-pub use lower::{LoweredView, add_source, add_table, lower_view};
+pub use lower::{LoweredView, add_source, add_table, lower_sink, lower_view};
 pub use names::{CatalogNames, plan_view, source};
 pub use optimize::optimize_view;
 pub use parse::{parse, parse_expression};

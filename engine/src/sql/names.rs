@@ -11,7 +11,7 @@ use crate::catalog::RelationSource;
 use crate::catalog::system::{self, System};
 use crate::catalog::{Catalog, DATABASE, DEFAULT_SCHEMA, Item, ItemKind, source_errors};
 use crate::data::ObjectId;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SqlState};
 use crate::sql::bind::{BindSettings, Binder, NameResolver, Parameters, Purpose, Relation};
 use crate::sql::{Statement, parse};
 
@@ -85,6 +85,11 @@ impl CatalogNames<'_> {
         self.used.borrow_mut().insert(item.id);
         Ok(Some(match &item.kind {
             ItemKind::Table { .. } | ItemKind::MaterializedView { .. } => Relation::Stored(source(item)),
+            ItemKind::Sink { .. } => {
+                let message = format!("cannot read from sink \"{name}\"");
+                let hint = "Make a materialized view of its query.";
+                return Err(Error::new(SqlState::WRONG_OBJECT_TYPE, message).with_hint(hint));
+            }
             ItemKind::View { query } => Relation::View {
                 oid: item.id.0,
                 name: item.name.clone(),

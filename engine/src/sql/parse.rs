@@ -13,7 +13,7 @@ use crate::sql::bind::SourceText;
 use crate::sql::statement::{Statement, parse_command};
 
 /// Expressions and queries within each other, so that the stack holds.
-const MAX_DEPTH: usize = 100;
+pub(super) const MAX_DEPTH: usize = 100;
 
 /// The statements of a query string; none if it is empty. Syntax errors are 42601, with position.
 pub fn parse(sql: &str) -> Result<Vec<Statement>> {

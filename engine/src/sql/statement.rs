@@ -7,7 +7,8 @@ use sqlparser::ast;
 use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
 
-use crate::sql::connector::{CreateConnector, parse_create_connector};
+use crate::sql::connector::{CreateConnector, CreateSink, parse_create_connector, parse_create_sink};
+use crate::sql::word::parse_words;
 
 /// A statement of a query string.
 #[derive(Clone, Debug)]
@@ -29,7 +30,11 @@ impl Statement {
     pub fn into_sql(self) -> Option<ast::Statement> {
         match self.command {
             Command::Sql(sql) => Some(*sql),
-            Command::Flush | Command::CreateConnector(_) | Command::ShowCreate { .. } => None,
+            Command::Flush
+            | Command::CreateConnector(_)
+            | Command::CreateSink(_)
+            | Command::DropSinks { .. }
+            | Command::ShowCreate { .. } => None,
         }
     }
 }
@@ -42,7 +47,15 @@ pub enum Command {
     Flush,
     /// `CREATE TABLE | SOURCE … WITH (connector = …)`
     CreateConnector(Box<CreateConnector>),
-    /// `SHOW CREATE TABLE | VIEW | MATERIALIZED VIEW name`
+    /// `CREATE SINK … WITH (connector = …)`
+    CreateSink(Box<CreateSink>),
+    /// `DROP SINK [IF EXISTS] name, … [CASCADE | RESTRICT]`
+    DropSinks {
+        if_exists: bool,
+        names: Vec<ast::ObjectName>,
+        cascade: bool,
+    },
+    /// `SHOW CREATE TABLE | VIEW | MATERIALIZED VIEW | SINK name`
     ShowCreate {
         kind: ObjectKind,
         name: ast::ObjectName,
@@ -55,6 +68,7 @@ pub enum ObjectKind {
     Table,
     View,
     MaterializedView,
+    Sink,
 }
 
 impl ObjectKind {
@@ -64,6 +78,7 @@ impl ObjectKind {
             ObjectKind::Table => "table",
             ObjectKind::View => "view",
             ObjectKind::MaterializedView => "materialized view",
+            ObjectKind::Sink => "sink",
         }
     }
 }
@@ -73,19 +88,35 @@ pub fn parse_command(parser: &mut Parser<'_>) -> Result<Command, ParserError> {
     if let Some(connector) = parse_create_connector(parser)? {
         return Ok(Command::CreateConnector(Box::new(connector)));
     }
+    if let Some(sink) = parse_create_sink(parser)? {
+        return Ok(Command::CreateSink(Box::new(sink)));
+    }
+    if parse_words(parser, &["DROP", "SINK"]) {
+        let if_exists = parser.parse_keywords(&[Keyword::IF, Keyword::EXISTS]);
+        let names = parser.parse_comma_separated(|parser| parser.parse_object_name(false))?;
+        let cascade = parser.parse_one_of_keywords(&[Keyword::CASCADE, Keyword::RESTRICT]) == Some(Keyword::CASCADE);
+        return Ok(Command::DropSinks { if_exists, names, cascade });
+    }
     if parser.parse_keyword(Keyword::FLUSH) {
         return Ok(Command::Flush);
     }
     if parser.parse_keywords(&[Keyword::SHOW, Keyword::CREATE]) {
-        let kind = match parser.expect_one_of_keywords(&[Keyword::TABLE, Keyword::VIEW, Keyword::MATERIALIZED])? {
-            Keyword::TABLE => ObjectKind::Table,
-            Keyword::VIEW => ObjectKind::View,
-            _ => {
-                parser.expect_keyword(Keyword::VIEW)?;
-                ObjectKind::MaterializedView
-            }
-        };
+        let kind = parse_object_kind(parser)?;
         return Ok(Command::ShowCreate { kind, name: parser.parse_object_name(false)? });
     }
     Ok(Command::Sql(Box::new(parser.parse_statement()?)))
+}
+
+fn parse_object_kind(parser: &mut Parser<'_>) -> Result<ObjectKind, ParserError> {
+    if parse_words(parser, &["SINK"]) {
+        return Ok(ObjectKind::Sink);
+    }
+    Ok(match parser.expect_one_of_keywords(&[Keyword::TABLE, Keyword::VIEW, Keyword::MATERIALIZED])? {
+        Keyword::TABLE => ObjectKind::Table,
+        Keyword::VIEW => ObjectKind::View,
+        _ => {
+            parser.expect_keyword(Keyword::VIEW)?;
+            ObjectKind::MaterializedView
+        }
+    })
 }

@@ -7,3 +7,4 @@ mod missing_rows;
 mod point;
 mod recovery;
 mod savepoint;
+mod sinks;

@@ -3,8 +3,8 @@
 use super::objects::Object;
 use super::rows::{Datum, Rows};
 use super::shape::{Shape, view};
-use super::{Build, System};
-use crate::catalog::Item;
+use super::{Build, SinkStatus, System};
+use crate::catalog::{DEFAULT_SCHEMA, Item, ItemKind};
 use crate::data::ObjectId;
 
 /// Its relations. OIDs are never given to another one.
@@ -30,6 +30,13 @@ pub const VIEWS: &[Shape] = &[
         id oid, name name, partition int4, status text, next_offset int8, lag int8, messages int8, bytes int8, \
         bad_messages int8, lost_messages int8, error text",
     ),
+    view(
+        "sinks",
+        15_020,
+        "\
+        id oid, schema_name name, name name, connector text, inserted int8, deleted int8, state_bytes int8, \
+        definition text, create_sql text",
+    ),
     view("dependencies", 15_003, "object_id oid, object_name name, depends_on_id oid, depends_on_name name"),
 ];
 
@@ -40,6 +47,7 @@ pub fn builder(name: &str) -> Option<Build> {
         "views" => views,
         "view_errors" => view_errors,
         "sources" => sources,
+        "sinks" => sinks,
         "dependencies" => dependencies,
         _ => return None,
     })
@@ -92,11 +100,12 @@ fn inherited_errors(system: &System, view: ObjectId) -> i64 {
 }
 
 fn view_errors(system: &System, rows: &mut Rows) {
-    for object in system.user_objects().filter(|object| object.kind == 'm') {
-        for error in system.statistics.errors(object.id()) {
+    // Of sinks too.
+    for item in system.catalog.items() {
+        for error in system.statistics.errors(item.id) {
             rows.add([
-                ("view_id", object.oid.into()),
-                ("view_name", object.name.into()),
+                ("view_id", item.id.0.into()),
+                ("view_name", item.name.as_str().into()),
                 ("sqlstate", error.sqlstate.into()),
                 ("error", error.message.into()),
                 ("failing_row", error.row.into()),
@@ -123,6 +132,25 @@ fn sources(system: &System, rows: &mut Rows) {
                 ("error", partition.error.into()),
             ]);
         }
+    }
+}
+
+fn sinks(system: &System, rows: &mut Rows) {
+    for item in system.catalog.items() {
+        let ItemKind::Sink { query, connector, .. } = &item.kind else { continue };
+        let status = system.statistics.sink(item.id);
+        let count = |count: fn(SinkStatus) -> u64| Datum::from(status.map(|status| count(status) as i64));
+        rows.add([
+            ("id", item.id.0.into()),
+            ("schema_name", DEFAULT_SCHEMA.into()),
+            ("name", item.name.as_str().into()),
+            ("connector", connector.as_str().into()),
+            ("inserted", count(|status| status.inserted)),
+            ("deleted", count(|status| status.deleted)),
+            ("state_bytes", count(|status| status.state_bytes)),
+            ("definition", format!(" {query};").into()),
+            ("create_sql", item.create_sql.as_str().into()),
+        ]);
     }
 }
 

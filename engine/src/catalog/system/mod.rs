@@ -67,6 +67,17 @@ pub trait Statistics: Send + Sync {
     fn errors(&self, view: ObjectId) -> Vec<ViewError>;
     /// The partitions that a table with a connector reads; none of other relations.
     fn partitions(&self, relation: ObjectId) -> Vec<Partition>;
+    /// How a sink is doing; None for what is no sink.
+    fn sink(&self, sink: ObjectId) -> Option<SinkStatus>;
+}
+
+/// What a sink has taken in since the server started.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SinkStatus {
+    pub inserted: u64,
+    pub deleted: u64,
+    /// Bytes that the nodes of its query keep.
+    pub state_bytes: u64,
 }
 
 /// Equal rows that a view lacks because an expression failed on them.

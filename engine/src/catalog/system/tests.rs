@@ -33,6 +33,10 @@ impl Statistics for NoStatistics {
         Vec::new()
     }
 
+    fn sink(&self, _: ObjectId) -> Option<super::SinkStatus> {
+        None
+    }
+
     fn rows(&self, _: ObjectId) -> Option<u64> {
         Some(3)
     }

@@ -1,4 +1,4 @@
-//! `CREATE SOURCE | TABLE … WITH (connector = …) FORMAT … ENCODE …`, as RisingWave spells it.
+//! `CREATE SOURCE | TABLE … WITH (connector = …) FORMAT … ENCODE …`, as RisingWave spells it, and `CREATE SINK`.
 //!
 //! [`parse_create_connector`] reads the syntax, [`CreateConnector::kafka`] what the options mean. Columns keep the
 //! parser's data types: the binder knows what they are.
@@ -7,9 +7,11 @@ mod ast;
 mod options;
 mod parse;
 mod properties;
+mod sink;
 #[cfg(test)]
 mod tests;
 
 pub use ast::{ConnectorOption, CreateConnector, Include, Metadata, Watermark};
 pub use options::{KafkaOptions, StartupMode};
 pub use parse::parse_create_connector;
+pub use sink::{CreateSink, SinkInput, parse_create_sink};

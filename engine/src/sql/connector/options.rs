@@ -10,6 +10,10 @@ use crate::sql::bind::SourceText;
 use super::ast::{ConnectorOption, CreateConnector};
 use super::properties;
 
+/// The options that a topic has.
+const HINT: &str = "Options of the connector: connector, topic, properties.*, scan.startup.mode, \
+                    scan.startup.timestamp.millis, on_gap, retention. Option of ENCODE JSON: on_error.";
+
 /// Where reading begins when a source is created.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StartupMode {
@@ -63,10 +67,10 @@ impl CreateConnector {
         let continue_after_gap = options.choice("on_gap", &["stop", "continue"])? == Some(1);
         let retention = self.retention(&mut options)?;
         let properties = options.properties()?;
-        options.refuse_rest()?;
+        options.refuse_rest(HINT)?;
         let mut encode = Options::new(&self.encode_options, &source)?;
         let fail_on_error = encode.choice("on_error", &["dead_letter", "fail"])? == Some(1);
-        encode.refuse_rest()?;
+        encode.refuse_rest(HINT)?;
         Ok(KafkaOptions {
             brokers: brokers.value.clone(),
             topic,
@@ -154,19 +158,19 @@ fn startup(options: &mut Options<'_>) -> Result<StartupMode> {
     }
 }
 
-fn missing(name: &str, example: &str) -> Error {
+pub(super) fn missing(name: &str, example: &str) -> Error {
     Error::new(SqlState::INVALID_PARAMETER_VALUE, format!("option \"{name}\" is missing"))
         .with_hint(format!("Add {example}."))
 }
 
 /// Options by their name in lower case; what is asked for is taken out.
-struct Options<'a> {
+pub(super) struct Options<'a> {
     left: HashMap<String, &'a ConnectorOption>,
     source: &'a SourceText,
 }
 
 impl<'a> Options<'a> {
-    fn new(options: &'a [ConnectorOption], source: &'a SourceText) -> Result<Options<'a>> {
+    pub(super) fn new(options: &'a [ConnectorOption], source: &'a SourceText) -> Result<Options<'a>> {
         let mut left = HashMap::new();
         for option in options {
             if left.insert(option.name.to_ascii_lowercase(), option).is_some() {
@@ -179,7 +183,7 @@ impl<'a> Options<'a> {
         Ok(Options { left, source })
     }
 
-    fn take(&mut self, name: &str) -> Option<&'a ConnectorOption> {
+    pub(super) fn take(&mut self, name: &str) -> Option<&'a ConnectorOption> {
         self.left.remove(name)
     }
 
@@ -212,14 +216,12 @@ impl<'a> Options<'a> {
         Ok(properties)
     }
 
-    fn refuse_rest(&self) -> Result<()> {
+    /// Refuses what was not asked for.
+    pub(super) fn refuse_rest(&self, hint: &str) -> Result<()> {
         let first = self.left.values().min_by_key(|option| (option.location.line, option.location.column));
         let Some(option) = first else { return Ok(()) };
         Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, format!("unrecognized option \"{}\"", option.name))
-            .with_hint(
-                "Options of the connector: connector, topic, properties.*, scan.startup.mode, \
-                 scan.startup.timestamp.millis, on_gap, retention. Option of ENCODE JSON: on_error.",
-            )
+            .with_hint(hint)
             .at(self.source.position_of(option.location)))
     }
 }

@@ -2,9 +2,10 @@
 
 use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
-use sqlparser::tokenizer::{Token, Word};
+use sqlparser::tokenizer::Token;
 
 use super::ast::{ConnectorOption, CreateConnector, Include, Metadata, Watermark};
+use crate::sql::word::{is_word, parse_words};
 
 /// Reads the statement if the parser is at one; leaves the parser as it is at any other statement, an ordinary CREATE
 /// TABLE included.
@@ -34,15 +35,15 @@ pub fn parse_create_connector(parser: &mut Parser<'_>) -> Result<Option<CreateCo
     if parser.consume_token(&Token::LParen) {
         parse_items(parser, &mut statement)?;
     }
-    while parse_word(parser, "INCLUDE") {
+    while parse_words(parser, &["INCLUDE"]) {
         statement.includes.push(parse_include(parser)?);
     }
     if parser.parse_keyword(Keyword::WITH) {
         statement.options = parse_options(parser)?;
     }
-    if parse_word(parser, "FORMAT") {
+    if parse_words(parser, &["FORMAT"]) {
         statement.format = Some(parser.parse_identifier()?.value.to_ascii_uppercase());
-        if !parse_word(parser, "ENCODE") {
+        if !parse_words(parser, &["ENCODE"]) {
             return parser.expected_ref("ENCODE", parser.peek_token_ref());
         }
         statement.encode = Some(parser.parse_identifier()?.value.to_ascii_uppercase());
@@ -105,18 +106,6 @@ fn skip_parentheses(parser: &mut Parser<'_>, mut see: impl FnMut(&Token)) {
     }
 }
 
-fn is_word(token: &Token, word: &str) -> bool {
-    matches!(token, Token::Word(Word { value, quote_style: None, .. }) if value.eq_ignore_ascii_case(word))
-}
-
-fn parse_word(parser: &mut Parser<'_>, word: &str) -> bool {
-    let found = is_word(&parser.peek_token_ref().token, word);
-    if found {
-        parser.next_token();
-    }
-    found
-}
-
 /// Columns, constraints and watermarks up to the closing parenthesis.
 fn parse_items(parser: &mut Parser<'_>, statement: &mut CreateConnector) -> Result<(), ParserError> {
     if parser.consume_token(&Token::RParen) {
@@ -160,7 +149,7 @@ fn parse_include(parser: &mut Parser<'_>) -> Result<Include, ParserError> {
 }
 
 /// `(name = value, …)`
-fn parse_options(parser: &mut Parser<'_>) -> Result<Vec<ConnectorOption>, ParserError> {
+pub(super) fn parse_options(parser: &mut Parser<'_>) -> Result<Vec<ConnectorOption>, ParserError> {
     parser.expect_token(&Token::LParen)?;
     let mut options = Vec::new();
     while !parser.consume_token(&Token::RParen) {

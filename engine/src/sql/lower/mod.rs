@@ -11,5 +11,5 @@ mod top_k;
 #[cfg(test)]
 mod tests;
 
-pub use plan::{LoweredView, lower_view};
+pub use plan::{LoweredView, lower_sink, lower_view};
 pub use relation::{add_source, add_table};

@@ -12,7 +12,7 @@ use datafusion::logical_expr::{
 
 use crate::catalog::RelationSource;
 use crate::data::{ObjectId, ZSet};
-use crate::dataflow::operators::{Constant, Union, Unnest};
+use crate::dataflow::operators::{Constant, Output, Taker, Union, Unnest};
 use crate::dataflow::{Graph, Input, NodeId, NodeSpec, OperatorIds, Properties};
 use crate::error::{Error, Result};
 use crate::sql::fingerprint::field_type;
@@ -52,6 +52,26 @@ pub fn lower_view(
     lowered
 }
 
+/// Adds a sink to the graph: as [`lower_view`], but its changes are handed to `take` and not stored.
+///
+/// # Errors
+/// As [`lower_view`].
+pub fn lower_sink(
+    plan: &LogicalPlan,
+    sink: ObjectId,
+    schema: SchemaRef,
+    take: Taker,
+    graph: &mut Graph,
+    ids: OperatorIds<'_>,
+) -> Result<()> {
+    let first = graph.next_node();
+    let lowered = Lowering { graph, ids }.sink(plan, sink, schema, take);
+    if lowered.is_err() {
+        graph.sweep(first)?;
+    }
+    lowered
+}
+
 pub(super) struct Lowering<'a> {
     pub graph: &'a mut Graph,
     pub ids: OperatorIds<'a>,
@@ -59,19 +79,33 @@ pub(super) struct Lowering<'a> {
 
 impl Lowering<'_> {
     fn view(&mut self, plan: &LogicalPlan, view: ObjectId, schema: SchemaRef) -> Result<LoweredView> {
-        let flow = self.plan(plan)?;
-        let properties = flow.properties.clone();
-        let input = self.settle(flow)?.node;
-        let types = |schema: &SchemaRef| schema.fields().iter().map(|f| f.data_type().clone()).collect::<Vec<_>>();
-        if types(&schema) != types(self.graph.schema(input)?) {
-            return Err(Error::internal(format!("the columns of view {view} are not of the types of its query")));
-        }
+        let (input, properties) = self.query(plan, view, &schema)?;
         let append_only = properties.append_only;
         let text = format!("view {view} {:?}", properties.best_key());
         let node = self.intern(&text, vec![Input::plain(input)], |_| Ok(NodeSpec::stored(schema, properties)))?;
         self.graph.pin(node, view)?;
         let key = self.graph.key(node).map(<[usize]>::to_vec);
         Ok(LoweredView { node, key, append_only })
+    }
+
+    fn sink(&mut self, plan: &LogicalPlan, sink: ObjectId, schema: SchemaRef, take: Taker) -> Result<()> {
+        let (input, properties) = self.query(plan, sink, &schema)?;
+        let node = self.intern(&format!("sink {sink}"), vec![Input::plain(input)], |_| {
+            Ok(NodeSpec { operator: Box::new(Output::new(schema, take)), store: None, properties })
+        })?;
+        self.graph.pin(node, sink)
+    }
+
+    /// A query, whose columns are to be those of `schema`, as a node.
+    fn query(&mut self, plan: &LogicalPlan, object: ObjectId, schema: &SchemaRef) -> Result<(NodeId, Properties)> {
+        let flow = self.plan(plan)?;
+        let properties = flow.properties.clone();
+        let input = self.settle(flow)?.node;
+        let types = |schema: &SchemaRef| schema.fields().iter().map(|f| f.data_type().clone()).collect::<Vec<_>>();
+        if types(schema) != types(self.graph.schema(input)?) {
+            return Err(Error::internal(format!("the columns of object {object} are not of the types of its query")));
+        }
+        Ok((input, properties))
     }
 
     /// Lowers a plan node, its inputs first.

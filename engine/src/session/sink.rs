@@ -1,0 +1,30 @@
+//! CREATE SINK: a query whose changes leave the database.
+
+use crate::catalog::{Item, ItemKind};
+use crate::error::Result;
+use crate::session::ddl::{object_name, result_schema};
+use crate::session::{Response, Session};
+use crate::sql::bind::Purpose;
+use crate::sql::connector::CreateSink;
+use crate::sql::{CatalogNames, Statement};
+
+impl Session {
+    pub(super) async fn create_sink(&mut self, create: &CreateSink, statement: &Statement) -> Result<Response> {
+        self.begin_ddl("CREATE SINK").await?;
+        let connector = create.connector(&statement.source)?.to_owned();
+        let name = object_name(&create.name)?;
+        if self.exists(&name, create.if_not_exists)? {
+            return Ok(Response::complete("CREATE SINK"));
+        }
+        let query = create.query()?;
+        let system = self.system();
+        let names = CatalogNames::of_session(&system);
+        let settings = self.bind_settings();
+        let bound = names.bind(&settings, Purpose::View, &statement.source, |binder| binder.bind_query(&query))?;
+        let schema = result_schema(&bound, &[])?;
+        let kind = ItemKind::Sink { query: query.to_string(), time_zone: settings.time_zone, connector };
+        let (create_sql, depends_on) = (create.to_string(), names.used());
+        self.create(Item { id: self.engine.new_object(), name, kind, schema, create_sql, depends_on })?;
+        Ok(Response::complete("CREATE SINK"))
+    }
+}

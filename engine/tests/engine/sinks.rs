@@ -1,0 +1,44 @@
+//! Sinks over restarts.
+
+use crate::database::{open, run, session, value};
+
+async fn taken(session: &mut levada_engine::Session) -> Vec<String> {
+    run(session, "SELECT name, inserted, deleted FROM levada_catalog.sinks ORDER BY name").await
+}
+
+#[tokio::test]
+async fn a_sink_goes_on_after_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let engine = open(directory.path());
+    let mut ada = session(&engine);
+    run(&mut ada, "CREATE TABLE t (id int PRIMARY KEY, v int); INSERT INTO t VALUES (1, 10), (2, 20)").await;
+    run(&mut ada, "CREATE SINK mapped AS SELECT id, v * 2 AS w FROM t WITH (connector = 'blackhole')").await;
+    let grouped = "CREATE SINK grouped AS SELECT v, count(*) AS n FROM t GROUP BY v WITH (connector = 'blackhole')";
+    run(&mut ada, grouped).await;
+    run(&mut ada, "CREATE SINK gone FROM t WITH (connector = 'blackhole')").await;
+    run(&mut ada, "FLUSH").await;
+    run(&mut ada, "DROP SINK gone; INSERT INTO t VALUES (3, 10)").await;
+    assert_eq!(taken(&mut ada).await, ["grouped|3|1", "mapped|3|0"]);
+    drop((ada, engine));
+
+    // As after a crash: the log's tail is applied, and counted, again; what the checkpoint has is not.
+    let engine = open(directory.path());
+    let mut ada = session(&engine);
+    assert_eq!(taken(&mut ada).await, ["grouped|1|1", "mapped|1|0"]);
+    assert_eq!(run(&mut ada, "SHOW SINKS").await, ["grouped", "mapped"]);
+    drop(ada);
+    engine.shutdown().await.unwrap();
+    drop(engine);
+
+    let engine = open(directory.path());
+    let mut ada = session(&engine);
+    assert_eq!(taken(&mut ada).await, ["grouped|0|0", "mapped|0|0"]);
+    run(&mut ada, "DELETE FROM t WHERE id = 1").await;
+    assert_eq!(taken(&mut ada).await, ["grouped|1|1", "mapped|0|1"]);
+    let state = "SELECT string_agg(name || CASE WHEN state_bytes > 0 THEN '+' ELSE '-' END, ' ' ORDER BY name) \
+                 FROM levada_catalog.sinks";
+    run(&mut ada, "FLUSH").await;
+    assert_eq!(value(&mut ada, state).await, "grouped+ mapped-");
+    run(&mut ada, "DROP TABLE t CASCADE").await;
+    assert!(taken(&mut ada).await.is_empty());
+}
