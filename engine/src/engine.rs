@@ -6,6 +6,7 @@ mod commit;
 mod dataflows;
 mod dead_letters;
 mod entry;
+mod hydrations;
 mod keys;
 mod locks;
 mod operators;
@@ -29,6 +30,7 @@ use tokio::sync::{oneshot, watch};
 
 pub use clock::{ManualClock, TimeSource};
 pub use entry::Operation;
+pub use hydrations::{HydrationLimit, not_readable};
 pub use keys::KeyCheck;
 pub use locks::{Locks, TableLock};
 pub use snapshot::Snapshot;
@@ -37,6 +39,7 @@ use crate::data::ObjectId;
 use crate::engine::checkpointer::Checkpointer;
 use crate::engine::clock::Clock;
 use crate::engine::commit::{Commit, Request};
+use crate::engine::hydrations::Hydrations;
 use crate::engine::locks::LockTable;
 use crate::engine::snapshot::LiveSnapshots;
 use crate::engine::sources::Sources;
@@ -56,6 +59,8 @@ pub struct EngineOptions {
     pub step_threads: usize,
     /// Threads that queries run on.
     pub query_threads: usize,
+    /// Views over much that are filled at the same time.
+    pub hydrations: HydrationLimit,
     /// Bytes of messages that wait to be taken in by a step; sources pause when there are more.
     pub intake_memory: usize,
     /// Bytes that all running queries may hold together.
@@ -76,6 +81,7 @@ impl EngineOptions {
             query_memory: 1 << 30,
             intake_memory: 128 << 20,
             time: TimeSource::System,
+            hydrations: HydrationLimit::new(4),
         }
     }
 }
@@ -120,9 +126,10 @@ impl Engine {
             Error::new(SqlState::IO_ERROR, message).with_source(error)
         })?;
         let storage = Storage::open(directory)?;
-        let mut recovered = recovery::recover(&storage, options.step_threads)?;
-        let next_object = AtomicU32::new(recovered.dataflows.next_object());
         let (requests, inbox) = channel();
+        let hydrations = Hydrations::new(requests.clone(), options.hydrations.clone());
+        let mut recovered = recovery::recover(&storage, options.step_threads, hydrations)?;
+        let next_object = AtomicU32::new(recovered.dataflows.next_object());
         let locks = Arc::<LockTable>::default();
         let intake = Intake::new(options.intake_memory, options.step_threads)?;
         let mut sources = Sources::new(intake, requests.clone());
@@ -132,6 +139,7 @@ impl Engine {
             catalog: recovered.dataflows.catalog().clone(),
             stores: recovered.dataflows.stores().clone(),
             errors: recovered.dataflows.errors(),
+            hydrating: recovered.dataflows.hydrating().clone(),
             watches: sources.watches(),
             outlets: recovered.dataflows.sinks().outlets().clone(),
         });
@@ -158,6 +166,7 @@ impl Engine {
             sources,
             clock,
             threads: options.step_threads,
+            hydrations: options.hydrations,
             failures: 0,
             failed: None,
         };
@@ -208,6 +217,22 @@ impl Shared {
         let commit = Commit { operations, locks, reply };
         self.requests.send(Request::Commit(commit)).map_err(|_| stopped())?;
         answer.await.map_err(|_| stopped())?
+    }
+
+    /// Waits until all of the relations can be read. Returns a snapshot that has them; those that are gone meanwhile, it has
+    /// not.
+    ///
+    /// # Errors
+    /// 55000 when one of them could not be hydrated; it will be tried again.
+    pub async fn hydrated(&self, relations: &[ObjectId]) -> Result<Arc<Snapshot>> {
+        let mut snapshots = self.snapshots.clone();
+        loop {
+            let snapshot = snapshots.borrow_and_update().clone();
+            if hydrations::are_readable(&snapshot, relations)? {
+                return Ok(snapshot);
+            }
+            snapshots.changed().await.map_err(|_| stopped())?;
+        }
     }
 
     /// Waits until all that is published now is in a durable checkpoint.

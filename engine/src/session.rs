@@ -5,6 +5,7 @@ mod connector;
 mod ddl;
 mod dml;
 mod explain;
+mod hydration;
 mod matched;
 mod missing_rows;
 mod plans;

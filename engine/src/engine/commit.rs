@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
+use crate::data::ObjectId;
 use crate::engine::{Locks, Operation, Snapshot};
 use crate::error::Result;
 use crate::source::Delivery;
@@ -52,6 +53,8 @@ pub enum Request {
     Durable(crate::engine::checkpointer::Done),
     /// The time was set: something may be due.
     Time,
+    /// The hydration of a relation has something to say: the thread of this number.
+    Hydration(ObjectId, u64),
     /// Checkpoint and stop.
     Shutdown(oneshot::Sender<Result<()>>),
     /// Stop as if the process were killed.

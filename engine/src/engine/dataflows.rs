@@ -2,6 +2,8 @@
 //!
 //! The same code applies entries while the server runs and after a restart.
 
+mod filling;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
@@ -9,12 +11,13 @@ use arrow::datatypes::SchemaRef;
 
 use crate::catalog::{self, Catalog, Item, ItemKind, SOURCE_ERRORS, source_errors};
 use crate::data::{Epoch, ObjectId, OperatorId, ZSet};
-use crate::dataflow::{Fingerprint, Graph, Rows, ViewErrors};
+use crate::dataflow::{Fingerprint, Graph, ViewErrors};
 use crate::engine::clock::Micros;
+use crate::engine::hydrations::{Hydrating, Hydrations};
 use crate::engine::retention::Retention;
 use crate::engine::sinks::Sinks;
 use crate::engine::{Operation, operators};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::sql;
 use crate::state::{Checkpoint, LogPosition, Meta, StateStore};
 use crate::view::RowStore;
@@ -34,6 +37,8 @@ pub struct Dataflows {
     retention: Retention,
     sinks: Sinks,
     unsaved: Unsaved,
+    hydrations: Hydrations,
+    hydrating: Hydrating,
 }
 
 /// What the next checkpoint must hold besides the graph's own changes.
@@ -42,11 +47,13 @@ struct Unsaved {
     created: Vec<ObjectId>,
     dropped: Vec<ObjectId>,
     dropped_operators: Vec<OperatorId>,
+    /// Whether nodes became part of the graph.
+    spliced: bool,
 }
 
 impl Dataflows {
     /// The state of the last checkpoint, or nothing at all. Returned with the last epoch used.
-    pub fn load(store: &StateStore, meta: &Meta, threads: usize) -> Result<(Dataflows, Epoch)> {
+    pub fn load(store: &StateStore, meta: &Meta, threads: usize, hydrations: Hydrations) -> Result<(Dataflows, Epoch)> {
         let catalog = catalog::store::load(store)?;
         let operators = operators::load(store)?;
         let saved: HashSet<OperatorId> = operators.values().copied().collect();
@@ -60,6 +67,8 @@ impl Dataflows {
             retention: Retention::default(),
             sinks: Sinks::default(),
             unsaved: Unsaved::default(),
+            hydrations,
+            hydrating: Hydrating::default(),
         };
         this.add_source_errors()?;
         // One by one, in the order in which they were made: a view is bound by the names before it.
@@ -70,8 +79,11 @@ impl Dataflows {
             this.catalog = Arc::new(so_far.clone());
         }
         this.graph.load(store, &|operator| saved.contains(&operator))?;
-        // Nodes whose plan came out differently than when they were saved, say after an upgrade.
-        let epoch = this.graph.hydrate(meta.epoch, &mut no_history)?;
+        // Views that were not hydrated when it was saved, and those whose plan came out differently, say after an upgrade.
+        for relation in [SOURCE_ERRORS].into_iter().chain(so_far.items().map(|item| item.id)) {
+            this.claim(relation)?;
+        }
+        let epoch = this.hydrate(meta.epoch)?;
         this.collect_stores();
         this.retention.refresh(this.retention.tables(), &this.stores);
         Ok((this, epoch))
@@ -94,8 +106,13 @@ impl Dataflows {
         &self.sinks
     }
 
-    /// Adds the objects that a transaction creates, views filled from what there is at `epoch`; nothing is visible yet.
-    /// Returns the last epoch used.
+    /// The relations that are there and cannot be read yet.
+    pub fn hydrating(&self) -> &Hydrating {
+        &self.hydrating
+    }
+
+    /// Adds the objects that a transaction creates, views to be filled from what there is at `epoch`; nothing is visible
+    /// yet. Returns the last epoch used.
     ///
     /// # Errors
     /// What a view cannot be (0A000 and others), with everything as it was before.
@@ -108,6 +125,7 @@ impl Dataflows {
         });
         if outcome.is_err() {
             for id in added.into_iter().rev() {
+                self.hydrations.remove(id);
                 let dropped = self.graph.remove(id)?;
                 self.forget(&dropped);
                 self.retention.remove(id);
@@ -128,7 +146,8 @@ impl Dataflows {
                 self.next_object = self.next_object.max(item.id.0 + 1);
                 self.add(item)?;
                 added.push(item.id);
-                now = self.graph.hydrate(epoch, &mut no_history)?;
+                self.claim(item.id)?;
+                now = self.hydrate(epoch)?;
             }
             Operation::Drop(ids) => ids.iter().rev().for_each(|id| {
                 catalog.remove(*id);
@@ -218,13 +237,15 @@ impl Dataflows {
     }
 
     /// Ends what a transaction did to the catalog: dropped objects lose their nodes.
-    pub fn finish(&mut self, operations: &[Operation]) -> Result<Vec<ObjectId>> {
+    pub fn finish(&mut self, operations: &[Operation], epoch: Epoch) -> Result<(Vec<ObjectId>, Epoch)> {
         let mut gone = Vec::new();
         for operation in operations {
             match operation {
                 Operation::Create(item) => self.unsaved.created.push(item.id),
                 Operation::Drop(ids) => {
+                    let stranded = self.awaiting(ids)?;
                     for id in ids.iter().rev() {
+                        self.hydrations.remove(*id);
                         let dropped = self.graph.remove(*id)?;
                         self.forget(&dropped);
                         self.unsaved.dropped_operators.extend(dropped);
@@ -232,12 +253,14 @@ impl Dataflows {
                         self.retention.remove(*id);
                         gone.push(*id);
                     }
+                    self.renew(&stranded)?;
                 }
                 Operation::Write { .. } => {}
             }
         }
+        let last = self.hydrate(epoch)?;
         self.collect_stores();
-        Ok(gone)
+        Ok((gone, last))
     }
 
     fn forget(&mut self, dropped: &[OperatorId]) {
@@ -247,9 +270,11 @@ impl Dataflows {
 
     fn collect_stores(&mut self) {
         let ids = self.catalog.items().map(|item| item.id).chain([SOURCE_ERRORS]);
+        let ids = ids.filter(|id| self.graph.is_hydrated(*id));
         let stores = ids.filter_map(|id| Some((id, self.graph.rows(id)?.clone()))).collect();
         self.stores = Arc::new(stores);
         self.sinks.follow(&self.catalog);
+        self.hydrating = self.hydrations.watch();
     }
 
     /// Merges what steps have left in small pieces; rows that nobody can read any more go.
@@ -259,16 +284,16 @@ impl Dataflows {
 
     /// Puts all that changed since the last call into a checkpoint.
     pub fn save(&mut self, durable: Epoch, out: &mut Checkpoint) -> Result<()> {
-        let Unsaved { created, dropped, dropped_operators } = std::mem::take(&mut self.unsaved);
-        let ddl = !created.is_empty() || !dropped.is_empty();
+        let Unsaved { created, dropped, dropped_operators, spliced } = std::mem::take(&mut self.unsaved);
+        let changed = spliced || !dropped.is_empty();
         dropped_operators.into_iter().for_each(|operator| out.drop_operator(operator));
         dropped.into_iter().for_each(|id| catalog::store::delete(id, out));
         for item in created.iter().filter_map(|id| self.catalog.by_id(*id)) {
             catalog::store::save(item, out)?;
         }
-        // Only DDL gives or takes operators.
-        if ddl {
-            operators::save(&self.operators, out)?;
+        // Without state of theirs, operators that are still hydrated aside must not be known to the next start.
+        if changed {
+            operators::save(&self.graph.operators().collect(), out)?;
         }
         self.sinks.measure(&mut self.graph)?;
         self.graph.save(durable, out)
@@ -303,9 +328,4 @@ fn operator_of(operators: &mut BTreeMap<Fingerprint, OperatorId>, next: &mut u32
         *next += 1;
         OperatorId(*next - 1)
     })
-}
-
-/// Every base relation is stored: none has to be read again.
-fn no_history(relation: ObjectId) -> Result<Rows> {
-    Err(Error::internal(format!("relation {relation} has no rows to begin with")))
 }

@@ -6,7 +6,7 @@
 
 use bytes::Bytes;
 
-use crate::catalog::Item;
+use crate::catalog::{Item, ItemKind};
 use crate::data::{ObjectId, ZSet, codec};
 use crate::error::{Error, Result};
 
@@ -24,6 +24,16 @@ pub enum Operation {
     Drop(Vec<ObjectId>),
     /// Rows inserted into and deleted from a table.
     Write { table: ObjectId, change: ZSet },
+}
+
+impl Operation {
+    /// The materialized view that it makes.
+    pub fn created_view(&self) -> Option<ObjectId> {
+        match self {
+            Operation::Create(Item { id, kind: ItemKind::MaterializedView { .. }, .. }) => Some(*id),
+            _ => None,
+        }
+    }
 }
 
 /// The operations of a transaction, in their order.

@@ -6,6 +6,7 @@ use crate::data::{Epoch, ObjectId};
 use crate::engine::clock::Micros;
 use crate::engine::dataflows::Dataflows;
 use crate::engine::entry;
+use crate::engine::hydrations::Hydrations;
 use crate::engine::storage::Storage;
 use crate::error::Result;
 use crate::state::LogPosition;
@@ -24,10 +25,12 @@ pub struct Recovered {
 }
 
 /// Reads the last checkpoint and applies the entries of the log after it, each as a step.
-pub fn recover(storage: &Storage, threads: usize) -> Result<Recovered> {
+///
+/// New views are hydrated aside, as they are while the server runs.
+pub fn recover(storage: &Storage, threads: usize, hydrations: Hydrations) -> Result<Recovered> {
     let Storage { store, log } = storage;
     let meta = store.meta()?.unwrap_or_default();
-    let (mut dataflows, mut epoch) = Dataflows::load(store, &meta, threads)?;
+    let (mut dataflows, mut epoch) = Dataflows::load(store, &meta, threads, hydrations)?;
     // Before the log's tail: what it drops is still part of the checkpoint, should this start be cut short.
     store.delete_unknown(&dataflows.known_operators())?;
     let mut position = meta.log_position;
@@ -36,7 +39,7 @@ pub fn recover(storage: &Storage, threads: usize) -> Result<Recovered> {
         let operations = entry::decode(&bytes)?;
         epoch = dataflows.create(&operations, epoch)?.next();
         dataflows.step(epoch, meta.clock, &operations)?;
-        dataflows.finish(&operations)?;
+        (_, epoch) = dataflows.finish(&operations, epoch)?;
         position = at;
     }
     Ok(Recovered { dataflows, epoch, durable: meta.epoch, position, clock: meta.clock, sources: meta.sources })

@@ -4,9 +4,10 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Weak};
 
 use crate::catalog::Catalog;
-use crate::catalog::system::{Partition, SinkStatus, Statistics, ViewError};
+use crate::catalog::system::{Hydration, Partition, SinkStatus, Statistics, ViewError};
 use crate::data::{Epoch, ObjectId};
-use crate::dataflow::{ErrorRow, ViewErrors};
+use crate::dataflow::{ErrorRow, HydrationStatus, ViewErrors};
+use crate::engine::hydrations::Hydrating;
 use crate::engine::sinks::Outlets;
 use crate::engine::sources::Watches;
 use crate::source::{PartitionStatus, Watch};
@@ -22,6 +23,8 @@ pub struct Snapshot {
     pub stores: Arc<HashMap<ObjectId, Arc<RowStore>>>,
     /// The rows that views lack because an expression failed on them.
     pub errors: ViewErrors,
+    /// Relations that are there and cannot be read yet, and how far they are: not as of the epoch, but when it is looked at.
+    pub hydrating: Hydrating,
     /// How sources are doing: not as of the epoch, but when it is looked at.
     pub watches: Watches,
     /// How sinks are doing, likewise.
@@ -49,6 +52,14 @@ impl Statistics for Snapshot {
             count,
         };
         self.errors.rows(view).map(error).collect()
+    }
+
+    fn hydration(&self, relation: ObjectId) -> Option<Hydration> {
+        if self.stores.contains_key(&relation) {
+            return None;
+        }
+        let HydrationStatus { state, rows, expected, error } = self.hydrating.get(&relation)?.status();
+        Some(Hydration { state: state.name(), rows, expected, error })
     }
 
     fn partitions(&self, relation: ObjectId) -> Vec<Partition> {
@@ -113,8 +124,8 @@ mod tests {
     use super::*;
 
     fn snapshot(epoch: u64) -> Arc<Snapshot> {
-        let (catalog, stores, errors, watches, outlets) = Default::default();
-        Arc::new(Snapshot { epoch: Epoch(epoch), catalog, stores, errors, watches, outlets })
+        let (catalog, stores, errors, hydrating, watches, outlets) = Default::default();
+        Arc::new(Snapshot { epoch: Epoch(epoch), catalog, stores, errors, hydrating, watches, outlets })
     }
 
     #[test]

@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
 
-use crate::data::Epoch;
+use crate::data::{Epoch, ObjectId};
 use crate::engine::checkpointer::{Checkpointer, Done};
 use crate::engine::clock::Clock;
 use crate::engine::commit::{Commit, Request};
 use crate::engine::dataflows::Dataflows;
+use crate::engine::hydrations::{HydrationLimit, Hydrations};
 use crate::engine::keys::KeyCheck;
 use crate::engine::locks::LockTable;
 use crate::engine::recovery::{self, Recovered};
@@ -80,6 +81,8 @@ pub struct Stepper {
     pub flushes: Vec<(Epoch, oneshot::Sender<Result<()>>)>,
     /// Threads that a step may use.
     pub threads: usize,
+    /// Views that may be filled at the same time.
+    pub hydrations: HydrationLimit,
     /// Steps that failed since the last that did not.
     pub failures: u32,
     /// Why nothing can be written any more.
@@ -98,6 +101,7 @@ impl Stepper {
                 Request::Durable(done) => self.checkpoint_done(done),
                 // Looked at before the next request.
                 Request::Time => {}
+                Request::Hydration(relation, run) => self.hydration(relation, run),
                 Request::Shutdown(reply) => {
                     let outcome = self.shut_down(requests);
                     drop(self);
@@ -267,12 +271,12 @@ impl Stepper {
                 commits.iter().flat_map(|commit| commit.operations.iter().cloned()).collect();
             operations.extend(self.sources.operations(deliveries, self.dataflows.stores(), self.epoch)?);
             self.dataflows.step(epoch, now, &operations)?;
-            self.dataflows.finish(&operations)
+            self.dataflows.finish(&operations, epoch)
         }));
         match stepped.unwrap_or_else(|panic| Err(Error::internal(panic_message(&*panic)))) {
-            Ok(gone) => {
+            Ok((gone, last)) => {
                 self.failures = 0;
-                self.epoch = epoch;
+                self.epoch = last;
                 self.sources.advance(deliveries);
                 gone.into_iter().for_each(|table| self.locks.forget(table));
                 Ok(())
@@ -318,7 +322,8 @@ impl Stepper {
         Storage::reopen(&mut self.storage, &self.data_dir)?;
         let storage = Storage::of(&self.storage)?;
         self.checkpointer = Checkpointer::start(storage.clone(), self.reports.clone())?;
-        recovery::recover(storage, self.threads)
+        let hydrations = Hydrations::new(self.reports.clone(), self.hydrations.clone());
+        recovery::recover(storage, self.threads, hydrations)
     }
 
     fn publish(&mut self) -> Arc<Snapshot> {
@@ -327,6 +332,7 @@ impl Stepper {
             catalog: self.dataflows.catalog().clone(),
             stores: self.dataflows.stores().clone(),
             errors: self.dataflows.errors(),
+            hydrating: self.dataflows.hydrating().clone(),
             watches: self.sources.watches(),
             outlets: self.dataflows.sinks().outlets().clone(),
         });
@@ -337,6 +343,24 @@ impl Stepper {
             tracing::error!(%error, "merging chunks failed");
         }
         snapshot
+    }
+
+    /// A hydration has come to its end, or failed: between two steps its nodes become part of the graph.
+    fn hydration(&mut self, relation: ObjectId, run: u64) {
+        if self.failed.is_some() {
+            return;
+        }
+        let epoch = self.epoch;
+        let taken = catch_unwind(AssertUnwindSafe(|| self.dataflows.hydration(relation, run, epoch)));
+        match taken.unwrap_or_else(|panic| Err(Error::internal(panic_message(&*panic)))) {
+            Ok(None) => {}
+            Ok(Some(last)) => {
+                // An epoch of its own, so that the next checkpoint has it.
+                self.epoch = last.next();
+                self.publish();
+            }
+            Err(error) => self.recover_and_publish(&error),
+        }
     }
 
     fn begin_checkpoint(&mut self) {
@@ -407,7 +431,7 @@ impl Stepper {
                 Ok(Request::Durable(done)) => self.checkpoint_done(done),
                 Ok(Request::Commit(commit)) => commit.finish(Err(stopping())),
                 // Not taken in: the next start reads it again.
-                Ok(Request::Delivery(..) | Request::Time) => {}
+                Ok(Request::Delivery(..) | Request::Time | Request::Hydration(..)) => {}
                 Ok(Request::Flush(reply) | Request::Shutdown(reply)) => drop(reply.send(Err(stopping()))),
                 Ok(Request::Abandon) | Err(_) => break,
             }

@@ -80,6 +80,7 @@ impl Session {
     ) -> Result<Response> {
         let planned = self.planned(query, text, arguments)?;
         let columns = planned.columns.clone();
+        self.wait_for_hydration(&planned.plan).await?;
         if let Some(point) = &planned.point {
             self.transaction().read();
             if let Some(stored) = self.transaction().stored(point.relation())?

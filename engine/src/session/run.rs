@@ -7,7 +7,8 @@ use datafusion::scalar::ScalarValue;
 use futures::TryStreamExt;
 use sqlparser::ast;
 
-use crate::data::SqlType;
+use crate::data::{ObjectId, SqlType};
+use crate::engine::Operation;
 use crate::error::{Error, Result, SqlState};
 use crate::query::RowStream;
 use crate::session::plans::PlanCache;
@@ -139,6 +140,7 @@ impl Session {
     pub(super) async fn run_plan(&mut self, plan: LogicalPlan, parameters: &[ScalarValue]) -> Result<RowStream> {
         let engine = self.engine.clone();
         let plan = runnable(plan, parameters)?;
+        self.wait_for_hydration(&plan).await?;
         if reads_rows(&plan)? {
             self.transaction().read();
             self.heed_missing_rows(&plan)?;
@@ -211,7 +213,10 @@ impl Session {
         match self.transaction.take() {
             Some(transaction) if !transaction.is_clean() => {
                 let (operations, locks) = transaction.into_parts();
-                self.engine.commit(operations, locks).await.map(drop)
+                let created: Vec<ObjectId> = operations.iter().filter_map(Operation::created_view).collect();
+                let snapshot = self.engine.commit(operations, locks).await?;
+                self.wait_a_moment(&snapshot, &created).await;
+                Ok(())
             }
             _ => Ok(()),
         }

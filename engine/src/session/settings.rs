@@ -142,6 +142,13 @@ static SETTINGS: &[Setting] = &[
         "Sets the current transaction's isolation level.",
     ),
     setting("transaction_read_only", "off", Domain::Bool, false, "Sets the current transaction's read-only status."),
+    setting(
+        "wait_for_hydration",
+        "off",
+        Domain::Bool,
+        false,
+        "Lets queries wait for materialized views that are still being filled.",
+    ),
 ];
 
 /// The values of a session's settings.

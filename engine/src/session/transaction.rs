@@ -10,7 +10,7 @@ use datafusion::datasource::MemTable;
 use crate::catalog::Catalog;
 use crate::catalog::RelationSource;
 use crate::data::{ObjectId, ZSet};
-use crate::engine::{KeyCheck, Locks, Operation, Snapshot, TableLock, serialization_failure};
+use crate::engine::{KeyCheck, Locks, Operation, Snapshot, TableLock, not_readable, serialization_failure};
 use crate::error::{Error, Result, SqlState};
 use crate::query::Tables;
 use crate::session::Settings;
@@ -223,6 +223,10 @@ impl Tables for Transaction {
         let written = self.writes.contains_key(&relation.id);
         match self.snapshot.stores.get(&relation.id) {
             Some(store) if !written => Ok(Some(store.snapshot(self.snapshot.epoch))),
+            None if self.snapshot.hydrating.contains_key(&relation.id) => {
+                let status = self.snapshot.hydrating[&relation.id].status();
+                Err(not_readable(&self.catalog, relation.id, &status))
+            }
             None if !written && self.catalog.by_id(relation.id).is_some_and(|item| item.kind_name() != "table") => {
                 let message = format!("materialized view \"{}\" has not been populated", relation.name);
                 let hint = "It can be read after this transaction has ended.";

@@ -3,6 +3,7 @@
 mod bank;
 mod crash;
 mod database;
+mod hydration;
 mod missing_rows;
 mod point;
 mod recovery;

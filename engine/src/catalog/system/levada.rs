@@ -20,7 +20,8 @@ pub const VIEWS: &[Shape] = &[
         15_002,
         "\
         id oid, schema_name name, name name, materialized bool, strict bool, rows int8, state_bytes int8, errors int8, \
-        inherited_errors int8, definition text, create_sql text",
+        inherited_errors int8, definition text, create_sql text, hydration text, hydrated_rows int8, \
+        hydration_total int8, hydration_error text",
     ),
     view("view_errors", 15_005, "view_id oid, view_name name, sqlstate text, error text, failing_row text, count int8"),
     view(
@@ -77,6 +78,8 @@ fn tables(system: &System, rows: &mut Rows) {
 
 fn views(system: &System, rows: &mut Rows) {
     for object in system.user_objects().filter(|object| matches!(object.kind, 'v' | 'm')) {
+        let hydration = system.statistics.hydration(object.id());
+        let state = (object.kind == 'm').then(|| hydration.as_ref().map_or("hydrated", |hydration| hydration.state));
         rows.add([
             ("id", object.oid.into()),
             ("schema_name", object.schema_name.into()),
@@ -89,6 +92,13 @@ fn views(system: &System, rows: &mut Rows) {
             ("inherited_errors", inherited_errors(system, object.id()).into()),
             ("definition", object.definition().into()),
             ("create_sql", object.item.map(|item| item.create_sql.as_str()).into()),
+            ("hydration", state.into()),
+            ("hydrated_rows", hydration.as_ref().map(|hydration| hydration.rows as i64).into()),
+            (
+                "hydration_total",
+                hydration.as_ref().and_then(|hydration| hydration.expected).map(|rows| rows as i64).into(),
+            ),
+            ("hydration_error", hydration.and_then(|hydration| hydration.error).into()),
         ]);
     }
 }

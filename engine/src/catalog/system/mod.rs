@@ -65,6 +65,8 @@ pub trait Statistics: Send + Sync {
     fn error_count(&self, view: ObjectId) -> u64;
     /// Those rows.
     fn errors(&self, view: ObjectId) -> Vec<ViewError>;
+    /// How far a relation is that cannot be read yet; None of others.
+    fn hydration(&self, relation: ObjectId) -> Option<Hydration>;
     /// The partitions that a table with a connector reads; none of other relations.
     fn partitions(&self, relation: ObjectId) -> Vec<Partition>;
     /// How a sink is doing; None for what is no sink.
@@ -89,6 +91,16 @@ pub struct ViewError {
     /// What the expression was given, as text.
     pub row: Option<String>,
     pub count: i64,
+}
+
+/// A relation that is being filled.
+#[derive(Clone, Debug)]
+pub struct Hydration {
+    pub state: &'static str,
+    pub rows: u64,
+    /// Where it is known.
+    pub expected: Option<u64>,
+    pub error: Option<String>,
 }
 
 /// How far a partition of a topic has been read.

@@ -29,6 +29,10 @@ impl Statistics for NoStatistics {
         vec![ViewError { sqlstate, message, row: None, count: 1 }]
     }
 
+    fn hydration(&self, _: ObjectId) -> Option<super::Hydration> {
+        Some(super::Hydration { state: "reading", rows: 1, expected: None, error: None })
+    }
+
     fn partitions(&self, _: ObjectId) -> Vec<super::Partition> {
         Vec::new()
     }

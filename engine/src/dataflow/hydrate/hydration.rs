@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::contents::Rows;
 use super::progress::Progress;
-use super::recorder::Recorder;
+use super::recorder::Hold;
 use crate::data::{Epoch, ObjectId};
 use crate::dataflow::StepContext;
 use crate::dataflow::graph::{Graph, NodeId};
@@ -30,7 +30,7 @@ pub struct Hydration {
     /// Inputs with a store, which tell their changes themselves.
     pub(super) stored: Vec<StoredInput>,
     pub(super) own: Arc<[Arc<RowStore>]>,
-    pub(super) recorder: Arc<Recorder>,
+    pub(super) recorder: Hold,
     pub(super) progress: Arc<Progress>,
     /// The last epoch made aside.
     pub(super) epoch: Epoch,
@@ -70,6 +70,11 @@ impl Hydration {
     /// The relation that it is for.
     pub fn relation(&self) -> ObjectId {
         self.relation
+    }
+
+    /// Rows to be read; None where that is not known.
+    pub fn expected(&self) -> Option<u64> {
+        self.progress.status().expected
     }
 
     /// Does a bounded piece of the work: a slice of the reading, or a round of catching up.
@@ -139,7 +144,7 @@ impl Hydration {
             self.progress.catching_up();
         }
         self.rounds += 1;
-        let latest = self.recorder.latest();
+        let latest = self.recorder.0.latest();
         let to = latest.min(Epoch(self.reached.0.saturating_add(self.stride)));
         let rows = self.round(to)?;
         self.stride = match rows {
@@ -156,7 +161,7 @@ impl Hydration {
         if to == self.reached {
             return Ok(0);
         }
-        let mut deliveries = self.recorder.take(to);
+        let mut deliveries = self.recorder.0.take(to);
         for input in &self.stored {
             for change in input.rows.changes(self.reached, to)? {
                 let deliver = |(node, port)| Delivery { node, port, change: change.clone() };
@@ -165,7 +170,7 @@ impl Hydration {
         }
         let rows = deliveries.iter().map(|delivery| delivery.change.len()).sum();
         self.step_to(to, deliveries)?;
-        self.recorder.reach(to);
+        self.recorder.0.reach(to);
         Ok(rows)
     }
 }

@@ -1,6 +1,7 @@
 //! What the graph tells a hydration while it steps on.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use parking_lot::Mutex;
 
@@ -19,16 +20,38 @@ struct Record {
     /// What nodes without store emitted after that.
     changes: VecDeque<(Epoch, Delivery)>,
     bytes: usize,
+    /// Nobody will ask.
+    closed: bool,
+}
+
+/// A hydration's hold on its recorder: nothing is recorded, and nothing kept readable, for one that is gone.
+pub(super) struct Hold(pub Arc<Recorder>);
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.0.close();
+    }
 }
 
 impl Recorder {
     pub fn new(at: Epoch) -> Recorder {
-        Recorder(Mutex::new(Record { latest: at, reached: at, changes: VecDeque::new(), bytes: 0 }))
+        Recorder(Mutex::new(Record { latest: at, reached: at, changes: VecDeque::new(), bytes: 0, closed: false }))
+    }
+
+    fn close(&self) {
+        let mut record = self.0.lock();
+        (record.reached, record.bytes, record.closed) = (Epoch::NEVER, 0, true);
+        let changes = std::mem::take(&mut record.changes);
+        drop(record);
+        drop(changes);
     }
 
     /// The change of a step that comes to a node aside.
     pub fn record(&self, epoch: Epoch, node: NodeId, port: usize, change: ZSet) {
         let mut record = self.0.lock();
+        if record.closed {
+            return;
+        }
         record.bytes += bytes(&change);
         record.changes.push_back((epoch, Delivery { node, port, change }));
     }

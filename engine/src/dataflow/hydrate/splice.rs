@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::contents::{History, Sight};
 use super::hydration::{Hydration, StoredInput, Work};
+use super::recorder::Hold;
 use super::{Away, Progress, Recorder, Stage};
 use crate::data::{Epoch, ObjectId};
 use crate::dataflow::graph::{Graph, Node, NodeId};
@@ -77,7 +78,7 @@ impl Graph {
             work,
             stored,
             own,
-            recorder,
+            recorder: Hold(recorder),
             progress,
             epoch: Epoch::ZERO,
             reached: epoch,
@@ -152,7 +153,7 @@ impl Graph {
     /// As [`Hydration::advance`]: the graph is as before, and goes on without the nodes.
     pub fn splice(&mut self, mut hydration: Hydration) -> Result<Epoch> {
         let relation = hydration.relation;
-        let latest = hydration.recorder.latest();
+        let latest = hydration.recorder.0.latest();
         while hydration.advance()? == Stage::Reading {}
         hydration.round(latest)?;
         let mut part = hydration.graph;

@@ -1,0 +1,105 @@
+//! New relations get their contents, at once or aside.
+
+use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::Dataflows;
+use crate::data::{Epoch, ObjectId};
+use crate::dataflow::{Hydration, Rows};
+use crate::engine::hydrations::Outcome;
+use crate::error::{Error, Result};
+
+impl Dataflows {
+    /// Takes note that a relation just added has to be hydrated, if it brought nodes that were not there.
+    pub(super) fn claim(&mut self, relation: ObjectId) -> Result<()> {
+        if self.graph.claim(relation)? {
+            self.hydrations.add(relation);
+        }
+        Ok(())
+    }
+
+    /// Begins the hydrations that await nothing, and ends those that have little to do. `epoch` is the last one made;
+    /// returned is the last one used.
+    pub(super) fn hydrate(&mut self, epoch: Epoch) -> Result<Epoch> {
+        let mut now = epoch;
+        for relation in self.hydrations.idle() {
+            if !self.graph.awaits(relation)?.is_empty() {
+                continue;
+            }
+            let progress = self.hydrations.progress(relation);
+            let started = self.graph.set_aside(relation, now, &mut no_history, progress);
+            match started.and_then(|hydration| self.hydrations.start(hydration)) {
+                Ok(None) => {}
+                Ok(Some(done)) => now = self.splice(relation, done, now)?,
+                Err(error) => self.hydrations.fail(relation, &error)?,
+            }
+        }
+        Ok(now)
+    }
+
+    pub(super) fn splice(&mut self, relation: ObjectId, hydration: Hydration, epoch: Epoch) -> Result<Epoch> {
+        let spliced = catch_unwind(AssertUnwindSafe(|| self.graph.splice(hydration)));
+        match spliced.unwrap_or_else(|_| Err(Error::internal("hydration panicked"))) {
+            Ok(last) => {
+                self.hydrations.remove(relation);
+                self.unsaved.spliced = true;
+                Ok(epoch.max(last))
+            }
+            Err(error) => {
+                self.hydrations.fail(relation, &error)?;
+                Ok(epoch)
+            }
+        }
+    }
+
+    /// Takes in what a hydration's thread has left. Returns the last epoch used, if there was something.
+    pub fn hydration(&mut self, relation: ObjectId, run: u64, epoch: Epoch) -> Result<Option<Epoch>> {
+        let mut now = epoch;
+        match self.hydrations.outcome(relation, run) {
+            None => return Ok(None),
+            Some(Outcome::Level(hydration)) => now = self.splice(relation, *hydration, now)?,
+            Some(Outcome::Failed(error)) => self.hydrations.fail(relation, &error)?,
+            Some(Outcome::Again) => {
+                let mut again = self.awaiting(&[relation])?;
+                again.insert(relation);
+                self.renew(&again)?;
+            }
+        }
+        // Others may have waited for it.
+        now = self.hydrate(now)?;
+        self.collect_stores();
+        Ok(Some(now))
+    }
+
+    /// Relations that cannot be hydrated before one of these is, themselves or by way of others.
+    pub(super) fn awaiting(&self, relations: &[ObjectId]) -> Result<BTreeSet<ObjectId>> {
+        let mut found = BTreeSet::new();
+        for relation in self.hydrations.relations() {
+            let awaits = self.graph.awaits(relation)?;
+            if !relations.contains(&relation) && awaits.iter().any(|id| relations.contains(id) || found.contains(id)) {
+                found.insert(relation);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Gives relations that are not hydrated new nodes: those they had are of no use any more.
+    pub(super) fn renew(&mut self, relations: &BTreeSet<ObjectId>) -> Result<()> {
+        for relation in relations.iter().rev() {
+            let dropped = self.graph.remove(*relation)?;
+            self.forget(&dropped);
+        }
+        for relation in relations {
+            let Some(item) = self.catalog.by_id(*relation).cloned() else { continue };
+            self.add(&item)?;
+            self.graph.claim(*relation)?;
+            self.hydrations.add(*relation);
+        }
+        Ok(())
+    }
+}
+
+/// Every base relation is stored: none has to be read again.
+fn no_history(relation: ObjectId) -> Result<Rows> {
+    Err(Error::internal(format!("relation {relation} has no rows to begin with")))
+}
