@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use arrow::datatypes::Field;
-use datafusion::common::JoinType;
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::common::{JoinType, NullHandling};
+use datafusion::functions_aggregate::expr_fn::sum;
+use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, lit, when};
 use sqlparser::ast::{SelectItem, SetExpr, SetOperator, SetQuantifier, Spanned};
 
 use crate::data::SqlType;
@@ -12,7 +13,7 @@ use crate::error::{Error, Result, SqlState};
 use crate::sql::bind::coerce::Coercion;
 use crate::sql::bind::distinct::row_number;
 use crate::sql::bind::select::comparable;
-use crate::sql::bind::{Binder, BoundQuery, OutputColumn, Scope, column, plan};
+use crate::sql::bind::{Binder, Bound, BoundQuery, OutputColumn, Purpose, Scope, column, plan};
 
 impl Binder<'_> {
     /// The body of a query, or a side of a set operation.
@@ -88,6 +89,9 @@ impl Binder<'_> {
             (SetOperator::Except, false) => {
                 self.matching(plan::distinct(left.plan, &types, self.purpose)?, right.plan, &types, JoinType::LeftAnti)?
             }
+            (SetOperator::Intersect | SetOperator::Except, true) if self.purpose == Purpose::View => {
+                self.counted_copies(op, left, right)?
+            }
             (SetOperator::Intersect, true) => self.matching_copies(left, right, JoinType::LeftSemi)?,
             (SetOperator::Except, true) => self.matching_copies(left, right, JoinType::LeftAnti)?,
             (SetOperator::Minus, _) => return Err(Error::unsupported("MINUS").with_hint("Write EXCEPT.")),
@@ -125,6 +129,42 @@ impl Binder<'_> {
         let types: Vec<SqlType> = left.columns.iter().map(|column| column.ty.clone()).collect();
         let (left, right) = (self.numbered(left)?, self.numbered(right)?);
         plan::project(self.matching(left, right, &types, kind)?, outputs)
+    }
+
+    /// INTERSECT ALL and EXCEPT ALL of a view: the copies of each row are counted on both sides, and the row is put out as
+    /// often as the numbers say. Numbering the copies would renumber those that stay.
+    fn counted_copies(&mut self, op: SetOperator, left: BoundQuery, right: BoundQuery) -> Result<LogicalPlan> {
+        if let Some(column) = left.columns.iter().find(|column| matches!(column.ty, SqlType::Interval | SqlType::Jsonb))
+        {
+            let what = format!("{op} ALL of columns of type {} in a materialized view", column.ty);
+            return Err(Error::unsupported(what));
+        }
+        let names: Vec<String> = left.columns.iter().map(|_| self.fresh()).collect();
+        let (lefts, rights) = (self.fresh(), self.fresh());
+        let mut sides = Vec::with_capacity(2);
+        for (query, counts) in [(left, [1i64, 0]), (right, [0, 1])] {
+            let outputs = query.outputs().into_iter().zip(&names).map(|(output, name)| output.expr.alias(name));
+            let counts = counts.into_iter().zip([&lefts, &rights]).map(|(count, name)| lit(count).alias(name));
+            let exprs = outputs.chain(counts).collect();
+            sides.push(plan::project(query.plan, exprs)?);
+        }
+        let keys = names.iter().map(column).collect();
+        let counts = [&lefts, &rights].map(|name| sum(column(name)).alias(name));
+        let counted = Aggregate::try_new(Arc::new(plan::union_all(sides)?), keys, counts.to_vec())?;
+        let (lefts, rights) = (column(lefts), column(rights));
+        let copies = match op {
+            SetOperator::Intersect => when(lefts.clone().lt(rights.clone()), lefts).otherwise(rights)?,
+            _ => lefts - rights,
+        };
+        let bounds = [lit(1i64), copies].map(|expr| Bound::new(expr, SqlType::Int8, None));
+        let Expr::Unnest(series) = self.call_by_name("generate_series", bounds.to_vec())?.expr else {
+            return Err(Error::internal("a series is a set of rows"));
+        };
+        let series_name = self.fresh();
+        let exprs = names.iter().map(column).chain([series.expr.alias(&series_name)]).collect();
+        let listed = plan::project(LogicalPlan::Aggregate(counted), exprs)?;
+        let copied = plan::unnest(listed, &[series_name], NullHandling::Drop)?;
+        plan::project(copied, names.iter().map(column).collect())
     }
 
     fn numbered(&mut self, query: BoundQuery) -> Result<LogicalPlan> {
