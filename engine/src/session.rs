@@ -1,6 +1,7 @@
 //! A client's session: statements in, responses out.
 
 mod cancel;
+mod conflict;
 mod connector;
 mod ddl;
 mod dml;
@@ -36,6 +37,7 @@ use crate::data::SqlType;
 use crate::engine::Shared;
 use crate::error::{Error, Result, SqlState};
 use crate::session::run::Arguments;
+use crate::session::system::SettingChanges;
 use crate::session::transaction::Transaction;
 use crate::sql::format::{FormatSettings, RelationNames, TimeZone};
 use crate::sql::{self, Statement};
@@ -81,6 +83,8 @@ pub struct Session {
     /// The settings to go back to at ROLLBACK, and after `SET LOCAL`.
     rollback_settings: Option<Settings>,
     local_settings: BTreeMap<String, String>,
+    setting_changes: SettingChanges,
+    process: i32,
     block: Block,
     /// What BEGIN or SET TRANSACTION said of the current transaction.
     read_only: Option<bool>,
@@ -108,6 +112,8 @@ impl Session {
             settings,
             rollback_settings: None,
             local_settings: BTreeMap::new(),
+            setting_changes: SettingChanges::default(),
+            process: 0,
             block: Block::None,
             read_only: None,
             transaction: None,
@@ -201,6 +207,11 @@ impl Session {
             }
         }
         changes
+    }
+
+    /// What `pg_backend_pid()` answers: the number by which the client's connection is cancelled.
+    pub fn set_process(&mut self, process: i32) {
+        self.process = process;
     }
 
     /// What stops the running statement, from another connection.

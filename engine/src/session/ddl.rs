@@ -49,7 +49,7 @@ impl Session {
             return self.create_table_as(name, query, table, statement).await;
         }
         let TableDefinition { schema, defaults } =
-            self.bind(&statement.source, Purpose::View, Arguments::NONE, |binder| table_definition(table, binder))?;
+            self.bind(&statement.source, Purpose::Query, Arguments::NONE, |binder| table_definition(table, binder))?;
         let create_sql = ast::CreateTable { if_not_exists: false, ..table.clone() }.to_string();
         let kind = ItemKind::Table { defaults, connector: None };
         self.create(Item { id: self.engine.new_object(), name, kind, schema, create_sql, depends_on: Vec::new() })?;

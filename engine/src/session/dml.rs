@@ -12,6 +12,7 @@ use sqlparser::ast;
 use crate::catalog::{Item, ItemKind};
 use crate::data::{Column, RelationSchema, ZSet};
 use crate::error::{Error, Result, SqlState};
+use crate::session::conflict::on_conflict;
 use crate::session::ddl::place;
 use crate::session::matched::{check_matched, first_matches, update_from};
 use crate::session::run::Arguments;
@@ -20,16 +21,17 @@ use crate::sql::bind::{Purpose, WriteTarget};
 use crate::sql::{BoundQuery, format, parse_expression, source};
 
 /// What a statement wrote, for its tag and its RETURNING.
-struct Written {
-    table: Arc<Item>,
+pub(super) struct Written {
+    pub table: Arc<Item>,
     /// The rows inserted, as updated, or deleted.
-    rows: Vec<ZSet>,
+    pub rows: Vec<ZSet>,
 }
 
 /// RETURNING, with the alias that the statement gave its table.
-struct Returning<'a> {
-    items: Option<&'a [ast::SelectItem]>,
-    alias: Option<&'a ast::TableAlias>,
+#[derive(Clone, Copy)]
+pub(super) struct Returning<'a> {
+    pub items: Option<&'a [ast::SelectItem]>,
+    pub alias: Option<&'a ast::TableAlias>,
 }
 
 impl Session {
@@ -41,17 +43,27 @@ impl Session {
     ) -> Result<Response> {
         self.check_writable("INSERT")?;
         refuse_insert_options(insert)?;
-        let name = insert_target(insert)?;
-        let table = self.table(name).map_err(|error| error.at(place(text, name)))?;
+        let (name, conflict) = (insert_target(insert)?, on_conflict(insert)?);
+        let table = match conflict {
+            None => self.table(name),
+            Some(_) => self.lock_table(name).await,
+        };
+        let table = table.map_err(|error| error.at(place(text, name)))?;
         let target = write_target(&table)?;
         let bound = self.bind(text, Purpose::Query, arguments, |binder| {
             binder.bind_insert_source(&target, &insert.columns, insert.source.as_deref())
         })?;
         let rows = self.collect(bound, &table.schema, arguments.values).await?;
         rows.iter().try_for_each(|rows| check_not_null(&table, rows))?;
+        let alias = insert_alias(insert);
+        let returning = Returning { items: insert.returning.as_deref(), alias: alias.as_ref() };
+        if let Some(conflict) = conflict {
+            let proposed = ZSet::concat(&nullable(&table.schema), &rows)?;
+            let rows = self.insert_or(conflict, &table, proposed, returning, text, arguments).await?;
+            return self.written("INSERT 0", Written { table, rows: vec![rows] }, returning, text, arguments).await;
+        }
         let change = ZSet::concat(&nullable(&table.schema), &rows)?;
         self.transaction().write(table.id, change)?;
-        let returning = Returning { items: insert.returning.as_deref(), alias: None };
         self.written("INSERT 0", Written { table, rows }, returning, text, arguments).await
     }
 
@@ -115,7 +127,7 @@ impl Session {
     }
 
     /// The response to a write: its tag, or the rows that RETURNING makes of what was written.
-    async fn written(
+    pub(super) async fn written(
         &mut self,
         command: &'static str,
         Written { table, rows }: Written,
@@ -227,12 +239,14 @@ pub(super) fn delete_target(delete: &ast::Delete) -> Result<(&ast::ObjectName, O
     }
 }
 
+/// The alias that an INSERT gives its table.
+pub(super) fn insert_alias(insert: &ast::Insert) -> Option<ast::TableAlias> {
+    let ast::TableAliasWithoutColumns { explicit, alias } = insert.table_alias.clone()?;
+    Some(ast::TableAlias { explicit, name: alias, columns: Vec::new(), at: None })
+}
+
 fn refuse_insert_options(insert: &ast::Insert) -> Result<()> {
-    let refused = [
-        (insert.on.is_some(), "INSERT with ON CONFLICT"),
-        (insert.table_alias.is_some(), "INSERT INTO a table with an alias"),
-        (insert.overwrite, "INSERT OVERWRITE"),
-    ];
+    let refused = [(insert.overwrite, "INSERT OVERWRITE")];
     match refused.iter().find(|(present, _)| *present) {
         Some((_, what)) => Err(Error::unsupported(what)),
         None => Ok(()),
@@ -240,19 +254,19 @@ fn refuse_insert_options(insert: &ast::Insert) -> Result<()> {
 }
 
 /// Columns of a batch, from `first` on, as rows of a table. NULLs in columns that have none are found later.
-fn rows_of(schema: &RelationSchema, batch: &RecordBatch, first: usize) -> Result<ZSet> {
+pub(super) fn rows_of(schema: &RelationSchema, batch: &RecordBatch, first: usize) -> Result<ZSet> {
     let columns = batch.columns()[first..first + schema.columns.len()].to_vec();
     let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
     Ok(ZSet::inserts(RecordBatch::try_new_with_options(nullable(schema), columns, &options)?))
 }
 
 /// The schema of a table's rows before they were checked.
-fn nullable(schema: &RelationSchema) -> Arc<Schema> {
+pub(super) fn nullable(schema: &RelationSchema) -> Arc<Schema> {
     let fields: Vec<Field> = schema.columns.iter().map(|column| column.field().with_nullable(true)).collect();
     Arc::new(Schema::new(fields))
 }
 
-fn check_not_null(table: &Item, rows: &ZSet) -> Result<()> {
+pub(super) fn check_not_null(table: &Item, rows: &ZSet) -> Result<()> {
     for (index, column) in table.schema.columns.iter().enumerate().filter(|(_, column)| !column.nullable) {
         let values = rows.column(index);
         let Some(row) = (0..rows.len()).find(|row| values.is_null(*row)) else { continue };

@@ -21,12 +21,16 @@ pub(super) struct PlannedQuery {
     columns: Arc<[OutputColumn]>,
     pub plan: LogicalPlan,
     point: Option<PointQuery>,
+    /// Whether it calls `set_config()`.
+    changes_settings: bool,
 }
 
 impl PlannedQuery {
-    pub fn new(bound: BoundQuery) -> Result<PlannedQuery> {
-        let point = PointQuery::recognise(&bound.plan, key_operand)?;
-        Ok(PlannedQuery { columns: bound.columns.into(), plan: bound.plan, point })
+    /// Of a query that `binder` has bound.
+    pub fn new(bound: BoundQuery, binder: &Binder<'_>) -> Result<PlannedQuery> {
+        let changes_settings = binder.changes_settings();
+        let point = if changes_settings { None } else { PointQuery::recognise(&bound.plan, key_operand)? };
+        Ok(PlannedQuery { columns: bound.columns.into(), plan: bound.plan, point, changes_settings })
     }
 
     /// The columns of its result.
@@ -91,6 +95,12 @@ impl Session {
                 return Ok(Response::Rows { columns, rows, command: "SELECT" });
             }
         }
+        if planned.changes_settings {
+            // They are changed when it is done, which must not be later than the response.
+            let batches = self.batches(planned.plan.clone(), arguments.values).await?;
+            let rows = Box::pin(futures::stream::iter(batches.into_iter().map(Ok)));
+            return Ok(Response::Rows { columns, rows, command: "SELECT" });
+        }
         let rows = self.run_plan(planned.plan.clone(), arguments.values).await?;
         Ok(Response::Rows { columns, rows: Box::pin(rows), command: "SELECT" })
     }
@@ -116,9 +126,11 @@ impl Session {
         if let Some(planned) = arguments.plans.and_then(|plans| plans.get(&catalog, &self.settings)) {
             return Ok(planned);
         }
-        let bind = |binder: &mut Binder<'_>| Ok((binder.bind_query(query)?, binder.is_lasting()));
-        let (bound, lasting) = self.bind(text, Purpose::Query, arguments, bind)?;
-        let planned = Arc::new(PlannedQuery::new(bound)?);
+        let bind = |binder: &mut Binder<'_>| {
+            let planned = PlannedQuery::new(binder.bind_query(query)?, binder)?;
+            Ok((Arc::new(planned), binder.is_lasting()))
+        };
+        let (planned, lasting) = self.bind(text, Purpose::Query, arguments, bind)?;
         if let Some(plans) = arguments.plans.filter(|_| lasting) {
             plans.set(Ground::new(&catalog, &self.settings), planned.clone());
         }

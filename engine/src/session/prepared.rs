@@ -8,8 +8,9 @@ use sqlparser::ast;
 use crate::catalog::{Catalog, Item};
 use crate::data::SqlType;
 use crate::error::{Error, Result, SqlState};
+use crate::session::conflict::{no_pairs, on_conflict, updating};
 use crate::session::ddl::{object_name, undefined};
-use crate::session::dml::{delete_target, insert_target, rows_plan, update_target, write_target};
+use crate::session::dml::{delete_target, insert_alias, insert_target, rows_plan, update_target, write_target};
 use crate::session::matched::update_from;
 use crate::session::plans::{Ground, PlanCache, PlannedQuery};
 use crate::session::run::Arguments;
@@ -89,7 +90,7 @@ impl Session {
         let plans = PlanCache::default();
         let columns = match &statement.command {
             Command::Sql(sql) if let ast::Statement::Query(query) = &**sql => {
-                let planned = PlannedQuery::new(binder.bind_query(query)?)?;
+                let planned = PlannedQuery::new(binder.bind_query(query)?, &binder)?;
                 let columns = planned.columns().clone();
                 // Where the types of parameters were found on the way, what stands before was bound without them.
                 if binder.is_lasting() && types.len() == binder.parameters().types()?.len() {
@@ -117,8 +118,12 @@ fn describe(binder: &mut Binder<'_>, command: &Command, catalog: &Catalog) -> Re
     match sql {
         ast::Statement::Insert(insert) => {
             let table = written(catalog, insert_target(insert)?)?;
-            binder.bind_insert_source(&write_target(&table)?, &insert.columns, insert.source.as_deref())?;
-            returned(binder, &table, None, insert.returning.as_deref())
+            let (target, alias) = (write_target(&table)?, insert_alias(insert));
+            binder.bind_insert_source(&target, &insert.columns, insert.source.as_deref())?;
+            if let Some(update) = on_conflict(insert)?.and_then(updating) {
+                binder.bind_conflict_update(&target, alias.as_ref(), update, no_pairs(&table)?)?;
+            }
+            returned(binder, &table, alias.as_ref(), insert.returning.as_deref())
         }
         ast::Statement::Update(update) => {
             let (name, alias) = update_target(update)?;

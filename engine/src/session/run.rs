@@ -49,6 +49,8 @@ impl Session {
         self.renew_snapshot();
         let guard = self.cancel.begin(self.settings.statement_timeout());
         let outcome = guard.run(self.dispatch(statement, arguments)).await;
+        let changed = self.change_settings();
+        let outcome = outcome.and_then(|response| changed.map(|()| response));
         if self.block != Block::None {
             return outcome.map(|response| guard.response(response));
         }
@@ -116,6 +118,7 @@ impl Session {
             now: self.transaction.as_ref().map_or(defaults.now, Transaction::began_at),
             time_zone: self.settings.time_zone().to_owned(),
             user: self.user.clone(),
+            process: self.process,
             search_path: self.search_path(),
             ..defaults
         }

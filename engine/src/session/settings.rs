@@ -2,7 +2,10 @@
 //!
 //! Names, defaults and units: <https://www.postgresql.org/docs/15/runtime-config-client.html>.
 
+mod table;
+
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use crate::error::{Error, Result, SqlState};
@@ -19,8 +22,13 @@ enum Domain {
     Bool,
     /// Whole numbers from the first to the second.
     Integer(i64, i64),
+    Float,
     /// Milliseconds, or a number with a unit; 0 is off.
     Duration,
+    /// Bytes with a unit, or a number of so many kB.
+    Memory {
+        unit: i64,
+    },
     OneOf(&'static [&'static str]),
     TimeZone,
     DateStyle,
@@ -36,129 +44,25 @@ struct Setting {
     description: &'static str,
 }
 
-const fn setting(
-    name: &'static str,
-    default: &'static str,
-    domain: Domain,
-    reported: bool,
-    description: &'static str,
-) -> Setting {
-    Setting { name, default, domain, reported, description }
-}
-
-const ISOLATION: &[&str] = &["serializable", "repeatable read", "read committed", "read uncommitted"];
-const LEVELS: &[&str] = &["debug5", "debug4", "debug3", "debug2", "debug1", "log", "notice", "warning", "error"];
-
 /// Every setting there is, by name.
-static SETTINGS: &[Setting] = &[
-    setting(
-        "application_name",
-        "",
-        Domain::Text,
-        true,
-        "Sets the application name to be reported in statistics and logs.",
-    ),
-    setting("bytea_output", "hex", Domain::OneOf(&["hex"]), false, "Sets the output format for bytea."),
-    setting("client_encoding", "UTF8", Domain::Encoding, true, "Sets the client's character set encoding."),
-    setting(
-        "client_min_messages",
-        "notice",
-        Domain::OneOf(LEVELS),
-        false,
-        "Sets the message levels that are sent to the client.",
-    ),
-    setting("DateStyle", "ISO, MDY", Domain::DateStyle, true, "Sets the display format for date and time values."),
-    setting(
-        "default_transaction_isolation",
-        "repeatable read",
-        Domain::OneOf(ISOLATION),
-        false,
-        "Sets the transaction isolation level of each new transaction.",
-    ),
-    setting(
-        "default_transaction_read_only",
-        "off",
-        Domain::Bool,
-        true,
-        "Sets the default read-only status of new transactions.",
-    ),
-    setting(
-        "extra_float_digits",
-        "1",
-        Domain::Integer(-15, 3),
-        false,
-        "Sets the number of digits displayed for floating-point values.",
-    ),
-    setting(
-        "idle_in_transaction_session_timeout",
-        "0",
-        Domain::Duration,
-        false,
-        "Sets the maximum allowed idle time between queries, when in a transaction.",
-    ),
-    setting("in_hot_standby", "off", Domain::Constant, true, "Shows whether hot standby is currently active."),
-    setting("integer_datetimes", "on", Domain::Constant, true, "Shows whether datetimes are integer based."),
-    setting(
-        "IntervalStyle",
-        "postgres",
-        Domain::OneOf(&["postgres"]),
-        true,
-        "Sets the display format for interval values.",
-    ),
-    setting("is_superuser", "off", Domain::Constant, true, "Shows whether the current user is a superuser."),
-    setting("lock_timeout", "0", Domain::Duration, false, "Sets the maximum allowed duration of any wait for a lock."),
-    setting("max_identifier_length", "63", Domain::Constant, false, "Shows the maximum identifier length."),
-    setting(
-        "search_path",
-        "\"$user\", public",
-        Domain::Text,
-        false,
-        "Sets the schema search order for names that are not schema-qualified.",
-    ),
-    setting("server_encoding", "UTF8", Domain::Constant, true, "Shows the server (database) character set encoding."),
-    setting("server_version", SERVER_VERSION, Domain::Constant, true, "Shows the server version."),
-    setting("server_version_num", "150013", Domain::Constant, false, "Shows the server version as an integer."),
-    setting("session_authorization", "", Domain::Constant, true, "Shows the session user name."),
-    setting(
-        "standard_conforming_strings",
-        "on",
-        Domain::OneOf(&["on"]),
-        true,
-        "Causes '...' strings to treat backslashes literally.",
-    ),
-    setting("statement_timeout", "0", Domain::Duration, false, "Sets the maximum allowed duration of any statement."),
-    setting(
-        "TimeZone",
-        "UTC",
-        Domain::TimeZone,
-        true,
-        "Sets the time zone for displaying and interpreting time stamps.",
-    ),
-    setting(
-        "transaction_isolation",
-        "repeatable read",
-        Domain::OneOf(ISOLATION),
-        false,
-        "Sets the current transaction's isolation level.",
-    ),
-    setting("transaction_read_only", "off", Domain::Bool, false, "Sets the current transaction's read-only status."),
-    setting(
-        "wait_for_hydration",
-        "off",
-        Domain::Bool,
-        false,
-        "Lets queries wait for materialized views that are still being filled.",
-    ),
-];
+static ALL: LazyLock<Vec<&'static Setting>> = LazyLock::new(|| {
+    let mut all: Vec<&Setting> = table::SETTINGS.iter().chain(table::ACCEPTED).collect();
+    all.sort_by_key(|setting| setting.name.to_ascii_lowercase());
+    all
+});
 
 /// The values of a session's settings.
 #[derive(Clone, Debug, Default)]
-pub struct Settings(BTreeMap<&'static str, String>);
+pub struct Settings {
+    values: BTreeMap<&'static str, String>,
+    /// Settings that the client made, by their names with a dot.
+    own: BTreeMap<String, String>,
+}
 
 impl Settings {
     /// The defaults, for a user.
     pub fn new(user: &str) -> Settings {
-        Settings([("session_authorization", user.to_owned())].into())
+        Settings { values: [("session_authorization", user.to_owned())].into(), own: BTreeMap::new() }
     }
 
     /// A setting's value; names are found in any case.
@@ -166,8 +70,13 @@ impl Settings {
     /// # Errors
     /// 42704 when there is no such setting.
     pub fn get(&self, name: &str) -> Result<&str> {
+        if is_own(name)
+            && let Some(value) = self.own.get(&name.to_ascii_lowercase())
+        {
+            return Ok(value);
+        }
         let setting = find(name)?;
-        Ok(self.0.get(setting.name).map_or(setting.default, String::as_str))
+        Ok(self.values.get(setting.name).map_or(setting.default, String::as_str))
     }
 
     /// The value of a setting that is known to exist.
@@ -180,35 +89,42 @@ impl Settings {
     /// # Errors
     /// 42704 unknown setting, 55P02 not to be changed, 22023 not a value of it.
     pub fn set(&mut self, name: &str, value: Option<&str>) -> Result<()> {
+        if is_own(name) {
+            // One that was there is empty from then on.
+            let value = value.unwrap_or_default().to_owned();
+            self.own.insert(name.to_ascii_lowercase(), value);
+            return Ok(());
+        }
         let setting = find(name)?;
         if let Domain::Constant = setting.domain {
             let message = format!("parameter \"{}\" cannot be changed", setting.name);
             return Err(Error::new(SqlState::CANT_CHANGE_RUNTIME_PARAM, message));
         }
         match value {
-            Some(value) => self.0.insert(setting.name, setting.canonical(value)?),
-            None => self.0.remove(setting.name),
+            Some(value) => self.values.insert(setting.name, setting.canonical(value)?),
+            None => self.values.remove(setting.name),
         };
         Ok(())
     }
 
     /// Every setting to its default.
     pub fn reset(&mut self) {
-        self.0.retain(|name, _| *name == "session_authorization");
+        self.values.retain(|name, _| *name == "session_authorization");
+        self.own.values_mut().for_each(String::clear);
     }
 
     /// Name, value and description of every setting, in the order of the names.
     pub fn all(&self) -> impl Iterator<Item = (&'static str, &str, &'static str)> {
-        SETTINGS.iter().map(|setting| {
-            let value = self.0.get(setting.name).map_or(setting.default, String::as_str);
+        ALL.iter().map(|setting| {
+            let value = self.values.get(setting.name).map_or(setting.default, String::as_str);
             (setting.name, value, setting.description)
         })
     }
 
     /// Names and values that a client is told at login, and again when they change.
     pub fn reported(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        let reported = SETTINGS.iter().filter(|setting| setting.reported);
-        reported.map(|setting| (setting.name, self.0.get(setting.name).map_or(setting.default, String::as_str)))
+        let reported = table::SETTINGS.iter().filter(|setting| setting.reported);
+        reported.map(|setting| (setting.name, self.values.get(setting.name).map_or(setting.default, String::as_str)))
     }
 
     /// The name of the session's time zone.
@@ -234,8 +150,15 @@ pub fn spelled(name: &str) -> &str {
     find(name).map_or(name, |setting| setting.name)
 }
 
+/// Whether a name is one that clients may make up: words with a dot between them.
+fn is_own(name: &str) -> bool {
+    let starts = |word: &str| word.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    let word = |word: &str| starts(word) && word.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '$');
+    name.contains('.') && name.split('.').all(word)
+}
+
 fn find(name: &str) -> Result<&'static Setting> {
-    SETTINGS.iter().find(|setting| setting.name.eq_ignore_ascii_case(name)).ok_or_else(|| {
+    ALL.iter().copied().find(|setting| setting.name.eq_ignore_ascii_case(name)).ok_or_else(|| {
         let message = format!("unrecognized configuration parameter \"{name}\"");
         Error::new(SqlState::UNDEFINED_OBJECT, message)
     })
@@ -259,6 +182,11 @@ impl Setting {
                 }
                 Ok(number.to_string())
             }
+            Domain::Float => {
+                let number: f64 = value.trim().parse().map_err(|_| refused())?;
+                if number.is_finite() { Ok(number.to_string()) } else { Err(refused()) }
+            }
+            Domain::Memory { unit } => Ok(print_kilobytes(kilobytes(value, unit).ok_or_else(refused)?)),
             Domain::Duration => Ok(print_milliseconds(milliseconds(value).ok_or_else(refused)?)),
             Domain::OneOf(values) => {
                 let found = values.iter().find(|known| known.eq_ignore_ascii_case(value));
@@ -320,6 +248,32 @@ fn milliseconds(value: &str) -> Option<u64> {
     number.checked_mul(unit).filter(|milliseconds| *milliseconds <= i32::MAX as u64)
 }
 
+/// A number of so many kB, or a number with unit B, kB, MB, GB or TB, in kB.
+fn kilobytes(value: &str, unit: i64) -> Option<i64> {
+    let value = value.trim();
+    let digits = value.find(|c: char| !c.is_ascii_digit() && c != '-').unwrap_or(value.len());
+    let number: i64 = value[..digits].parse().ok()?;
+    let in_bytes = match value[digits..].trim() {
+        "" => unit << 10,
+        "B" => 1,
+        "kB" => 1 << 10,
+        "MB" => 1 << 20,
+        "GB" => 1 << 30,
+        "TB" => 1 << 40,
+        _ => return None,
+    };
+    number.checked_mul(in_bytes).map(|bytes| bytes >> 10).filter(|kilobytes| *kilobytes >= 0)
+}
+
+fn print_kilobytes(value: i64) -> String {
+    let units = [("TB", 1i64 << 30), ("GB", 1 << 20), ("MB", 1 << 10)];
+    match units.iter().find(|(_, size)| value > 0 && value % size == 0) {
+        Some((unit, size)) => format!("{}{unit}", value / size),
+        None if value == 0 => "0".to_owned(),
+        None => format!("{value}kB"),
+    }
+}
+
 /// The largest unit that leaves a whole number, as PostgreSQL shows it.
 fn print_milliseconds(value: u64) -> String {
     let units = [("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1_000)];
@@ -345,6 +299,12 @@ mod tests {
             ("datestyle", "iso", "ISO, MDY"),
             ("default_transaction_read_only", "tru", "on"),
             ("extra_float_digits", "3", "3"),
+            ("work_mem", "65536", "64MB"),
+            ("work_mem", "100kB", "100kB"),
+            ("effective_cache_size", "128", "1MB"),
+            ("random_page_cost", "1.1", "1.1"),
+            ("jit", "0", "off"),
+            ("App.User", "7", "7"),
         ] {
             settings.set(name, Some(value)).unwrap();
             assert_eq!(settings.get(name).unwrap(), shown, "{name}");
@@ -366,6 +326,9 @@ mod tests {
             ("DateStyle", "German", "22023"),
             ("statement_timeout", "soon", "22023"),
             ("extra_float_digits", "4", "22023"),
+            ("work_mem", "much", "22023"),
+            ("jit", "perhaps", "22023"),
+            ("app.", "1", "42704"),
         ] {
             let error = settings.set(name, Some(value)).unwrap_err();
             assert_eq!(error.sqlstate().code(), code, "{name}");

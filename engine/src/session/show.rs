@@ -33,7 +33,7 @@ impl Session {
         Ok(Response::complete("SET"))
     }
 
-    fn set_one(&mut self, name: &str, value: Option<&str>, local: bool) -> Result<()> {
+    pub(super) fn set_one(&mut self, name: &str, value: Option<&str>, local: bool) -> Result<()> {
         if self.block != Block::None && self.rollback_settings.is_none() {
             self.rollback_settings = Some(self.settings.clone());
         }
@@ -105,7 +105,7 @@ impl Session {
             ["sources"] => self.show_objects("source"),
             ["sinks"] => self.show_objects("sink"),
             ["views"] => self.show_objects("view"),
-            words => self.show_setting(setting_name(words)),
+            words => self.show_setting(&setting_name(words)),
         }
     }
 
@@ -158,17 +158,18 @@ pub(super) fn shown_columns(variable: &[ast::Ident]) -> Result<Vec<OutputColumn>
     Ok(match words.as_slice() {
         ["all"] => vec![text("name"), text("setting"), text("description")],
         ["sources" | "sinks" | "views"] => vec![text("Name")],
-        words => vec![text(spelled(setting_name(words)))],
+        words => vec![text(spelled(&setting_name(words)))],
     })
 }
 
 /// The setting that the words of a SHOW mean.
-fn setting_name<'a>(words: &[&'a str]) -> &'a str {
+fn setting_name(words: &[&str]) -> String {
     match words {
-        ["transaction", "isolation", "level"] => "transaction_isolation",
-        ["time", "zone"] => "TimeZone",
-        ["session", "authorization"] => "session_authorization",
-        words => words.first().copied().unwrap_or_default(),
+        ["transaction", "isolation", "level"] => "transaction_isolation".to_owned(),
+        ["time", "zone"] => "TimeZone".to_owned(),
+        ["session", "authorization"] => "session_authorization".to_owned(),
+        // The parser drops the dots of a name.
+        words => words.join("."),
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::MemTable;
+use parking_lot::Mutex;
 
 use crate::catalog::RelationSource;
 use crate::catalog::system::{Setting, SettingValues, System, relation_by_id};
@@ -33,10 +34,40 @@ impl Tables for StatementTables<'_> {
     }
 }
 
-impl SettingValues for Settings {
+/// A change that `set_config()` asked for.
+struct SettingChange {
+    name: String,
+    value: Option<String>,
+    local: bool,
+}
+
+/// What statements ask for while they run, to be done when they are.
+#[derive(Clone, Default)]
+pub(super) struct SettingChanges(Arc<Mutex<Vec<SettingChange>>>);
+
+/// The settings that a statement finds, and those that it changes.
+struct StatementSettings {
+    settings: Settings,
+    changes: SettingChanges,
+}
+
+impl SettingValues for StatementSettings {
     fn all(&self) -> Vec<Setting> {
-        let all = Settings::all(self);
+        let all = self.settings.all();
         all.map(|(name, value, description)| Setting { name, value: value.to_owned(), description }).collect()
+    }
+
+    fn get(&self, name: &str) -> Option<String> {
+        self.settings.get(name).ok().map(str::to_owned)
+    }
+
+    fn change(&self, name: &str, value: Option<&str>, local: bool) -> Result<String> {
+        let mut changed = self.settings.clone();
+        changed.set(name, value)?;
+        let (name, value) = (name.to_owned(), value.map(str::to_owned));
+        let shown = changed.get(&name)?.to_owned();
+        self.changes.0.lock().push(SettingChange { name, value, local });
+        Ok(shown)
     }
 }
 
@@ -50,7 +81,8 @@ impl Session {
 
     /// The system by this catalog.
     pub(super) fn system_of(&self, catalog: Arc<Catalog>, statistics: Arc<Snapshot>) -> Arc<System> {
-        let settings = Arc::new(self.settings.clone());
+        let settings = StatementSettings { settings: self.settings.clone(), changes: self.setting_changes.clone() };
+        let settings = Arc::new(settings);
         let search_path = self.search_path();
         Arc::new(System { catalog, user: self.user.clone(), search_path, settings, statistics })
     }
@@ -70,6 +102,12 @@ impl Session {
             path.insert(0, "pg_catalog".to_owned());
         }
         path
+    }
+
+    /// Does what `set_config()` was called for.
+    pub(super) fn change_settings(&mut self) -> Result<()> {
+        let changes = std::mem::take(&mut *self.setting_changes.0.lock());
+        changes.into_iter().try_for_each(|change| self.set_one(&change.name, change.value.as_deref(), change.local))
     }
 
     /// The transaction's relations and the system's.

@@ -1,14 +1,15 @@
 //! What a session has done and not committed yet.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{ArrayRef, BooleanArray, RecordBatch};
+use arrow::row::{OwnedRow, RowConverter, SortField};
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::MemTable;
 
-use crate::catalog::Catalog;
-use crate::catalog::RelationSource;
+use crate::catalog::{Catalog, Item, RelationSource};
+use crate::data::hash::canonical;
 use crate::data::{ObjectId, ZSet};
 use crate::engine::{KeyCheck, Locks, Operation, Snapshot, TableLock, not_readable, serialization_failure};
 use crate::error::{Error, Result, SqlState};
@@ -178,6 +179,24 @@ impl Transaction {
             .ok_or_else(|| Error::new(SqlState::INVALID_SAVEPOINT, format!("savepoint \"{name}\" does not exist")))
     }
 
+    /// The rows of a table that have one of these primary keys, each given once: an array for each column of the key.
+    pub fn rows_of_keys(&self, table: &Item, keys: &[ArrayRef]) -> Result<RecordBatch> {
+        let mut parts = Vec::new();
+        if let Some(store) = self.snapshot.stores.get(&table.id)
+            && let Some(index) = store.primary_index()
+        {
+            parts.push(ZSet::inserts(store.snapshot(self.snapshot.epoch).lookup(index, keys)?));
+        }
+        let key = table.schema.primary_key.as_deref().unwrap_or_default();
+        let wanted: HashSet<OwnedRow> = key_rows(keys)?.into_iter().collect();
+        for write in self.writes.get(&table.id).into_iter().flatten() {
+            let columns: Vec<ArrayRef> = key.iter().map(|column| write.column(*column).clone()).collect();
+            let mask: BooleanArray = key_rows(&columns)?.iter().map(|row| Some(wanted.contains(row))).collect();
+            parts.push(write.filter(&mask)?);
+        }
+        ZSet::concat(&table.schema.arrow(), &parts)?.consolidate()?.expand()
+    }
+
     /// A relation with this transaction's own writes.
     fn with_writes(&self, relation: &RelationSource, writes: &[ZSet]) -> Result<RecordBatch> {
         let schema = relation.schema.arrow();
@@ -190,6 +209,14 @@ impl Transaction {
         parts.extend(writes.iter().cloned());
         ZSet::concat(&schema, &parts)?.consolidate()?.expand()
     }
+}
+
+/// Keys as bytes that are equal where the keys are; an array for each column.
+pub fn key_rows(columns: &[ArrayRef]) -> Result<Vec<OwnedRow>> {
+    let columns: Vec<ArrayRef> = columns.iter().map(canonical).collect();
+    let fields = columns.iter().map(|column| SortField::new(column.data_type().clone())).collect();
+    let rows = RowConverter::new(fields)?.convert_columns(&columns)?;
+    Ok(rows.iter().map(|row| row.owned()).collect())
 }
 
 /// A savepoint: how far the transaction had come.

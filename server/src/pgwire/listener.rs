@@ -134,8 +134,9 @@ impl Doorway {
             let error = Error::new(SqlState::TOO_MANY_CONNECTIONS, "sorry, too many clients already");
             return Err(Failure::Fatal(error));
         };
-        let session = self.engine.session(request.session).map_err(Failure::Fatal)?;
+        let mut session = self.engine.session(request.session).map_err(Failure::Fatal)?;
         let registration = self.registry.register(session.cancel_handle(), request.key_length)?;
+        session.set_process(registration.process);
         let connection = Connection::new(session, input, output, &registration, self.stopping.clone());
         // A panic is a bug of ours, and ends the connection it happened in; the others never notice.
         match AssertUnwindSafe(connection.run()).catch_unwind().await {

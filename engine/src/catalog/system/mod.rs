@@ -130,8 +130,18 @@ pub struct Setting {
 
 /// The settings of a session.
 pub trait SettingValues: Send + Sync {
-    /// Every setting with its value.
+    /// Every setting with its value, but for those that clients made up.
     fn all(&self) -> Vec<Setting>;
+
+    /// The value of a setting; None when there is none of that name.
+    fn get(&self, name: &str) -> Option<String>;
+
+    /// Changes a setting once the statement is done, None to its default; for the transaction only if `local`. Returns
+    /// the value that it will have.
+    ///
+    /// # Errors
+    /// As SET gives them.
+    fn change(&self, name: &str, value: Option<&str>, local: bool) -> Result<String>;
 }
 
 /// What system relations and functions about the catalog are computed from: all as one statement sees it.
@@ -198,7 +208,7 @@ pub fn is_system_schema(name: &str) -> bool {
 impl System {
     /// A setting's value; names are found in any case.
     pub fn setting(&self, name: &str) -> Option<String> {
-        self.settings.all().into_iter().find(|setting| setting.name.eq_ignore_ascii_case(name)).map(|found| found.value)
+        self.settings.get(name)
     }
 
     /// The rows of a system relation.

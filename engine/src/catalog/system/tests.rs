@@ -17,6 +17,14 @@ impl SettingValues for OneSetting {
     fn all(&self) -> Vec<Setting> {
         vec![Setting { name: "TimeZone", value: "UTC".into(), description: "zone" }]
     }
+
+    fn get(&self, name: &str) -> Option<String> {
+        (name == "TimeZone").then(|| "UTC".to_owned())
+    }
+
+    fn change(&self, _: &str, value: Option<&str>, _: bool) -> Result<String> {
+        Ok(value.unwrap_or_default().to_owned())
+    }
 }
 
 impl Statistics for NoStatistics {

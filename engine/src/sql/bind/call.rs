@@ -17,10 +17,10 @@ use crate::sql::functions::signature::{Body, Function as Signature, Volatility};
 use crate::sql::functions::{Choice, PgScalar, choose, named};
 
 /// What of a call stands around its arguments.
-struct Clauses<'c> {
-    distinct: bool,
+pub(super) struct Clauses<'c> {
+    pub distinct: bool,
     star: bool,
-    args: Vec<&'c ast::Expr>,
+    pub args: Vec<&'c ast::Expr>,
     order_by: &'c [ast::OrderByExpr],
     nulls: Option<NullTreatment>,
 }
@@ -41,7 +41,7 @@ impl Binder<'_> {
             };
         }
         if !call.within_group.is_empty() {
-            return Err(Error::unsupported(format!("WITHIN GROUP of {name}()")));
+            return self.bind_ordered_set(&name, call, scope).map_err(|error| error.at(position));
         }
         let clauses = clauses(call)?;
         if clauses.args.is_empty()
@@ -203,8 +203,9 @@ impl Binder<'_> {
         let expr = match function.body {
             Body::Catalog(kernel) => {
                 self.lasting = false;
+                self.changes_settings |= name == "set_config";
                 let system = self.names.system().ok_or_else(|| changing(function.name))?;
-                PgScalar::of_catalog(name, types, result.clone(), kernel, system).call(exprs)
+                PgScalar::of_catalog(name, types, result.clone(), volatility, (kernel, system)).call(exprs)
             }
             Body::Kernel(kernel) => PgScalar::new(name, types, result.clone(), zone, volatility, kernel).call(exprs),
             Body::Rows(kernel) => {
@@ -259,7 +260,7 @@ fn function_name(call: &Function) -> Result<String> {
     }
 }
 
-fn clauses(call: &Function) -> Result<Clauses<'_>> {
+pub(super) fn clauses(call: &Function) -> Result<Clauses<'_>> {
     let mut out = Clauses { distinct: false, star: false, args: Vec::new(), order_by: &[], nulls: None };
     let FunctionArguments::List(list) = &call.args else {
         return Ok(out);

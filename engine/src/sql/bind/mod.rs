@@ -27,6 +27,7 @@ mod call;
 mod clause;
 pub mod coerce;
 mod conditional;
+mod conflict;
 mod cte;
 mod distinct;
 mod expr;
@@ -41,6 +42,7 @@ mod literal;
 mod name;
 mod operator;
 mod order;
+mod ordered_set;
 mod output;
 mod parameter;
 mod plan;
@@ -138,6 +140,8 @@ pub struct BindSettings {
     /// Schemas searched for unqualified names, in order.
     pub search_path: Vec<String>,
     pub user: String,
+    /// What `pg_backend_pid()` answers.
+    pub process: i32,
     pub database: String,
     /// What `now()` is: microseconds since 1970.
     pub now: i64,
@@ -149,6 +153,7 @@ impl Default for BindSettings {
             time_zone: "UTC".into(),
             search_path: vec!["public".into()],
             user: "levada".into(),
+            process: 0,
             database: "levada".into(),
             now: chrono::Utc::now().timestamp_micros(),
         }
@@ -195,6 +200,7 @@ pub struct Binder<'a> {
     next_column: u32,
     /// Whether what was bound means the same later, by the same catalog and settings.
     lasting: bool,
+    changes_settings: bool,
     /// Queries within queries, views included.
     depth: usize,
 }
@@ -217,6 +223,7 @@ impl<'a> Binder<'a> {
             common_tables: Vec::new(),
             next_column: 0,
             lasting: true,
+            changes_settings: false,
             depth: 0,
         }
     }
@@ -230,6 +237,11 @@ impl<'a> Binder<'a> {
     /// time nor the state of the system.
     pub fn is_lasting(&self) -> bool {
         self.lasting
+    }
+
+    /// Whether what was bound calls `set_config()`.
+    pub fn changes_settings(&self) -> bool {
+        self.changes_settings
     }
 
     /// Where a span of the syntax tree begins, in characters from 1.

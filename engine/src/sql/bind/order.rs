@@ -146,14 +146,19 @@ impl Binder<'_> {
     pub(super) fn bind_sort(&mut self, keys: &[ast::OrderByExpr], scope: &Scope) -> Result<Vec<SortExpr>> {
         let mut sorted = Vec::with_capacity(keys.len());
         for key in keys {
-            refuse_fill(key)?;
             let bound = self.bind_expr(&key.expr, scope)?;
             let bound = self.settle(bound)?;
             orderable(&bound).map_err(|error| error.at(self.position(key.expr.span())))?;
-            let ascending = key.options.asc.unwrap_or(true);
-            sorted.push(self.key(bound.expr, &bound.ty).sort(ascending, key.options.nulls_first.unwrap_or(!ascending)));
+            sorted.push(self.bind_sort_as(key, bound.expr, &bound.ty)?);
         }
         Ok(sorted)
+    }
+
+    /// An ORDER BY's key, by what its expression was bound to.
+    pub(super) fn bind_sort_as(&self, key: &ast::OrderByExpr, expr: Expr, ty: &SqlType) -> Result<SortExpr> {
+        refuse_fill(key)?;
+        let ascending = key.options.asc.unwrap_or(true);
+        Ok(self.key(expr, ty).sort(ascending, key.options.nulls_first.unwrap_or(!ascending)))
     }
 }
 
@@ -215,7 +220,7 @@ pub(super) fn keyless(ty: &SqlType) -> Result<()> {
 }
 
 /// Refuses what has no order (42883).
-fn orderable(bound: &Bound) -> Result<()> {
+pub(super) fn orderable(bound: &Bound) -> Result<()> {
     match super::select::without_equality(&bound.ty) {
         None if bound.ty == SqlType::Jsonb => Err(Error::unsupported("ordering of jsonb")),
         None => keyless(&bound.ty),

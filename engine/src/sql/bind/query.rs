@@ -62,7 +62,7 @@ impl Binder<'_> {
         };
         if query.limit_clause.is_some() || query.fetch.is_some() {
             bound = self.settle_columns(bound)?;
-            bound.plan = self.limit(query, bound.plan)?;
+            bound.plan = self.limit(query, bound.plan, outer)?;
         }
         Ok(bound)
     }
@@ -96,7 +96,7 @@ impl Binder<'_> {
         Ok(query)
     }
 
-    fn limit(&mut self, query: &ast::Query, input: LogicalPlan) -> Result<LogicalPlan> {
+    fn limit(&mut self, query: &ast::Query, input: LogicalPlan, outer: Option<&Scope>) -> Result<LogicalPlan> {
         let (mut limit, offset) = match &query.limit_clause {
             None => (None, None),
             Some(LimitClause::LimitOffset { limit, offset, .. }) => {
@@ -115,8 +115,11 @@ impl Binder<'_> {
             let one = || ast::Expr::value(ast::Value::Number("1".into(), false));
             limit = Some(fetch.quantity.clone().unwrap_or_else(one));
         }
-        let fetch = limit.map(|limit| self.row_count(&limit, Clause::Limit)).transpose()?.flatten();
-        let skip = offset.map(|offset| self.row_count(offset, Clause::Offset)).transpose()?.flatten();
+        let mut count = |expr: &ast::Expr, clause| {
+            self.row_count(expr, clause).map_err(|error| self.with_variables(query, outer, expr, clause, error))
+        };
+        let fetch = limit.map(|limit| count(&limit, Clause::Limit)).transpose()?.flatten();
+        let skip = offset.map(|offset| count(offset, Clause::Offset)).transpose()?.flatten();
         if fetch.is_none() && skip.is_none() {
             return Ok(input);
         }
@@ -124,17 +127,34 @@ impl Binder<'_> {
         Ok(LogicalPlan::Limit(Limit { skip, fetch, input: Arc::new(input) }))
     }
 
+    /// The error of a LIMIT or OFFSET: a column that there is must not be named there.
+    fn with_variables(
+        &mut self,
+        query: &ast::Query,
+        outer: Option<&Scope>,
+        expr: &ast::Expr,
+        clause: Clause,
+        error: Error,
+    ) -> Error {
+        let SetExpr::Select(select) = query.body.as_ref() else { return error };
+        if !matches!(error.sqlstate(), SqlState::UNDEFINED_COLUMN | SqlState::UNDEFINED_TABLE) {
+            return error;
+        }
+        let Ok((_, scope)) = self.from(&select.from, outer) else { return error };
+        match self.bind_expr(expr, &scope.within(clause)) {
+            Ok(_) => {
+                let message = format!("argument of {} must not contain variables", clause.name());
+                Error::new(SqlState::INVALID_COLUMN_REFERENCE, message).at(error.position())
+            }
+            Err(error) => error,
+        }
+    }
+
     /// The argument of LIMIT or OFFSET as bigint; None where it is NULL, which is no limit.
     fn row_count(&mut self, expr: &ast::Expr, clause: Clause) -> Result<Option<Expr>> {
         let position = self.position(expr.span());
         let scope = Scope::new(None, clause, self.text.clone());
-        let bound = self.bind_expr(expr, &scope).map_err(|error| match error.sqlstate() {
-            SqlState::UNDEFINED_COLUMN => {
-                let message = format!("argument of {} must not contain variables", clause.name());
-                Error::new(SqlState::INVALID_COLUMN_REFERENCE, message).at(error.position())
-            }
-            _ => error,
-        })?;
+        let bound = self.bind_expr(expr, &scope)?;
         let was = bound.ty.clone();
         let bound = self.coerce(bound, &SqlType::Int8, Coercion::Assignment).map_err(|error| {
             let message = format!("argument of {} must be type bigint, not type {was}", clause.name());

@@ -56,6 +56,7 @@ impl Binder<'_> {
     pub(super) fn session_function(&mut self, name: &str, position: Option<usize>) -> Result<Option<Bound>> {
         let (expr, ty) = match name {
             "now" | "transaction_timestamp" | "statement_timestamp" => (self.now(), SqlType::Timestamptz),
+            "pg_backend_pid" => (lit(self.settings.process), SqlType::Int4),
             "current_database" => (lit(self.settings.database.clone()), SqlType::Name),
             "current_schema" | "current_user" | "session_user" => return self.session_value(name, position),
             _ => return Ok(None),

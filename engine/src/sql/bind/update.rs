@@ -33,9 +33,23 @@ impl Binder<'_> {
     ) -> Result<BoundUpdate> {
         let (input, scope) = self.written_rows(&target.table, alias, from, selection)?;
         let scope = scope.within(Clause::Update);
-        let columns = &target.table.schema.columns;
         let old: Vec<Expr> = scope.items[0].columns.iter().map(|column| self::column(column.field.name())).collect();
-        let mut new = old.clone();
+        let (new, assigned) = self.assign(target, assignments, old.clone(), &scope)?;
+        let exprs = old.into_iter().chain(new).map(|expr| expr.alias(self.fresh())).collect();
+        let plan = plan::project(input, exprs)?;
+        let both = outputs(&target.table).into_iter().chain(outputs(&target.table)).collect();
+        Ok(BoundUpdate { query: BoundQuery { plan, columns: both }, assigned })
+    }
+
+    /// A row's columns after SET, and the positions of those that it assigns to.
+    pub(super) fn assign(
+        &mut self,
+        target: &WriteTarget,
+        assignments: &[ast::Assignment],
+        mut row: Vec<Expr>,
+        scope: &Scope,
+    ) -> Result<(Vec<Expr>, Vec<usize>)> {
+        let columns = &target.table.schema.columns;
         let mut assigned = Vec::with_capacity(assignments.len());
         for ast::Assignment { target: to, value } in assignments {
             for (name, value) in single_assignments(to, value)? {
@@ -45,16 +59,13 @@ impl Binder<'_> {
                     return Err(Error::new(SqlState::SYNTAX_ERROR, message).at(self.position(name.span())));
                 }
                 assigned.push(index);
-                new[index] = match is_default(value) {
+                row[index] = match is_default(value) {
                     true => self.default(target, index)?.expr,
-                    false => self.assigned(value, &columns[index], &scope)?.expr,
+                    false => self.assigned(value, &columns[index], scope)?.expr,
                 };
             }
         }
-        let exprs = old.into_iter().chain(new).map(|expr| expr.alias(self.fresh())).collect();
-        let plan = plan::project(input, exprs)?;
-        let both = outputs(&target.table).into_iter().chain(outputs(&target.table)).collect();
-        Ok(BoundUpdate { query: BoundQuery { plan, columns: both }, assigned })
+        Ok((row, assigned))
     }
 
     /// The rows of a table that a DELETE removes: its columns, where the condition holds.

@@ -19,6 +19,7 @@ pub const FUNCTIONS: &[Function] = &[
     catalog("current_schemas", &[Bool], NameArray, current_schemas),
     catalog("current_setting", &[Text], Text, current_setting),
     catalog("current_setting", &[Text, Bool], Text, current_setting),
+    catalog("set_config", &[Text, Text, Bool], Text, set_config).volatile(),
     catalog("pg_get_userbyid", &[Oid], Name, |s, c| map1(c, |oid: u32| Ok(s.role_name(oid)))),
     catalog("pg_get_viewdef", &[Oid], Text, view_definition),
     catalog("pg_get_viewdef", &[Oid, Bool], Text, view_definition),
@@ -196,6 +197,17 @@ fn current_setting(system: &System, call: &Call) -> Result<ArrayRef> {
                 Err(Error::new(SqlState::UNDEFINED_OBJECT, message))
             }
         }
+    })
+}
+
+fn set_config(system: &System, call: &Call) -> Result<ArrayRef> {
+    let local = call.args[2].as_boolean();
+    map_rows(call, |row| {
+        let Some(name) = text_at(call, 0, row)? else {
+            return Err(Error::new(SqlState::NULL_NOT_ALLOWED, "SET requires parameter name"));
+        };
+        let local = !call.is_null(2, row) && local.value(call.row(2, row));
+        system.settings.change(name, text_at(call, 1, row)?, local).map(Some)
     })
 }
 

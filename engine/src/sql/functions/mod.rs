@@ -18,6 +18,7 @@ pub mod event_windows;
 mod json;
 pub mod math;
 mod numeric_sum;
+pub mod ordered_set;
 mod regexp;
 pub mod resolve;
 pub mod signature;

@@ -46,12 +46,7 @@ impl PgScalar {
         volatility: Volatility,
         kernel: Kernel,
     ) -> PgScalar {
-        let volatility = match volatility {
-            Volatility::Immutable => DataFusionVolatility::Immutable,
-            Volatility::Stable => DataFusionVolatility::Stable,
-            Volatility::Volatile => DataFusionVolatility::Volatile,
-        };
-        let signature = Signature::new(TypeSignature::UserDefined, volatility);
+        let signature = signature(volatility);
         let kernel = Implementation::Kernel(kernel);
         PgScalar { name: name.into(), types, result, zone, kernel, signature }
     }
@@ -61,10 +56,10 @@ impl PgScalar {
         name: impl Into<String>,
         types: Vec<SqlType>,
         result: SqlType,
-        kernel: CatalogKernel,
-        system: Arc<System>,
+        volatility: Volatility,
+        (kernel, system): (CatalogKernel, Arc<System>),
     ) -> PgScalar {
-        let signature = Signature::new(TypeSignature::UserDefined, DataFusionVolatility::Stable);
+        let signature = signature(volatility);
         let kernel = Implementation::Catalog(kernel, system);
         PgScalar { name: name.into(), types, result, zone: TimeZone::UTC, kernel, signature }
     }
@@ -101,6 +96,15 @@ pub fn named_itself(expr: &Expr) -> Option<&Expr> {
         Expr::ScalarFunction(call) if call.name() == ITSELF && call.func.inner().is::<PgScalar>() => call.args.first(),
         _ => None,
     }
+}
+
+fn signature(volatility: Volatility) -> Signature {
+    let volatility = match volatility {
+        Volatility::Immutable => DataFusionVolatility::Immutable,
+        Volatility::Stable => DataFusionVolatility::Stable,
+        Volatility::Volatile => DataFusionVolatility::Volatile,
+    };
+    Signature::new(TypeSignature::UserDefined, volatility)
 }
 
 impl PartialEq for PgScalar {

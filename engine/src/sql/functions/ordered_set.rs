@@ -1,0 +1,86 @@
+//! Aggregates over an ordered set, computed of the list of its values in their order.
+//!
+//! <https://www.postgresql.org/docs/15/functions-aggregate.html#FUNCTIONS-ORDEREDSET-TABLE>
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, ListArray, UInt32Array, make_comparator};
+use arrow::compute::{SortOptions, take};
+use arrow::datatypes::Float64Type;
+
+use crate::data::hash::canonical;
+use crate::error::{Error, Result, SqlState};
+use crate::sql::rows::{Call, map_rows};
+
+/// The values of a row's list: where they begin and how many they are. None for NULL and for the empty list.
+fn run(lists: &ListArray, row: usize) -> Option<(usize, usize)> {
+    let (start, length) = (lists.value_offsets()[row] as usize, lists.value_length(row) as usize);
+    (!lists.is_null(row) && length > 0).then_some((start, length))
+}
+
+fn list<'a>(call: &'a Call, at: usize) -> Result<&'a ListArray> {
+    let list = call.args.get(at).and_then(|array| array.as_list_opt::<i32>());
+    list.ok_or_else(|| Error::internal("an ordered set is a list"))
+}
+
+/// A row's fraction; None for NULL.
+fn fraction(call: &Call, row: usize) -> Result<Option<f64>> {
+    if call.is_null(0, row) {
+        return Ok(None);
+    }
+    let fraction = call.args[0].as_primitive::<Float64Type>().value(call.row(0, row));
+    if !(0.0..=1.0).contains(&fraction) {
+        let message = format!("percentile value {fraction} is not between 0 and 1");
+        return Err(Error::new(SqlState::NUMERIC_OUT_OF_RANGE, message));
+    }
+    Ok(Some(fraction))
+}
+
+/// `percentile_disc(fraction)` of the list in the second argument: the first value whose place is at least the fraction.
+pub fn percentile_disc(call: &Call) -> Result<ArrayRef> {
+    let lists = list(call, 1)?;
+    let picks = (0..call.rows).map(|row| {
+        let Some(fraction) = fraction(call, row)? else { return Ok(None) };
+        let Some((start, length)) = run(lists, call.row(1, row)) else { return Ok(None) };
+        let place = (fraction * length as f64).ceil().max(1.0) as usize;
+        Ok(Some((start + place.min(length) - 1) as u32))
+    });
+    let picks = picks.collect::<Result<UInt32Array>>()?;
+    Ok(take(lists.values(), &picks, None)?)
+}
+
+/// `percentile_cont(fraction)` of the list of floats in the second argument, between two values if need be.
+pub fn percentile_cont(call: &Call) -> Result<ArrayRef> {
+    let lists = list(call, 1)?;
+    let values = lists.values().as_primitive::<Float64Type>();
+    map_rows(call, |row| {
+        let Some(fraction) = fraction(call, row)? else { return Ok(None) };
+        let Some((start, length)) = run(lists, call.row(1, row)) else { return Ok(None) };
+        let place = fraction * (length - 1) as f64;
+        let [low, high] = [place.floor(), place.ceil()].map(|place| values.value(start + place as usize));
+        Ok(Some(if place.floor() == place.ceil() { low } else { low + (high - low) * (place - place.floor()) }))
+    })
+}
+
+/// `mode()` of the list: the value that stands most often, the first of several.
+pub fn mode(call: &Call) -> Result<ArrayRef> {
+    let lists = list(call, 0)?;
+    let keys = canonical(lists.values());
+    let compare = make_comparator(&keys, &keys, SortOptions::default())?;
+    let pick = |row| {
+        let (start, length) = run(lists, call.row(0, row))?;
+        let (mut best, mut most, mut first) = (start, 0, start);
+        for at in start..start + length {
+            if compare(first, at).is_ne() {
+                first = at;
+            }
+            if at - first + 1 > most {
+                (best, most) = (first, at - first + 1);
+            }
+        }
+        Some(best as u32)
+    };
+    let picks: UInt32Array = (0..call.rows).map(pick).collect();
+    let values: ArrayRef = Arc::clone(lists.values());
+    Ok(take(&values, &picks, None)?)
+}
