@@ -9,6 +9,7 @@ mod entry;
 mod hydrations;
 mod keys;
 mod locks;
+mod metrics;
 mod operators;
 mod recovery;
 mod retention;
@@ -41,6 +42,7 @@ use crate::engine::clock::Clock;
 use crate::engine::commit::{Commit, Request};
 use crate::engine::hydrations::Hydrations;
 use crate::engine::locks::LockTable;
+use crate::engine::metrics::Metrics;
 use crate::engine::snapshot::LiveSnapshots;
 use crate::engine::sources::Sources;
 use crate::engine::stepper::Stepper;
@@ -132,6 +134,7 @@ impl Engine {
         let next_object = AtomicU32::new(recovered.dataflows.next_object());
         let locks = Arc::<LockTable>::default();
         let intake = Intake::new(options.intake_memory, options.step_threads)?;
+        let metrics = Arc::new(Metrics::new(intake.clone(), recovered.durable));
         let mut sources = Sources::new(intake, requests.clone());
         sources.restart(recovered.dataflows.catalog(), &recovered.sources)?;
         let snapshot = Arc::new(Snapshot {
@@ -142,6 +145,7 @@ impl Engine {
             hydrating: recovered.dataflows.hydrating().clone(),
             watches: sources.watches(),
             outlets: recovered.dataflows.sinks().outlets().clone(),
+            metrics: metrics.clone(),
         });
         let clock = Clock::new(options.time, recovered.clock);
         let wake = requests.clone();
@@ -150,7 +154,7 @@ impl Engine {
         live.add(&snapshot);
         let (published, snapshots) = watch::channel(snapshot);
         let stepper = Stepper {
-            checkpointer: Checkpointer::start(storage.clone(), requests.clone())?,
+            checkpointer: Checkpointer::start(storage.clone(), requests.clone(), metrics.clone())?,
             reports: requests.clone(),
             storage: Some(storage),
             data_dir: options.data_dir.clone(),
@@ -165,6 +169,7 @@ impl Engine {
             flushes: Vec::new(),
             sources,
             clock,
+            metrics,
             threads: options.step_threads,
             hydrations: options.hydrations,
             failures: 0,

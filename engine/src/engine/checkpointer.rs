@@ -1,12 +1,14 @@
 //! The thread that makes checkpoints durable while steps go on.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::data::Epoch;
 use crate::engine::commit::Request;
+use crate::engine::metrics::Metrics;
 use crate::engine::storage::Storage;
 use crate::error::{Error, Result};
 use crate::state::{Checkpoint, LogPosition};
@@ -36,6 +38,7 @@ pub struct Checkpointer {
     began: Instant,
     in_flight: Option<Epoch>,
     pause: Duration,
+    metrics: Arc<Metrics>,
 }
 
 impl Checkpointer {
@@ -43,14 +46,14 @@ impl Checkpointer {
     ///
     /// # Errors
     /// XX000 when the thread cannot be started.
-    pub fn start(storage: Storage, reports: Sender<Request>) -> Result<Checkpointer> {
-        let (jobs, inbox) = channel();
+    pub fn start(storage: Storage, reports: Sender<Request>, metrics: Arc<Metrics>) -> Result<Checkpointer> {
+        let ((jobs, inbox), noted) = (channel(), metrics.clone());
         let thread = std::thread::Builder::new()
             .name("levada-checkpoint".into())
-            .spawn(move || run(&storage, &inbox, &reports))
+            .spawn(move || run(&storage, &inbox, &reports, &noted))
             .map_err(|error| Error::internal("cannot start the checkpoint thread").with_source(error))?;
         let (jobs, thread) = (Some(jobs), Some(thread));
-        Ok(Checkpointer { jobs, thread, began: Instant::now(), in_flight: None, pause: INTERVAL })
+        Ok(Checkpointer { jobs, thread, began: Instant::now(), in_flight: None, pause: INTERVAL, metrics })
     }
 
     /// Whether one is being committed: the next must wait for it.
@@ -66,6 +69,7 @@ impl Checkpointer {
     /// Hands a checkpoint over; `position` is the last entry of the log that it covers.
     pub fn submit(&mut self, checkpoint: Checkpoint, epoch: Epoch, position: LogPosition) {
         self.began = Instant::now();
+        self.metrics.note_checkpoint(|noted| noted.begin(&checkpoint, epoch, position));
         let job = Job { checkpoint, epoch, position };
         let sent = self.jobs.as_ref().is_some_and(|jobs| jobs.send(job).is_ok());
         self.in_flight = sent.then_some(epoch);
@@ -98,7 +102,7 @@ impl Drop for Checkpointer {
     }
 }
 
-fn run(Storage { store, log }: &Storage, jobs: &Receiver<Job>, reports: &Sender<Request>) {
+fn run(Storage { store, log }: &Storage, jobs: &Receiver<Job>, reports: &Sender<Request>, metrics: &Metrics) {
     for Job { checkpoint, epoch, position } in jobs {
         let (bytes, began) = (checkpoint.bytes(), Instant::now());
         // The log's entries are needed until what they did is durable, and not a moment longer.
@@ -109,6 +113,7 @@ fn run(Storage { store, log }: &Storage, jobs: &Receiver<Job>, reports: &Sender<
             Ok(()) => tracing::debug!(%epoch, bytes, duration = ?began.elapsed(), "checkpoint"),
             Err(error) => tracing::error!(%epoch, %error, "a checkpoint failed"),
         }
+        metrics.note_checkpoint(|noted| noted.end(outcome.as_ref().map(|_| ())));
         reports.send(Request::Durable(Done { epoch, outcome })).ok();
     }
 }

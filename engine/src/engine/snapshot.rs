@@ -4,10 +4,11 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Weak};
 
 use crate::catalog::Catalog;
-use crate::catalog::system::{Hydration, Partition, SinkStatus, Statistics, ViewError};
+use crate::catalog::system::{CheckpointRecord, EngineStatus, Hydration, Partition, SinkStatus, Statistics, ViewError};
 use crate::data::{Epoch, ObjectId};
 use crate::dataflow::{ErrorRow, HydrationStatus, ViewErrors};
 use crate::engine::hydrations::Hydrating;
+use crate::engine::metrics::Metrics;
 use crate::engine::sinks::Outlets;
 use crate::engine::sources::Watches;
 use crate::source::{PartitionStatus, Watch};
@@ -29,6 +30,8 @@ pub struct Snapshot {
     pub watches: Watches,
     /// How sinks are doing, likewise.
     pub outlets: Outlets,
+    /// The engine's own numbers, live as well.
+    pub metrics: Arc<Metrics>,
 }
 
 impl Statistics for Snapshot {
@@ -60,6 +63,25 @@ impl Statistics for Snapshot {
         }
         let HydrationStatus { state, rows, expected, error } = self.hydrating.get(&relation)?.status();
         Some(Hydration { state: state.name(), rows, expected, error })
+    }
+
+    fn checkpoints(&self) -> Vec<CheckpointRecord> {
+        self.metrics.checkpoints()
+    }
+
+    fn engine(&self) -> EngineStatus {
+        let (used, limit) = self.metrics.waiting();
+        let paused = self.watches.read().values().filter(|watch| watch.status().paused).count();
+        EngineStatus {
+            opened_at: self.metrics.opened_at,
+            epoch: self.epoch.0,
+            durable_epoch: self.metrics.durable().0,
+            steps: self.metrics.steps(),
+            resident_bytes: self.metrics.resident(),
+            waiting_bytes: used as u64,
+            waiting_limit: limit as u64,
+            sources_paused: paused as u64,
+        }
     }
 
     fn partitions(&self, relation: ObjectId) -> Vec<Partition> {
@@ -121,11 +143,18 @@ impl LiveSnapshots {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
     use super::*;
+    use crate::source::Intake;
+
+    static METRICS: LazyLock<Arc<Metrics>> =
+        LazyLock::new(|| Arc::new(Metrics::new(Intake::new(1, 1).unwrap(), Epoch::ZERO)));
 
     fn snapshot(epoch: u64) -> Arc<Snapshot> {
         let (catalog, stores, errors, hydrating, watches, outlets) = Default::default();
-        Arc::new(Snapshot { epoch: Epoch(epoch), catalog, stores, errors, hydrating, watches, outlets })
+        let metrics = METRICS.clone();
+        Arc::new(Snapshot { epoch: Epoch(epoch), catalog, stores, errors, hydrating, watches, outlets, metrics })
     }
 
     #[test]

@@ -16,6 +16,7 @@ use crate::engine::dataflows::Dataflows;
 use crate::engine::hydrations::{HydrationLimit, Hydrations};
 use crate::engine::keys::KeyCheck;
 use crate::engine::locks::LockTable;
+use crate::engine::metrics::Metrics;
 use crate::engine::recovery::{self, Recovered};
 use crate::engine::snapshot::{LiveSnapshots, Snapshot};
 use crate::engine::sources::Sources;
@@ -78,6 +79,7 @@ pub struct Stepper {
     pub reports: Sender<Request>,
     pub sources: Sources,
     pub clock: Clock,
+    pub metrics: Arc<Metrics>,
     pub flushes: Vec<(Epoch, oneshot::Sender<Result<()>>)>,
     /// Threads that a step may use.
     pub threads: usize,
@@ -277,6 +279,7 @@ impl Stepper {
             Ok((gone, last)) => {
                 self.failures = 0;
                 self.epoch = last;
+                self.metrics.stepped();
                 self.sources.advance(deliveries);
                 gone.into_iter().for_each(|table| self.locks.forget(table));
                 Ok(())
@@ -301,6 +304,7 @@ impl Stepper {
                 self.dataflows = recovered.dataflows;
                 self.position = recovered.position;
                 (self.durable, self.saved) = (recovered.durable, recovered.durable);
+                self.metrics.set_durable(self.durable);
                 self.sources.restart(self.dataflows.catalog(), &recovered.sources)
             }
             Err(error) => Err(self.fail(&error)),
@@ -321,7 +325,7 @@ impl Stepper {
     fn reopen(&mut self) -> Result<Recovered> {
         Storage::reopen(&mut self.storage, &self.data_dir)?;
         let storage = Storage::of(&self.storage)?;
-        self.checkpointer = Checkpointer::start(storage.clone(), self.reports.clone())?;
+        self.checkpointer = Checkpointer::start(storage.clone(), self.reports.clone(), self.metrics.clone())?;
         let hydrations = Hydrations::new(self.reports.clone(), self.hydrations.clone());
         recovery::recover(storage, self.threads, hydrations)
     }
@@ -335,6 +339,7 @@ impl Stepper {
             hydrating: self.dataflows.hydrating().clone(),
             watches: self.sources.watches(),
             outlets: self.dataflows.sinks().outlets().clone(),
+            metrics: self.metrics.clone(),
         });
         self.live.add(&snapshot);
         self.published.send_replace(snapshot.clone());
@@ -392,7 +397,10 @@ impl Stepper {
             return;
         }
         match done.outcome {
-            Ok(()) => self.durable = done.epoch,
+            Ok(()) => {
+                self.durable = done.epoch;
+                self.metrics.set_durable(self.durable);
+            }
             Err(error) => self.recover_and_publish(&error),
         }
         let durable = self.durable;

@@ -33,6 +33,11 @@ impl Intake {
         Ok(Arc::new(Intake { limit, used: Mutex::new(0), released: Condvar::new(), pool }))
     }
 
+    /// Bytes that deliveries may hold before readers pause.
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
     /// Bytes that deliveries hold now.
     pub fn used(&self) -> usize {
         *self.used.lock()

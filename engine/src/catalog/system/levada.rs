@@ -38,6 +38,20 @@ pub const VIEWS: &[Shape] = &[
         id oid, schema_name name, name name, connector text, inserted int8, deleted int8, state_bytes int8, \
         definition text, create_sql text",
     ),
+    view(
+        "checkpoints",
+        15_006,
+        "\
+        epoch int8, status text, began_at timestamptz, finished_at timestamptz, duration_ms float8, bytes int8, \
+        entries int8, log_position int8, error text",
+    ),
+    view(
+        "engine",
+        15_007,
+        "\
+        opened_at timestamptz, epoch int8, durable_epoch int8, steps int8, resident_bytes int8, waiting_bytes int8, \
+        waiting_limit int8, sources_paused int8",
+    ),
     view("dependencies", 15_003, "object_id oid, object_name name, depends_on_id oid, depends_on_name name"),
 ];
 
@@ -49,6 +63,8 @@ pub fn builder(name: &str) -> Option<Build> {
         "view_errors" => view_errors,
         "sources" => sources,
         "sinks" => sinks,
+        "checkpoints" => checkpoints,
+        "engine" => engine,
         "dependencies" => dependencies,
         _ => return None,
     })
@@ -162,6 +178,37 @@ fn sinks(system: &System, rows: &mut Rows) {
             ("create_sql", item.create_sql.as_str().into()),
         ]);
     }
+}
+
+fn checkpoints(system: &System, rows: &mut Rows) {
+    for checkpoint in system.statistics.checkpoints() {
+        let duration = checkpoint.duration.map(|duration| Datum::Float(duration.as_secs_f64() * 1e3));
+        rows.add([
+            ("epoch", (checkpoint.epoch as i64).into()),
+            ("status", checkpoint.state.name().into()),
+            ("began_at", Datum::Time(checkpoint.began_at)),
+            ("finished_at", checkpoint.finished_at.map_or(Datum::Null, Datum::Time)),
+            ("duration_ms", duration.unwrap_or(Datum::Null)),
+            ("bytes", (checkpoint.bytes as i64).into()),
+            ("entries", (checkpoint.entries as i64).into()),
+            ("log_position", (checkpoint.log_position as i64).into()),
+            ("error", checkpoint.error.into()),
+        ]);
+    }
+}
+
+fn engine(system: &System, rows: &mut Rows) {
+    let engine = system.statistics.engine();
+    rows.add([
+        ("opened_at", Datum::Time(engine.opened_at)),
+        ("epoch", (engine.epoch as i64).into()),
+        ("durable_epoch", (engine.durable_epoch as i64).into()),
+        ("steps", (engine.steps as i64).into()),
+        ("resident_bytes", engine.resident_bytes.map(|bytes| bytes as i64).into()),
+        ("waiting_bytes", (engine.waiting_bytes as i64).into()),
+        ("waiting_limit", (engine.waiting_limit as i64).into()),
+        ("sources_paused", (engine.sources_paused as i64).into()),
+    ]);
 }
 
 fn dependencies(system: &System, rows: &mut Rows) {

@@ -18,6 +18,7 @@ mod pg_type;
 mod pg_views;
 mod rows;
 mod shape;
+mod status;
 #[cfg(test)]
 mod tests;
 
@@ -30,6 +31,7 @@ use arrow::array::RecordBatch;
 pub use names::{function_name, namespace_name, namespace_oid};
 pub use objects::{Index, Object, relation_name};
 pub use shape::SystemRelation;
+pub use status::{CheckpointRecord, CheckpointState, EngineStatus};
 
 use crate::catalog::Catalog;
 use crate::data::ObjectId;
@@ -67,6 +69,10 @@ pub trait Statistics: Send + Sync {
     fn errors(&self, view: ObjectId) -> Vec<ViewError>;
     /// How far a relation is that cannot be read yet; None of others.
     fn hydration(&self, relation: ObjectId) -> Option<Hydration>;
+    /// The last checkpoints, the oldest first.
+    fn checkpoints(&self) -> Vec<CheckpointRecord>;
+    /// How the engine as a whole is doing.
+    fn engine(&self) -> EngineStatus;
     /// The partitions that a table with a connector reads; none of other relations.
     fn partitions(&self, relation: ObjectId) -> Vec<Partition>;
     /// How a sink is doing; None for what is no sink.

@@ -8,7 +8,7 @@ use arrow::array::{
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::datatypes::{
     ArrowPrimitiveType, DataType, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type, IntervalMonthDayNano,
-    IntervalMonthDayNanoType, IntervalUnit, UInt32Type,
+    IntervalMonthDayNanoType, IntervalUnit, TimeUnit, TimestampMicrosecondType, UInt32Type,
 };
 
 use super::shape::SystemRelation;
@@ -24,6 +24,8 @@ pub enum Datum {
     Int(i64),
     Float(f64),
     Text(String),
+    /// Microseconds since 1970.
+    Time(i64),
     List(Vec<Datum>),
 }
 
@@ -172,6 +174,13 @@ fn array(ty: &SqlType, values: &[&Datum]) -> Result<ArrayRef> {
             Datum::Float(value) => Ok(*value),
             other => Err(wrong(other)),
         })?),
+        DataType::Timestamp(TimeUnit::Microsecond, zone) => {
+            let times = collect::<PrimitiveArray<TimestampMicrosecondType>, i64>(values, |value| match value {
+                Datum::Time(micros) => Ok(*micros),
+                other => Err(wrong(other)),
+            })?;
+            Arc::new(times.with_timezone_opt(zone))
+        }
         DataType::List(field) => {
             let element = SqlType::of_field(&field).ok_or_else(|| Error::internal("a list of no known type"))?;
             let lists = collect::<Vec<Option<&Vec<Datum>>>, &Vec<Datum>>(values, |value| match value {

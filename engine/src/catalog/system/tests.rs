@@ -41,6 +41,24 @@ impl Statistics for NoStatistics {
         Some(super::Hydration { state: "reading", rows: 1, expected: None, error: None })
     }
 
+    fn checkpoints(&self) -> Vec<CheckpointRecord> {
+        vec![CheckpointRecord {
+            epoch: 7,
+            state: CheckpointState::Durable,
+            began_at: 1,
+            finished_at: Some(2),
+            duration: Some(std::time::Duration::from_micros(1)),
+            bytes: 3,
+            entries: 4,
+            log_position: 5,
+            error: None,
+        }]
+    }
+
+    fn engine(&self) -> EngineStatus {
+        EngineStatus { epoch: 9, ..EngineStatus::default() }
+    }
+
     fn partitions(&self, _: ObjectId) -> Vec<super::Partition> {
         Vec::new()
     }
