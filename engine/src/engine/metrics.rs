@@ -1,6 +1,7 @@
 //! Numbers of the running engine, for the system relations: not as of an epoch, but when they are looked at.
 
 mod checkpoints;
+mod freshness;
 mod memory;
 
 use std::sync::Arc;
@@ -10,9 +11,12 @@ use parking_lot::Mutex;
 
 pub use checkpoints::Checkpoints;
 
-use crate::catalog::system::CheckpointRecord;
-use crate::data::Epoch;
-use crate::source::Intake;
+use freshness::{Ages, Moment};
+
+use crate::catalog::system::{CheckpointRecord, Freshness};
+use crate::data::{Epoch, ObjectId};
+use crate::engine::Snapshot;
+use crate::source::{Delivery, Intake};
 
 /// What the threads of the engine tell of their work.
 pub struct Metrics {
@@ -22,6 +26,7 @@ pub struct Metrics {
     steps: AtomicU64,
     durable: AtomicU64,
     checkpoints: Mutex<Checkpoints>,
+    ages: Mutex<Ages>,
 }
 
 impl Metrics {
@@ -32,15 +37,27 @@ impl Metrics {
             steps: AtomicU64::new(0),
             durable: AtomicU64::new(durable.0),
             checkpoints: Mutex::default(),
+            ages: Mutex::default(),
         }
     }
 
-    /// An epoch was made by a step.
-    pub fn stepped(&self) {
+    /// A snapshot was published.
+    pub fn published(&self, snapshot: &Snapshot) {
         self.steps.fetch_add(1, Ordering::Relaxed);
+        self.ages.lock().follow(&snapshot.catalog, &snapshot.stores, Moment::now());
     }
 
-    /// Steps since the engine was opened.
+    /// What deliveries bring was published.
+    pub fn delivered(&self, deliveries: &[Delivery]) {
+        self.ages.lock().record(deliveries, Moment::now());
+    }
+
+    /// How old messages of these sources were when their effect on a view was published; None without sources.
+    pub fn freshness(&self, view: ObjectId, sources: impl Iterator<Item = ObjectId>) -> Option<Freshness> {
+        self.ages.lock().figures(view, sources, Moment::now())
+    }
+
+    /// Snapshots published since the engine was opened.
     pub fn steps(&self) -> u64 {
         self.steps.load(Ordering::Relaxed)
     }

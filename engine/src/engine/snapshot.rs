@@ -4,7 +4,9 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Weak};
 
 use crate::catalog::Catalog;
-use crate::catalog::system::{CheckpointRecord, EngineStatus, Hydration, Partition, SinkStatus, Statistics, ViewError};
+use crate::catalog::system::{
+    CheckpointRecord, EngineStatus, Freshness, Hydration, Partition, SinkStatus, Statistics, ViewError,
+};
 use crate::data::{Epoch, ObjectId};
 use crate::dataflow::{ErrorRow, HydrationStatus, ViewErrors};
 use crate::engine::hydrations::Hydrating;
@@ -63,6 +65,12 @@ impl Statistics for Snapshot {
         }
         let HydrationStatus { state, rows, expected, error } = self.hydrating.get(&relation)?.status();
         Some(Hydration { state: state.name(), rows, expected, error })
+    }
+
+    fn freshness(&self, view: ObjectId) -> Option<Freshness> {
+        let behind = self.catalog.foundations(view);
+        let has_connector = |id: &ObjectId| self.catalog.by_id(*id).is_some_and(|item| item.connector().is_some());
+        self.metrics.freshness(view, behind.into_iter().filter(has_connector))
     }
 
     fn checkpoints(&self) -> Vec<CheckpointRecord> {

@@ -211,6 +211,10 @@ impl Stepper {
         match self.log_and_step(&commits, &deliveries) {
             Ok(()) => {
                 let snapshot = self.publish();
+                // After a step that failed they are read again.
+                if self.failures == 0 {
+                    self.metrics.delivered(&deliveries);
+                }
                 if commits.iter().any(Commit::is_ddl) {
                     self.sources.follow(&snapshot.catalog);
                 }
@@ -279,7 +283,6 @@ impl Stepper {
             Ok((gone, last)) => {
                 self.failures = 0;
                 self.epoch = last;
-                self.metrics.stepped();
                 self.sources.advance(deliveries);
                 gone.into_iter().for_each(|table| self.locks.forget(table));
                 Ok(())
@@ -343,6 +346,7 @@ impl Stepper {
         });
         self.live.add(&snapshot);
         self.published.send_replace(snapshot.clone());
+        self.metrics.published(&snapshot);
         let horizon = self.live.horizon(self.epoch);
         if let Err(error) = self.dataflows.compact(horizon) {
             tracing::error!(%error, "merging chunks failed");

@@ -4,7 +4,7 @@ use arrow::array::{BooleanArray, RecordBatch};
 use bytes::Bytes;
 
 use crate::data::ObjectId;
-use crate::source::{Offsets, Permit};
+use crate::source::{Offsets, Permit, Times};
 
 /// Messages of one relation, decoded. Deliveries of a partition come in the order of its offsets, and rows of a delivery
 /// are in that order too: of two with one key, the later one stands.
@@ -22,8 +22,8 @@ pub struct Delivery {
     pub bad: Vec<BadRecord>,
     /// Offsets that Kafka no longer had, skipped because the source says so.
     pub lost: Vec<LostRange>,
-    /// The newest time of the messages.
-    pub newest_timestamp_ms: Option<i64>,
+    /// When the messages were made.
+    pub times: Times,
     /// The memory that the delivery takes of the [`Intake`](crate::source::Intake); dropping it lets readers go on.
     pub permit: Permit,
 }

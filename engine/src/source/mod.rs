@@ -12,6 +12,7 @@ pub mod nexmark;
 mod offsets;
 mod spec;
 mod status;
+mod times;
 
 pub use delivery::{BadRecord, Delivery, LostRange};
 pub use intake::{Intake, Permit};
@@ -20,3 +21,4 @@ pub use message::{Decoded, Decoder, Header, Message, Refusal};
 pub use offsets::Offsets;
 pub use spec::{Encoding, Envelope, Kafka, OnError, OnGap, Origin, SourceColumn, SourceSpec};
 pub use status::{PartitionState, PartitionStatus, SourceStatus};
+pub use times::Times;

@@ -3,7 +3,7 @@
 use super::objects::Object;
 use super::rows::{Datum, Rows};
 use super::shape::{Shape, view};
-use super::{Build, SinkStatus, System};
+use super::{Build, Freshness, SinkStatus, System};
 use crate::catalog::{DEFAULT_SCHEMA, Item, ItemKind};
 use crate::data::ObjectId;
 
@@ -20,8 +20,9 @@ pub const VIEWS: &[Shape] = &[
         15_002,
         "\
         id oid, schema_name name, name name, materialized bool, strict bool, rows int8, state_bytes int8, errors int8, \
-        inherited_errors int8, definition text, create_sql text, hydration text, hydrated_rows int8, \
-        hydration_total int8, hydration_error text",
+        inherited_errors int8, freshness_p50_ms float8, freshness_p99_ms float8, freshness_messages int8, \
+        definition text, create_sql text, hydration text, hydrated_rows int8, hydration_total int8, \
+        hydration_error text",
     ),
     view("view_errors", 15_005, "view_id oid, view_name name, sqlstate text, error text, failing_row text, count int8"),
     view(
@@ -96,6 +97,9 @@ fn views(system: &System, rows: &mut Rows) {
     for object in system.user_objects().filter(|object| matches!(object.kind, 'v' | 'm')) {
         let hydration = system.statistics.hydration(object.id());
         let state = (object.kind == 'm').then(|| hydration.as_ref().map_or("hydrated", |hydration| hydration.state));
+        let freshness = if object.kind == 'm' { system.statistics.freshness(object.id()) } else { None };
+        let millis =
+            |figure: fn(Freshness) -> Option<f64>| freshness.and_then(figure).map_or(Datum::Null, Datum::Float);
         rows.add([
             ("id", object.oid.into()),
             ("schema_name", object.schema_name.into()),
@@ -106,6 +110,9 @@ fn views(system: &System, rows: &mut Rows) {
             ("state_bytes", state_bytes(system, &object)),
             ("errors", (system.statistics.error_count(object.id()) as i64).into()),
             ("inherited_errors", inherited_errors(system, object.id()).into()),
+            ("freshness_p50_ms", millis(|freshness| freshness.p50_ms)),
+            ("freshness_p99_ms", millis(|freshness| freshness.p99_ms)),
+            ("freshness_messages", freshness.map(|freshness| freshness.messages as i64).into()),
             ("definition", object.definition().into()),
             ("create_sql", object.item.map(|item| item.create_sql.as_str()).into()),
             ("hydration", state.into()),

@@ -31,7 +31,7 @@ use arrow::array::RecordBatch;
 pub use names::{function_name, namespace_name, namespace_oid};
 pub use objects::{Index, Object, relation_name};
 pub use shape::SystemRelation;
-pub use status::{CheckpointRecord, CheckpointState, EngineStatus};
+pub use status::{CheckpointRecord, CheckpointState, EngineStatus, Freshness};
 
 use crate::catalog::Catalog;
 use crate::data::ObjectId;
@@ -69,6 +69,8 @@ pub trait Statistics: Send + Sync {
     fn errors(&self, view: ObjectId) -> Vec<ViewError>;
     /// How far a relation is that cannot be read yet; None of others.
     fn hydration(&self, relation: ObjectId) -> Option<Hydration>;
+    /// How fresh a view is that stands on messages; None of others.
+    fn freshness(&self, view: ObjectId) -> Option<Freshness>;
     /// The last checkpoints, the oldest first.
     fn checkpoints(&self) -> Vec<CheckpointRecord>;
     /// How the engine as a whole is doing.

@@ -40,6 +40,16 @@ impl CheckpointState {
     }
 }
 
+/// How old messages were when their effect was published, over the last minute.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Freshness {
+    /// Milliseconds; None where there were no messages.
+    pub p50_ms: Option<f64>,
+    pub p99_ms: Option<f64>,
+    /// Messages that the figures are of.
+    pub messages: u64,
+}
+
 /// The engine as a whole.
 #[derive(Clone, Debug, Default)]
 pub struct EngineStatus {
@@ -49,7 +59,7 @@ pub struct EngineStatus {
     pub epoch: u64,
     /// The last epoch in a durable checkpoint.
     pub durable_epoch: u64,
-    /// Steps since it was opened.
+    /// Epochs published since it was opened.
     pub steps: u64,
     /// Bytes of memory that the process takes, where the system tells.
     pub resident_bytes: Option<u64>,

@@ -19,7 +19,7 @@ use crate::data::ObjectId;
 use crate::error::{Error, Result};
 use crate::source::{
     BadRecord, Decoded, Decoder, Delivery, Intake, LostRange, Message, Offsets, OnError, OnGap, PartitionState,
-    SourceSpec, SourceStatus,
+    SourceSpec, SourceStatus, Times,
 };
 
 /// Longest wait for messages, and for room: how often reports are looked at.
@@ -304,7 +304,7 @@ impl Follower {
         (self.deliver)(Delivery {
             relation: self.relation,
             offsets: messages.iter().map(|message| (message.partition, message.offset + 1)).collect(),
-            newest_timestamp_ms: messages.iter().filter_map(|message| message.timestamp_ms).max(),
+            times: messages.iter().filter_map(|message| message.timestamp_ms).collect(),
             permit: self.intake.take(bytes),
             rows: decoded.rows,
             deleted: decoded.deleted,
@@ -331,7 +331,7 @@ impl Follower {
             offsets,
             bad: Vec::new(),
             lost,
-            newest_timestamp_ms: None,
+            times: Times::default(),
             permit: self.intake.take(0),
         }
     }

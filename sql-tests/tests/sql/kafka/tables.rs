@@ -183,3 +183,27 @@ async fn what_cannot_be_read_is_refused() {
         assert_eq!(error.code().map(|code| code.code()), Some(expected), "{sql}: {error}");
     }
 }
+
+/// How long it takes from a message to its effect on a view is measured for messages that come while the view is there.
+#[tokio::test(flavor = "multi_thread")]
+async fn freshness_is_of_messages_that_come_now() {
+    let broker = Broker::shared();
+    broker.create_topic("pulses", 2).await;
+    let message = |id: u64| (id.to_string(), Some(format!(r#"{{"id":{id}}}"#)));
+    send(broker, "pulses", (0..500).map(message));
+    let data = tempfile::tempdir().expect("a temporary folder");
+    let server = Server::start(data.path());
+    let client = connect(&server).await;
+    rows(&client, &create_table(broker, "pulses", "id bigint", "PLAIN")).await;
+    rows(&client, "CREATE MATERIALIZED VIEW pulse_count AS SELECT count(*) AS n FROM pulses").await;
+    rows(&client, "CREATE MATERIALIZED VIEW doubled AS SELECT n * 2 AS n FROM pulse_count").await;
+    until(&client, "SELECT n FROM doubled", &["1000"]).await;
+    let figures = "SELECT freshness_messages, freshness_p50_ms, freshness_p99_ms FROM levada_catalog.views WHERE name = 'doubled'";
+    assert_eq!(rows(&client, figures).await, ["0|NULL|NULL"], "history is not waited for");
+    send(broker, "pulses", (500..800).map(message));
+    until(&client, "SELECT n FROM doubled", &["1600"]).await;
+    until(&client, "SELECT freshness_messages FROM levada_catalog.views WHERE name = 'doubled'", &["300"]).await;
+    let plausible = "SELECT name, freshness_p50_ms >= 0, freshness_p50_ms <= freshness_p99_ms, freshness_p99_ms < 60000 \
+                     FROM levada_catalog.views ORDER BY name";
+    assert_eq!(rows(&client, plausible).await, ["doubled|t|t|t", "pulse_count|t|t|t"]);
+}
