@@ -150,7 +150,8 @@ impl Engine {
         let clock = Clock::new(options.time, recovered.clock);
         let wake = requests.clone();
         clock.watch(move || wake.send(Request::Time).is_ok());
-        metrics.published(&snapshot);
+        metrics.follow(&snapshot);
+        metrics.measured(&snapshot.catalog, recovered.dataflows.sizes());
         let mut live = LiveSnapshots::default();
         live.add(&snapshot);
         let (published, snapshots) = watch::channel(snapshot);

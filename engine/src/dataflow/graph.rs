@@ -11,7 +11,7 @@ use crate::dataflow::errors::ErrorSet;
 use crate::dataflow::hydrate::{Claim, Recorder};
 use crate::dataflow::operator::Outside;
 use crate::dataflow::operators::Stored;
-use crate::dataflow::{Fingerprint, Operator, Properties, SLICE, StateSize};
+use crate::dataflow::{Fingerprint, Operator, Properties, SLICE};
 use crate::error::{Error, Result};
 use crate::view::{Identity, RowStore};
 
@@ -289,15 +289,6 @@ impl Graph {
     pub fn operators(&self) -> impl Iterator<Item = (Fingerprint, OperatorId)> {
         let here = self.nodes.iter().enumerate().filter(|(at, _)| !self.fresh.contains_key(&NodeId(*at as u32)));
         here.filter_map(|(_, node)| node.as_ref()).filter_map(|node| Some((node.fingerprint, node.id?)))
-    }
-
-    /// Rows and bytes kept by all nodes.
-    pub fn state_size(&mut self) -> StateSize {
-        let states = self.nodes.iter_mut().flatten().filter_map(|node| node.operator.state());
-        states.map(|state| state.size()).fold(StateSize::default(), |sum, size| StateSize {
-            rows: sum.rows + size.rows,
-            bytes: sum.bytes + size.bytes,
-        })
     }
 
     /// The nodes a relation's contents come from, itself included, up to other relations.

@@ -1,5 +1,6 @@
 //! What a node of the dataflow does: changes in, change out, state in between.
 
+use std::iter::Sum;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
@@ -74,6 +75,15 @@ pub const SLICE: usize = 8192;
 pub struct StateSize {
     pub rows: u64,
     pub bytes: u64,
+}
+
+impl Sum for StateSize {
+    fn sum<I: Iterator<Item = StateSize>>(sizes: I) -> StateSize {
+        sizes.fold(StateSize::default(), |sum, size| StateSize {
+            rows: sum.rows + size.rows,
+            bytes: sum.bytes + size.bytes,
+        })
+    }
 }
 
 /// What an operator may know of the step it works in, and where it puts rows that have no answer.

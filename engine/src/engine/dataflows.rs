@@ -11,7 +11,7 @@ use arrow::datatypes::SchemaRef;
 
 use crate::catalog::{self, Catalog, Item, ItemKind, SOURCE_ERRORS, source_errors};
 use crate::data::{Epoch, ObjectId, OperatorId, ZSet};
-use crate::dataflow::{Fingerprint, Graph, ViewErrors};
+use crate::dataflow::{Fingerprint, Graph, Sizes, ViewErrors};
 use crate::engine::clock::Micros;
 use crate::engine::hydrations::{Hydrating, Hydrations};
 use crate::engine::retention::Retention;
@@ -109,6 +109,11 @@ impl Dataflows {
     /// The relations that are there and cannot be read yet.
     pub fn hydrating(&self) -> &Hydrating {
         &self.hydrating
+    }
+
+    /// How much the dataflow keeps now.
+    pub fn sizes(&mut self) -> Sizes {
+        self.graph.sizes()
     }
 
     /// Adds the objects that a transaction creates, views to be filled from what there is at `epoch`; nothing is visible

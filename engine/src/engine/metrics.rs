@@ -6,6 +6,7 @@ mod memory;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
@@ -13,10 +14,15 @@ pub use checkpoints::Checkpoints;
 
 use freshness::{Ages, Moment};
 
+use crate::catalog::Catalog;
 use crate::catalog::system::{CheckpointRecord, Freshness};
 use crate::data::{Epoch, ObjectId};
+use crate::dataflow::{Sizes, StateSize};
 use crate::engine::Snapshot;
 use crate::source::{Delivery, Intake};
+
+/// How often it is looked at how much is kept.
+const MEASURED_EVERY: Duration = Duration::from_secs(1);
 
 /// What the threads of the engine tell of their work.
 pub struct Metrics {
@@ -27,6 +33,15 @@ pub struct Metrics {
     durable: AtomicU64,
     checkpoints: Mutex<Checkpoints>,
     ages: Mutex<Ages>,
+    measured: Mutex<Measured>,
+}
+
+/// How much is kept, and when that was looked at.
+#[derive(Default)]
+struct Measured {
+    at: Option<Instant>,
+    catalog: Option<Arc<Catalog>>,
+    sizes: Sizes,
 }
 
 impl Metrics {
@@ -38,12 +53,18 @@ impl Metrics {
             durable: AtomicU64::new(durable.0),
             checkpoints: Mutex::default(),
             ages: Mutex::default(),
+            measured: Mutex::default(),
         }
     }
 
     /// A snapshot was published.
     pub fn published(&self, snapshot: &Snapshot) {
         self.steps.fetch_add(1, Ordering::Relaxed);
+        self.follow(snapshot);
+    }
+
+    /// Takes note of the relations that there are.
+    pub fn follow(&self, snapshot: &Snapshot) {
         self.ages.lock().follow(&snapshot.catalog, &snapshot.stores, Moment::now());
     }
 
@@ -69,6 +90,31 @@ impl Metrics {
 
     pub fn durable(&self) -> Epoch {
         Epoch(self.durable.load(Ordering::Relaxed))
+    }
+
+    /// Takes note of how much is kept, unless that was done a moment ago for this catalog.
+    pub fn measure(&self, catalog: &Arc<Catalog>, sizes: impl FnOnce() -> Sizes) {
+        let last = self.measured.lock();
+        let same = last.catalog.as_ref().is_some_and(|last| Arc::ptr_eq(last, catalog));
+        if !same || last.at.is_none_or(|at| at.elapsed() >= MEASURED_EVERY) {
+            drop(last);
+            self.measured(catalog, sizes());
+        }
+    }
+
+    /// Takes note of how much is kept.
+    pub fn measured(&self, catalog: &Arc<Catalog>, sizes: Sizes) {
+        *self.measured.lock() = Measured { at: Some(Instant::now()), catalog: Some(catalog.clone()), sizes };
+    }
+
+    /// What the nodes of a relation's plan keep; None where that is not known yet.
+    pub fn kept_by(&self, relation: ObjectId) -> Option<StateSize> {
+        self.measured.lock().sizes.relations.get(&relation).copied()
+    }
+
+    /// What all nodes keep.
+    pub fn kept(&self) -> StateSize {
+        self.measured.lock().sizes.total
     }
 
     /// Changes what is known of the last checkpoints.

@@ -5,10 +5,10 @@ use std::sync::{Arc, Weak};
 
 use crate::catalog::Catalog;
 use crate::catalog::system::{
-    CheckpointRecord, EngineStatus, Freshness, Hydration, Partition, SinkStatus, Statistics, ViewError,
+    CheckpointRecord, EngineStatus, Freshness, Hydration, Kept, Partition, SinkStatus, Statistics, ViewError,
 };
 use crate::data::{Epoch, ObjectId};
-use crate::dataflow::{ErrorRow, HydrationStatus, ViewErrors};
+use crate::dataflow::{ErrorRow, HydrationStatus, StateSize, ViewErrors};
 use crate::engine::hydrations::Hydrating;
 use crate::engine::metrics::Metrics;
 use crate::engine::sinks::Outlets;
@@ -67,6 +67,10 @@ impl Statistics for Snapshot {
         Some(Hydration { state: state.name(), rows, expected, error })
     }
 
+    fn kept(&self, view: ObjectId) -> Option<Kept> {
+        self.metrics.kept_by(view).map(kept)
+    }
+
     fn freshness(&self, view: ObjectId) -> Option<Freshness> {
         let behind = self.catalog.foundations(view);
         let has_connector = |id: &ObjectId| self.catalog.by_id(*id).is_some_and(|item| item.connector().is_some());
@@ -85,6 +89,7 @@ impl Statistics for Snapshot {
             epoch: self.epoch.0,
             durable_epoch: self.metrics.durable().0,
             steps: self.metrics.steps(),
+            kept: kept(self.metrics.kept()),
             resident_bytes: self.metrics.resident(),
             waiting_bytes: used as u64,
             waiting_limit: limit as u64,
@@ -116,6 +121,10 @@ impl Statistics for Snapshot {
             state_bytes: outlet.state_bytes(),
         })
     }
+}
+
+fn kept(StateSize { rows, bytes }: StateSize) -> Kept {
+    Kept { rows, bytes }
 }
 
 /// The snapshots that somebody may still hold.

@@ -347,6 +347,7 @@ impl Stepper {
         self.live.add(&snapshot);
         self.published.send_replace(snapshot.clone());
         self.metrics.published(&snapshot);
+        self.metrics.measure(&snapshot.catalog, || self.dataflows.sizes());
         let horizon = self.live.horizon(self.epoch);
         if let Err(error) = self.dataflows.compact(horizon) {
             tracing::error!(%error, "merging chunks failed");
@@ -376,12 +377,13 @@ impl Stepper {
         if self.failed.is_some() {
             return;
         }
-        let mut checkpoint = Checkpoint::default();
+        let (mut checkpoint, sizes) = (Checkpoint::default(), self.dataflows.sizes());
         let saved = self.dataflows.save(self.durable, &mut checkpoint);
         match saved.and_then(|()| self.sources.saved()) {
             Ok(sources) => {
                 checkpoint.set_meta(self.dataflows.meta(self.epoch, self.position, self.clock.now(), sources));
                 self.saved = self.epoch;
+                self.metrics.measured(self.dataflows.catalog(), sizes);
                 self.checkpointer.submit(checkpoint, self.epoch, self.position);
             }
             // What was taken for the checkpoint is lost to the next: only a fresh start has it all.

@@ -19,8 +19,8 @@ pub const VIEWS: &[Shape] = &[
         "views",
         15_002,
         "\
-        id oid, schema_name name, name name, materialized bool, strict bool, rows int8, state_bytes int8, errors int8, \
-        inherited_errors int8, freshness_p50_ms float8, freshness_p99_ms float8, freshness_messages int8, \
+        id oid, schema_name name, name name, materialized bool, strict bool, rows int8, state_rows int8, \
+        state_bytes int8, errors int8, inherited_errors int8, freshness_p50_ms float8, freshness_p99_ms float8, freshness_messages int8, \
         definition text, create_sql text, hydration text, hydrated_rows int8, hydration_total int8, \
         hydration_error text",
     ),
@@ -50,7 +50,8 @@ pub const VIEWS: &[Shape] = &[
         "engine",
         15_007,
         "\
-        opened_at timestamptz, epoch int8, durable_epoch int8, steps int8, resident_bytes int8, waiting_bytes int8, \
+        opened_at timestamptz, epoch int8, durable_epoch int8, steps int8, state_rows int8, state_bytes int8, \
+        resident_bytes int8, waiting_bytes int8, \
         waiting_limit int8, sources_paused int8",
     ),
     view("dependencies", 15_003, "object_id oid, object_name name, depends_on_id oid, depends_on_name name"),
@@ -97,6 +98,7 @@ fn views(system: &System, rows: &mut Rows) {
     for object in system.user_objects().filter(|object| matches!(object.kind, 'v' | 'm')) {
         let hydration = system.statistics.hydration(object.id());
         let state = (object.kind == 'm').then(|| hydration.as_ref().map_or("hydrated", |hydration| hydration.state));
+        let kept = if object.kind == 'm' { system.statistics.kept(object.id()) } else { None };
         let freshness = if object.kind == 'm' { system.statistics.freshness(object.id()) } else { None };
         let millis =
             |figure: fn(Freshness) -> Option<f64>| freshness.and_then(figure).map_or(Datum::Null, Datum::Float);
@@ -107,7 +109,8 @@ fn views(system: &System, rows: &mut Rows) {
             ("materialized", (object.kind == 'm').into()),
             ("strict", object.item.is_some_and(Item::is_strict).into()),
             ("rows", stored_rows(system, &object)),
-            ("state_bytes", state_bytes(system, &object)),
+            ("state_rows", kept.map(|kept| kept.rows as i64).into()),
+            ("state_bytes", kept.map(|kept| kept.bytes as i64).into()),
             ("errors", (system.statistics.error_count(object.id()) as i64).into()),
             ("inherited_errors", inherited_errors(system, object.id()).into()),
             ("freshness_p50_ms", millis(|freshness| freshness.p50_ms)),
@@ -211,6 +214,8 @@ fn engine(system: &System, rows: &mut Rows) {
         ("epoch", (engine.epoch as i64).into()),
         ("durable_epoch", (engine.durable_epoch as i64).into()),
         ("steps", (engine.steps as i64).into()),
+        ("state_rows", (engine.kept.rows as i64).into()),
+        ("state_bytes", (engine.kept.bytes as i64).into()),
         ("resident_bytes", engine.resident_bytes.map(|bytes| bytes as i64).into()),
         ("waiting_bytes", (engine.waiting_bytes as i64).into()),
         ("waiting_limit", (engine.waiting_limit as i64).into()),

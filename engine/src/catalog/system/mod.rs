@@ -31,7 +31,7 @@ use arrow::array::RecordBatch;
 pub use names::{function_name, namespace_name, namespace_oid};
 pub use objects::{Index, Object, relation_name};
 pub use shape::SystemRelation;
-pub use status::{CheckpointRecord, CheckpointState, EngineStatus, Freshness};
+pub use status::{CheckpointRecord, CheckpointState, EngineStatus, Freshness, Kept};
 
 use crate::catalog::Catalog;
 use crate::data::ObjectId;
@@ -69,6 +69,9 @@ pub trait Statistics: Send + Sync {
     fn errors(&self, view: ObjectId) -> Vec<ViewError>;
     /// How far a relation is that cannot be read yet; None of others.
     fn hydration(&self, relation: ObjectId) -> Option<Hydration>;
+    /// What is kept to keep a materialized view current, its own rows included and the relations that it reads not. What
+    /// several views share counts for each. At most a second old.
+    fn kept(&self, view: ObjectId) -> Option<Kept>;
     /// How fresh a view is that stands on messages; None of others.
     fn freshness(&self, view: ObjectId) -> Option<Freshness>;
     /// The last checkpoints, the oldest first.

@@ -50,6 +50,13 @@ pub struct Freshness {
     pub messages: u64,
 }
 
+/// Rows and bytes of memory that are kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Kept {
+    pub rows: u64,
+    pub bytes: u64,
+}
+
 /// The engine as a whole.
 #[derive(Clone, Debug, Default)]
 pub struct EngineStatus {
@@ -61,6 +68,8 @@ pub struct EngineStatus {
     pub durable_epoch: u64,
     /// Epochs published since it was opened.
     pub steps: u64,
+    /// By all tables and views, what several share counted once.
+    pub kept: Kept,
     /// Bytes of memory that the process takes, where the system tells.
     pub resident_bytes: Option<u64>,
     /// Bytes of messages that wait for a step, and how many there may be before sources pause.

@@ -41,6 +41,10 @@ impl Statistics for NoStatistics {
         Some(super::Hydration { state: "reading", rows: 1, expected: None, error: None })
     }
 
+    fn kept(&self, _: ObjectId) -> Option<Kept> {
+        Some(Kept { rows: 4, bytes: 5 })
+    }
+
     fn freshness(&self, _: ObjectId) -> Option<Freshness> {
         Some(Freshness { p50_ms: Some(1.5), p99_ms: None, messages: 2 })
     }
