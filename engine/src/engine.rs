@@ -20,6 +20,7 @@ mod stepper;
 mod storage;
 mod upsert;
 
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -168,6 +169,7 @@ impl Engine {
             published,
             live,
             locks: locks.clone(),
+            held: VecDeque::new(),
             flushes: Vec::new(),
             sources,
             clock,

@@ -106,6 +106,11 @@ impl Dataflows {
         &self.sinks
     }
 
+    /// Bytes of changes that hydrations have yet to take in.
+    pub fn recorded(&self) -> usize {
+        self.graph.recorded()
+    }
+
     /// The relations that are there and cannot be read yet.
     pub fn hydrating(&self) -> &Hydrating {
         &self.hydrating
@@ -243,7 +248,7 @@ impl Dataflows {
 
     /// Ends what a transaction did to the catalog: dropped objects lose their nodes.
     pub fn finish(&mut self, operations: &[Operation], epoch: Epoch) -> Result<(Vec<ObjectId>, Epoch)> {
-        let mut gone = Vec::new();
+        let (mut gone, mut last) = (Vec::new(), epoch);
         for operation in operations {
             match operation {
                 Operation::Create(item) => self.unsaved.created.push(item.id),
@@ -259,11 +264,11 @@ impl Dataflows {
                         gone.push(*id);
                     }
                     self.renew(&stranded)?;
+                    last = self.hydrate(last)?;
                 }
                 Operation::Write { .. } => {}
             }
         }
-        let last = self.hydrate(epoch)?;
         self.collect_stores();
         Ok((gone, last))
     }

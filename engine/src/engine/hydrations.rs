@@ -4,6 +4,9 @@
 //! thread of its own, which tells the step thread when its nodes are level with the rest, or lost. A hydration that
 //! failed is begun anew after a pause, with new nodes.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;

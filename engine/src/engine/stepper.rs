@@ -1,5 +1,6 @@
 //! The step thread: the one place where transactions get their order, and epochs are made.
 
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -37,6 +38,12 @@ const MOST_FAILURES: u32 = 3;
 
 /// Bytes of deliveries taken into one step.
 const MOST_BYTES: usize = 16 << 20;
+
+/// Bytes of changes that wait for hydrations, which they alone hold: what has a row store is read from there.
+const MOST_RECORDED: usize = 256 << 20;
+
+/// How often it is looked whether there are fewer again.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// What becomes one epoch.
 #[derive(Default)]
@@ -80,6 +87,8 @@ pub struct Stepper {
     pub sources: Sources,
     pub clock: Clock,
     pub metrics: Arc<Metrics>,
+    /// Deliveries that wait until hydrations have caught up.
+    pub held: VecDeque<Request>,
     pub flushes: Vec<(Epoch, oneshot::Sender<Result<()>>)>,
     /// Threads that a step may use.
     pub threads: usize,
@@ -128,16 +137,41 @@ impl Stepper {
             if self.tick_in() == Some(Duration::ZERO) {
                 self.tick();
             }
-            let received = match self.checkpoint_in().into_iter().chain(self.tick_in()).min() {
-                None => return requests.recv().ok(),
+            if !self.is_full()
+                && let Some(held) = self.held.pop_front()
+            {
+                return Some(held);
+            }
+            let look = (!self.held.is_empty()).then_some(LOOK_AGAIN);
+            let received = match self.checkpoint_in().into_iter().chain(self.tick_in()).chain(look).min() {
+                None => requests.recv().map_err(|_| RecvTimeoutError::Disconnected),
                 Some(wait) => requests.recv_timeout(wait),
             };
             match received {
-                Ok(request) => return Some(request),
+                Ok(request) => {
+                    if let Some(request) = self.hold(request) {
+                        return Some(request);
+                    }
+                }
                 Err(RecvTimeoutError::Disconnected) => return None,
                 Err(RecvTimeoutError::Timeout) => {}
             }
         }
+    }
+
+    /// Whether hydrations have so many changes to catch up on that there must not be more of them now.
+    fn is_full(&self) -> bool {
+        self.dataflows.recorded() > MOST_RECORDED
+    }
+
+    /// Puts a delivery aside as long as there is no room for what it changes: with the bytes that it keeps of the intake,
+    /// readers pause in the end. Returns any other request.
+    fn hold(&mut self, request: Request) -> Option<Request> {
+        if matches!(request, Request::Delivery(..)) && (!self.held.is_empty() || self.is_full()) {
+            self.held.push_back(request);
+            return None;
+        }
+        Some(request)
     }
 
     /// How long until a checkpoint is due; None while there is nothing to save.
@@ -191,7 +225,7 @@ impl Stepper {
                 }
             }
             if !batch.is_full() {
-                next = requests.try_recv().ok();
+                next = requests.try_recv().ok().and_then(|request| self.hold(request));
             }
         }
         self.take_in(batch);

@@ -28,7 +28,7 @@ pub fn classes(system: &System, rows: &mut Rows) {
             ("relkind", object.kind.to_string().into()),
             ("relnatts", (object.schema.columns.len() as i64).into()),
             ("relhasrules", matches!(object.kind, 'v' | 'm').into()),
-            ("relispopulated", true.into()),
+            ("relispopulated", system.statistics.hydration(object.id()).is_none().into()),
             ("relreplident", if stored { "d" } else { "n" }.into()),
         ]);
     }
@@ -190,7 +190,7 @@ pub fn matviews(system: &System, rows: &mut Rows) {
             ("matviewname", object.name.into()),
             ("matviewowner", OWNER_NAME.into()),
             ("hasindexes", false.into()),
-            ("ispopulated", true.into()),
+            ("ispopulated", system.statistics.hydration(object.id()).is_none().into()),
             ("definition", object.definition().into()),
         ]);
     }
