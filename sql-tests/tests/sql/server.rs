@@ -21,10 +21,16 @@ pub struct Server {
 impl Server {
     /// Starts on a data directory and waits until clients can connect.
     pub fn start(data: &Path) -> Server {
+        Server::run(&["serve"], data)
+    }
+
+    /// The same for a command of `levada` that serves clients.
+    pub fn run(command: &[&str], data: &Path) -> Server {
         let mut shell = Command::new("sh")
             .args(["-c", UNTIL_TOLD])
             .arg(binary())
-            .args(["serve", "--listen", "127.0.0.1:0", "--log", "warn", "--data-dir"])
+            .args(command)
+            .args(["--listen", "127.0.0.1:0", "--log", "warn", "--data-dir"])
             .arg(data)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -1,6 +1,7 @@
 //! Sources on a real Apache Kafka broker.
 
 mod broker;
+mod demo;
 mod reader;
 mod tables;
 

@@ -11,7 +11,7 @@ use super::broker::PATIENCE;
 use crate::server::Server;
 
 /// Not [`Wire`](crate::wire::Wire), which asks everything twice: between the two, rows come.
-async fn connect(server: &Server) -> Client {
+pub(super) async fn connect(server: &Server) -> Client {
     let mut config = tokio_postgres::Config::new();
     config.host("127.0.0.1").port(server.port()).user("postgres").dbname("levada");
     let (client, connection) = config.connect(NoTls).await.expect("a connection");
@@ -31,12 +31,12 @@ async fn try_rows(client: &Client, sql: &str) -> Result<Vec<String>, Error> {
     Ok(messages.into_iter().filter_map(row).collect())
 }
 
-async fn rows(client: &Client, sql: &str) -> Vec<String> {
+pub(super) async fn rows(client: &Client, sql: &str) -> Vec<String> {
     try_rows(client, sql).await.unwrap_or_else(|error| panic!("{sql}: {:?}", error.as_db_error()))
 }
 
 /// Waits until a query answers this.
-async fn until(client: &Client, sql: &str, expected: &[&str]) {
+pub(super) async fn until(client: &Client, sql: &str, expected: &[&str]) {
     let asked = Instant::now();
     loop {
         let found = rows(client, sql).await;
