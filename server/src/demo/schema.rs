@@ -15,6 +15,9 @@ pub const TABLES: &[(&str, Kind, &str)] = &[
     ("bid", Kind::Bid, "auction bigint, bidder bigint, price bigint, channel text, datetime timestamptz"),
 ];
 
+/// How long rows stay in the tables.
+const RETENTION: &str = "10 minutes";
+
 /// The materialized views: name and query. Prices are in cents.
 const VIEWS: &[(&str, &str)] = &[
     // Running counts.
@@ -66,8 +69,11 @@ pub const QUERIES: [&str; 4] = [
 
 /// The statements that make it all, each as a user would type it.
 pub fn statements(broker: &Broker) -> Vec<String> {
-    let mut options: Vec<(&str, &str)> =
-        vec![("properties.bootstrap.server", broker.servers()), ("scan.startup.mode", "latest")];
+    let mut options: Vec<(&str, &str)> = vec![
+        ("properties.bootstrap.server", broker.servers()),
+        ("scan.startup.mode", "latest"),
+        ("retention", RETENTION),
+    ];
     options.extend(broker.table_options());
     let option = |(name, value): &(&str, &str)| format!(",\n    {name} = '{}'", value.replace('\'', "''"));
     let options: String = options.iter().map(option).collect();
