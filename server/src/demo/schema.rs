@@ -52,6 +52,18 @@ const VIEWS: &[(&str, &str)] = &[
          FROM bid b JOIN auction a ON a.id = b.auction JOIN person p ON p.id = b.bidder
          WHERE b.price >= 90000000",
     ),
+    // A tumbling and a hopping window: each ten seconds, and each minute that ends with one of them.
+    (
+        "bids_per_10_seconds",
+        "SELECT window_start, count(*) AS bids, round(avg(price) / 100, 2) AS average_price
+         FROM TUMBLE(bid, datetime, INTERVAL '10 seconds') GROUP BY window_start",
+    ),
+    (
+        "high_bids_per_minute",
+        "SELECT window_start, window_end, category, count(*) AS bids, max(price) AS highest
+         FROM HOP(high_bids, datetime, INTERVAL '10 seconds', INTERVAL '1 minute')
+         GROUP BY window_start, window_end, category",
+    ),
     (
         "sellers_by_state",
         "SELECT p.state, count(*) AS auctions, count(DISTINCT a.seller) AS sellers
