@@ -17,11 +17,11 @@ const TOPIC_RETENTION: &str = "3600000";
 
 /// The topic of a kind of events, and the partitions it has if the demo makes it.
 ///
-/// The built-in broker keeps 5 MiB of a partition, no more: the partitions are as many as make that some seconds.
+/// The built-in broker keeps 5 MiB of a partition, no more: the partitions are as many as make that a few seconds.
 pub fn topic(kind: Kind) -> (&'static str, i32) {
     match kind {
         Kind::Person => ("levada-demo-person", 1),
-        Kind::Auction => ("levada-demo-auction", 2),
+        Kind::Auction => ("levada-demo-auction", 1),
         Kind::Bid => ("levada-demo-bid", 4),
     }
 }
@@ -174,7 +174,7 @@ mod tests {
     async fn the_built_in_broker_has_the_topics() {
         let broker = Broker::built_in().unwrap();
         let topics = broker.topics().await.unwrap();
-        assert_eq!(KINDS.map(|kind| topics.partitions(kind)), [1, 2, 4]);
+        assert_eq!(KINDS.map(|kind| topics.partitions(kind)), [1, 1, 4]);
         assert_eq!(topics.produced, Produced::default());
     }
 

@@ -15,7 +15,7 @@ use super::pace::Pace;
 /// How often events are sent.
 const TURN: Duration = Duration::from_millis(1);
 /// Messages of a partition that may wait to be read: the built-in broker forgets the oldest when there are more than
-/// 5 MiB, and these are not half of that.
+/// 5 MiB, and of the largest these are not half of that.
 const MOST_UNREAD: u64 = 4_000;
 /// How long the last messages have to get through.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -48,6 +48,7 @@ impl Feed {
             // A real Kafka keeps what is not read.
             most_unread: broker.is_built_in().then_some(MOST_UNREAD),
             sent: [0; 3],
+            turn: 0,
             message: Vec::new(),
             shared: shared.clone(),
         };
@@ -82,6 +83,9 @@ struct Sender {
     partitions: Topics,
     most_unread: Option<u64>,
     sent: [u64; 3],
+    /// Counts up. The messages of a turn go to one partition, so that they make one batch: the built-in broker looks
+    /// for an offset batch by batch.
+    turn: u64,
     message: Vec<u8>,
     shared: Arc<Shared>,
 }
@@ -98,11 +102,18 @@ impl Sender {
                     break;
                 }
             }
-            self.producer.poll(TURN);
+            self.turn += 1;
+            self.rest();
         }
         if let Err(error) = self.producer.flush(FAREWELL) {
             tracing::debug!(%error, "the last events were not sent");
         }
+    }
+
+    /// Waits a turn, and lets the client say what has happened. (Its own wait is a busy one when it is this short.)
+    fn rest(&self) {
+        std::thread::sleep(TURN);
+        self.producer.poll(Duration::ZERO);
     }
 
     fn is_stopped(&self) -> bool {
@@ -119,7 +130,7 @@ impl Sender {
             if self.is_stopped() {
                 return false;
             }
-            self.producer.poll(TURN);
+            self.rest();
         }
         !self.is_stopped()
     }
@@ -129,8 +140,7 @@ impl Sender {
         let kind = self.config.kind(self.next);
         self.message.clear();
         Event::of(&self.config, self.next).write_object(&mut self.message);
-        let sent = &mut self.sent[kind as usize];
-        let partition = (*sent % u64::from(self.partitions.partitions(kind).unsigned_abs())) as i32;
+        let partition = (self.turn % u64::from(self.partitions.partitions(kind).unsigned_abs())) as i32;
         let mut record = BaseRecord::<(), [u8]>::to(topic(kind).0).partition(partition).payload(&self.message);
         loop {
             match self.producer.send(record) {
@@ -145,9 +155,9 @@ impl Sender {
             if self.shared.stop.load(Ordering::Relaxed) {
                 return false;
             }
-            self.producer.poll(TURN);
+            self.rest();
         }
-        *sent += 1;
+        self.sent[kind as usize] += 1;
         self.next += 1;
         true
     }
