@@ -37,6 +37,15 @@ pub fn clock(time: Duration) -> String {
     format!("{}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
 }
 
+/// `0.8 ms`, `12 ms`, `3.4 s`.
+pub fn milliseconds(value: f64) -> String {
+    match value {
+        _ if value < 9.95 => format!("{value:.1} ms"),
+        _ if value < 999.5 => format!("{value:.0} ms"),
+        _ => format!("{:.1} s", value / 1000.0),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -64,7 +73,9 @@ mod tests {
     }
 
     #[test]
-    fn times_run_to_hours() {
+    fn times_have_the_unit_that_fits() {
         assert_eq!(clock(Duration::from_secs(3723)), "1:02:03");
+        let cases = [(0.04, "0.0 ms"), (9.94, "9.9 ms"), (9.95, "10 ms"), (999.4, "999 ms"), (1234.0, "1.2 s")];
+        cases.into_iter().for_each(|(value, text)| assert_eq!(milliseconds(value), text));
     }
 }

@@ -69,7 +69,8 @@ async fn run(flags: Flags, screen: &Screen) -> Result<(), Box<dyn StdError>> {
         () = watch.run() => {}
     }
     screen.release();
-    screen.print("stopping\n");
+    // On a terminal there is a ^C in the line.
+    screen.print(if screen.is_terminal() { "\nstopping\n" } else { "stopping\n" });
     drop(feed);
     engine.shutdown().await?;
     Ok(())
@@ -119,7 +120,7 @@ impl Watch<'_> {
         let status = self.observer.look(&mut self.database, &progress).await?;
         match is_terminal {
             true => self.screen.show(status.block()),
-            false => self.screen.print(&(status.line() + "\n")),
+            false => self.screen.print(&(status.summary() + "\n")),
         }
         Ok(())
     }
