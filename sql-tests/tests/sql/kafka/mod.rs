@@ -3,6 +3,7 @@
 mod broker;
 mod demo;
 mod reader;
+mod retention;
 mod tables;
 
 pub use broker::Broker;

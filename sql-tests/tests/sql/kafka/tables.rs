@@ -48,7 +48,7 @@ pub(super) async fn until(client: &Client, sql: &str, expected: &[&str]) {
     }
 }
 
-fn send(broker: &Broker, topic: &str, messages: impl IntoIterator<Item = (String, Option<String>)>) {
+pub fn send(broker: &Broker, topic: &str, messages: impl IntoIterator<Item = (String, Option<String>)>) {
     let producer = broker.producer(&[]);
     for (key, value) in messages {
         let mut record = BaseRecord::to(topic).key(&key);

@@ -1,0 +1,140 @@
+//! Rows of a topic that go by their age, under a clock that the test sets.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use levada_engine::{Engine, EngineOptions, ManualClock, TimeSource};
+
+use super::Broker;
+use super::broker::PATIENCE;
+use super::tables::send;
+use crate::in_process::InProcess;
+
+/// An engine in this process, and one session of it.
+struct Database {
+    engine: Engine,
+    session: InProcess,
+}
+
+impl Database {
+    fn open(directory: &Path, clock: &ManualClock) -> Database {
+        let time = TimeSource::Manual(clock.clone());
+        let engine = Engine::open(EngineOptions { time, ..EngineOptions::new(directory) }).expect("an engine");
+        let session = InProcess::connect(&engine, false).expect("a session");
+        Database { engine, session }
+    }
+
+    async fn rows(&mut self, sql: &str) -> Vec<String> {
+        let rows = self.session.rows(sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+        let value = |value: Option<String>| value.unwrap_or_else(|| "NULL".to_owned());
+        rows.into_iter().map(|row| row.into_iter().map(value).collect::<Vec<_>>().join("|")).collect()
+    }
+
+    /// Waits until a query answers this.
+    async fn until(&mut self, sql: &str, expected: &[&str]) {
+        let asked = Instant::now();
+        loop {
+            let found = self.rows(sql).await;
+            if found == expected {
+                return;
+            }
+            assert!(asked.elapsed() < PATIENCE, "{sql}: {found:?} instead of {expected:?}");
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+fn create(broker: &Broker, name: &str, columns: &str, format: &str) -> String {
+    format!(
+        "CREATE TABLE {name} ({columns}) WITH (connector = 'kafka', topic = '{name}', retention = '1 minute', \
+         properties.bootstrap.server = '{}') FORMAT {format} ENCODE JSON",
+        broker.address()
+    )
+}
+
+fn reading(n: i64) -> (String, Option<String>) {
+    (n.to_string(), Some(format!(r#"{{"n":{n},"g":{}}}"#, n % 2)))
+}
+
+fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// Rows go from the table and from all views when they are a minute old, whatever happened to the server meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_go_when_they_are_old() {
+    let broker = Broker::shared();
+    broker.create_topic("aging", 2).await;
+    let data = tempfile::tempdir().expect("a temporary folder");
+    let clock = ManualClock::new(1_700_000_000_000_000);
+    let mut database = Database::open(data.path(), &clock);
+    let create = create(broker, "aging", "n bigint, g int", "PLAIN");
+    database.rows(&create).await;
+    assert_eq!(database.rows("SHOW CREATE TABLE aging").await, [format!("aging|{create}")]);
+    let tables = "SELECT name, retention, retention = INTERVAL '1 minute' FROM levada_catalog.tables";
+    assert_eq!(database.rows(tables).await, ["aging|00:01:00|t"]);
+    let view = "CREATE MATERIALIZED VIEW ages AS \
+                SELECT g, count(*) AS c, min(n) AS least, max(n) AS most FROM aging GROUP BY g";
+    database.rows(view).await;
+    let ages = "SELECT * FROM ages ORDER BY g";
+
+    send(broker, "aging", (10..20).map(reading));
+    database.until(ages, &["0|5|10|18", "1|5|11|19"]).await;
+    clock.advance(seconds(30));
+    send(broker, "aging", [reading(3), reading(15), reading(4)]);
+    database.until(ages, &["0|6|4|18", "1|7|3|19"]).await;
+    clock.advance(seconds(29));
+    database.rows("FLUSH").await;
+    assert_eq!(database.rows(ages).await, ["0|6|4|18", "1|7|3|19"]);
+    clock.advance(seconds(2));
+    database.until(ages, &["0|1|4|4", "1|2|3|15"]).await;
+    assert_eq!(database.rows("SELECT n FROM aging ORDER BY n").await, ["3", "4", "15"]);
+
+    // As a kill leaves it, with the checkpoint behind.
+    database.rows("FLUSH").await;
+    drop(database);
+    let mut database = Database::open(data.path(), &clock);
+    assert_eq!(database.rows(ages).await, ["0|1|4|4", "1|2|3|15"]);
+    clock.advance(seconds(15));
+    send(broker, "aging", [reading(7)]);
+    database.until(ages, &["0|1|4|4", "1|3|3|15"]).await;
+    database.engine.shutdown().await.expect("an orderly end");
+    drop(database);
+    // Time passes while nobody is there.
+    clock.advance(seconds(20));
+    let mut database = Database::open(data.path(), &clock);
+    database.until(ages, &["1|1|7|7"]).await;
+    clock.advance(seconds(60));
+    database.until(ages, &[]).await;
+    assert_eq!(database.rows("SELECT count(*) FROM aging").await, ["0"]);
+    assert_eq!(database.rows("SELECT rows FROM levada_catalog.tables").await, ["0"]);
+}
+
+/// A row counts from the last message of its key, even one that says the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_is_heard_of_stays() {
+    let broker = Broker::shared();
+    broker.create_topic("alive", 1).await;
+    let data = tempfile::tempdir().expect("a temporary folder");
+    let clock = ManualClock::new(1_700_000_000_000_000);
+    let mut database = Database::open(data.path(), &clock);
+    database.rows(&create(broker, "alive", "id int PRIMARY KEY, v int", "UPSERT")).await;
+    database.rows("CREATE MATERIALIZED VIEW sums AS SELECT count(*) AS n, sum(v) AS v FROM alive").await;
+    let message = |id: i32, v: i32| (format!(r#"{{"id":{id}}}"#), Some(format!(r#"{{"v":{v}}}"#)));
+    send(broker, "alive", [message(1, 10), message(2, 20), message(3, 30), message(4, 40)]);
+    database.until("SELECT * FROM sums", &["4|100"]).await;
+    clock.advance(seconds(40));
+    // The first says the same again, the second something new, the third goes; the fourth is not heard of.
+    let last = (r#"{"id":3}"#.to_owned(), None);
+    send(broker, "alive", [message(1, 10), message(2, 21), last]);
+    database.until("SELECT * FROM sums", &["3|71"]).await;
+    database.rows("FLUSH").await;
+    clock.advance(seconds(40));
+    database.until("SELECT id, v FROM alive ORDER BY id", &["1|10", "2|21"]).await;
+    assert_eq!(database.rows("SELECT * FROM sums").await, ["2|31"]);
+    drop(database);
+    let mut database = Database::open(data.path(), &clock);
+    assert_eq!(database.rows("SELECT * FROM sums").await, ["2|31"]);
+    clock.advance(seconds(21));
+    database.until("SELECT * FROM sums", &["0|NULL"]).await;
+}
