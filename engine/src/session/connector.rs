@@ -44,7 +44,7 @@ impl Session {
         let connector = serde_json::to_value(&spec)
             .map_err(|error| Error::internal("cannot write a connector").with_source(error))?;
         let kind = ItemKind::Table { defaults: vec![None; schema.columns.len()], connector: Some(connector) };
-        let create_sql = statement.text().trim().to_owned();
+        let create_sql = create.shown(&statement.source, statement.range.clone());
         let id = self.engine.new_object();
         self.create(Item { id, name, kind, schema, create_sql, depends_on: Vec::new() })?;
         Ok(Response::complete("CREATE TABLE"))

@@ -1,7 +1,7 @@
 //! What the statement says, before anything is checked.
 
 use sqlparser::ast;
-use sqlparser::tokenizer::Location;
+use sqlparser::tokenizer::{Location, Span};
 
 use crate::sql::bind::fold;
 
@@ -82,4 +82,6 @@ pub struct ConnectorOption {
     pub value: String,
     /// Where the name stands.
     pub location: Location,
+    /// Where the value stands.
+    pub value_span: Span,
 }

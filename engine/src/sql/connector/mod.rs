@@ -7,6 +7,7 @@ mod ast;
 mod options;
 mod parse;
 mod properties;
+mod secrets;
 mod sink;
 #[cfg(test)]
 mod tests;

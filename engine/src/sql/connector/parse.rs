@@ -2,7 +2,7 @@
 
 use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
-use sqlparser::tokenizer::Token;
+use sqlparser::tokenizer::{Span, Token};
 
 use super::ast::{ConnectorOption, CreateConnector, Include, Metadata, Watermark};
 use crate::sql::word::{is_word, parse_words};
@@ -156,7 +156,10 @@ pub(super) fn parse_options(parser: &mut Parser<'_>) -> Result<Vec<ConnectorOpti
         let location = parser.peek_token_ref().span.start;
         let name = parse_option_name(parser)?;
         parser.expect_token(&Token::Eq)?;
-        options.push(ConnectorOption { name, value: parse_option_value(parser)?, location });
+        let start = parser.peek_token_ref().span.start;
+        let value = parse_option_value(parser)?;
+        let value_span = Span { start, end: parser.get_current_token().span.end };
+        options.push(ConnectorOption { name, value, location, value_span });
         if parser.peek_token_ref().token != Token::RParen {
             parser.expect_token(&Token::Comma)?;
         }
