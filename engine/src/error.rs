@@ -46,6 +46,7 @@ impl SqlState {
     pub const NO_ACTIVE_TRANSACTION: SqlState = SqlState("25P01");
     pub const INVALID_SAVEPOINT: SqlState = SqlState("3B001");
     pub const IN_FAILED_TRANSACTION: SqlState = SqlState("25P02");
+    pub const IDLE_IN_TRANSACTION_TIMEOUT: SqlState = SqlState("25P03");
     pub const INVALID_STATEMENT_NAME: SqlState = SqlState("26000");
     pub const DEPENDENT_OBJECTS: SqlState = SqlState("2BP01");
     pub const INVALID_PASSWORD: SqlState = SqlState("28P01");

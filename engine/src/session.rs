@@ -23,6 +23,7 @@ mod view_options;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use datafusion::scalar::ScalarValue;
 use sqlparser::ast;
@@ -181,6 +182,14 @@ impl Session {
             self.block = Block::Failed;
             // With a savepoint the block can be mended: ROLLBACK TO.
             self.transaction.take_if(|transaction| !transaction.has_marks());
+        }
+    }
+
+    /// How long the client may stay silent now; None is for ever.
+    pub fn idle_timeout(&self) -> Option<Duration> {
+        match self.transaction_status() {
+            TransactionStatus::Idle => None,
+            TransactionStatus::InTransaction | TransactionStatus::Failed => self.settings.idle_in_transaction_timeout(),
         }
     }
 

@@ -134,13 +134,21 @@ impl Settings {
 
     /// How long a statement may run; None is for ever.
     pub fn statement_timeout(&self) -> Option<Duration> {
-        let milliseconds = milliseconds(self.known("statement_timeout")).unwrap_or(0);
-        (milliseconds > 0).then(|| Duration::from_millis(milliseconds))
+        self.duration("statement_timeout")
     }
 
     /// How long a statement may wait for a lock; None is for ever.
     pub fn lock_timeout(&self) -> Option<Duration> {
-        let milliseconds = milliseconds(self.known("lock_timeout")).unwrap_or(0);
+        self.duration("lock_timeout")
+    }
+
+    /// How long a client may keep a transaction open without a word; None is for ever.
+    pub fn idle_in_transaction_timeout(&self) -> Option<Duration> {
+        self.duration("idle_in_transaction_session_timeout")
+    }
+
+    fn duration(&self, name: &'static str) -> Option<Duration> {
+        let milliseconds = milliseconds(self.known(name)).unwrap_or(0);
         (milliseconds > 0).then(|| Duration::from_millis(milliseconds))
     }
 }

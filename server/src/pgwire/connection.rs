@@ -11,6 +11,7 @@ use levada_engine::{Prepared, Session, TransactionStatus};
 use pgwire::messages::response::{ReadyForQuery, TransactionStatus as WireStatus};
 use pgwire::messages::startup::{Authentication, BackendKeyData, ParameterStatus, SecretKey};
 use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
 
 use super::cancel::Registration;
 use super::failure::Failure;
@@ -31,6 +32,8 @@ pub struct Connection<'a> {
     pub(super) portals: HashMap<String, Portal>,
     stopping: watch::Receiver<bool>,
     state: State,
+    /// Until when the client may stay silent.
+    deadline: Option<Instant>,
 }
 
 /// What is done with the next message.
@@ -51,7 +54,8 @@ impl<'a> Connection<'a> {
         stopping: watch::Receiver<bool>,
     ) -> Connection<'a> {
         let (statements, portals) = Default::default();
-        Connection { session, input, output, registration, statements, portals, stopping, state: State::Ready }
+        let (state, deadline) = (State::Ready, None);
+        Connection { session, input, output, registration, statements, portals, stopping, state, deadline }
     }
 
     /// Answers messages until the client leaves.
@@ -82,8 +86,15 @@ impl<'a> Connection<'a> {
         self.output.push(&BackendKeyData::new(*process, SecretKey::Bytes(secret.clone())))
     }
 
-    /// The next message, unless the server stops.
+    /// The next message, unless the server stops, or the client leaves a transaction open for too long.
     async fn next(&mut self) -> Result<Option<(u8, bytes::Bytes)>, Failure> {
+        let deadline = self.deadline.take();
+        let silence = async {
+            match deadline {
+                Some(deadline) => sleep_until(deadline).await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             biased;
             _ = self.stopping.wait_for(|stopping| *stopping) => {
@@ -91,6 +102,10 @@ impl<'a> Connection<'a> {
                 Err(Failure::Fatal(Error::new(SqlState::ADMIN_SHUTDOWN, message)))
             }
             message = self.input.message() => message,
+            () = silence => {
+                let message = "terminating connection due to idle-in-transaction timeout";
+                Err(Failure::Fatal(Error::new(SqlState::IDLE_IN_TRANSACTION_TIMEOUT, message)))
+            }
         }
     }
 
@@ -145,7 +160,9 @@ impl<'a> Connection<'a> {
             self.portals.clear();
         }
         self.output.push(&ReadyForQuery::new(status))?;
-        Ok(self.output.flush().await?)
+        self.output.flush().await?;
+        self.deadline = self.session.idle_timeout().map(|timeout| Instant::now() + timeout);
+        Ok(())
     }
 
     /// Tells the client which settings have changed.
