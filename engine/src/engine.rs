@@ -6,11 +6,13 @@ mod commit;
 mod dataflows;
 mod dead_letters;
 mod entry;
+mod guard;
 mod hydrations;
 mod keys;
 mod locks;
 mod metrics;
 mod operators;
+mod record;
 mod recovery;
 mod retention;
 mod sinks;
@@ -18,6 +20,8 @@ mod snapshot;
 mod sources;
 mod stepper;
 mod storage;
+#[cfg(test)]
+mod tests;
 mod upsert;
 
 use std::collections::VecDeque;
@@ -130,8 +134,8 @@ impl Engine {
         })?;
         let storage = Storage::open(directory)?;
         let (requests, inbox) = channel();
-        let hydrations = Hydrations::new(requests.clone(), options.hydrations.clone());
-        let mut recovered = recovery::recover(&storage, options.step_threads, hydrations)?;
+        let hydrations = || Hydrations::new(requests.clone(), options.hydrations.clone());
+        let mut recovered = recovery::recover(&storage, options.step_threads, &hydrations, None)?;
         let next_object = AtomicU32::new(recovered.dataflows.next_object());
         let locks = Arc::<LockTable>::default();
         let intake = Intake::new(options.intake_memory, options.step_threads)?;

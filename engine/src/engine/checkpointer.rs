@@ -1,6 +1,5 @@
 //! The thread that makes checkpoints durable while steps go on.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
@@ -8,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::data::Epoch;
 use crate::engine::commit::Request;
+use crate::engine::guard::guarded;
 use crate::engine::metrics::Metrics;
 use crate::engine::storage::Storage;
 use crate::error::{Error, Result};
@@ -106,9 +106,7 @@ fn run(Storage { store, log }: &Storage, jobs: &Receiver<Job>, reports: &Sender<
     for Job { checkpoint, epoch, position } in jobs {
         let (bytes, began) = (checkpoint.bytes(), Instant::now());
         // The log's entries are needed until what they did is durable, and not a moment longer.
-        let commit = || store.commit(checkpoint).and_then(|()| log.trim(position));
-        let outcome = catch_unwind(AssertUnwindSafe(commit))
-            .unwrap_or_else(|_| Err(Error::internal("the checkpoint thread panicked")));
+        let outcome = guarded(|| store.commit(checkpoint).and_then(|()| log.trim(position)));
         match &outcome {
             Ok(()) => tracing::debug!(%epoch, bytes, duration = ?began.elapsed(), "checkpoint"),
             Err(error) => tracing::error!(%epoch, %error, "a checkpoint failed"),

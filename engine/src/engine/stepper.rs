@@ -1,7 +1,6 @@
 //! The step thread: the one place where transactions get their order, and epochs are made.
 
-use std::collections::VecDeque;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
@@ -14,6 +13,7 @@ use crate::engine::checkpointer::{Checkpointer, Done};
 use crate::engine::clock::Clock;
 use crate::engine::commit::{Commit, Request};
 use crate::engine::dataflows::Dataflows;
+use crate::engine::guard::guarded;
 use crate::engine::hydrations::{HydrationLimit, Hydrations};
 use crate::engine::keys::KeyCheck;
 use crate::engine::locks::LockTable;
@@ -22,7 +22,7 @@ use crate::engine::recovery::{self, Recovered};
 use crate::engine::snapshot::{LiveSnapshots, Snapshot};
 use crate::engine::sources::Sources;
 use crate::engine::storage::Storage;
-use crate::engine::{Operation, entry};
+use crate::engine::{Operation, record};
 use crate::error::{Error, Result, SqlState};
 use crate::source::Delivery;
 use crate::state::{Checkpoint, LogPosition};
@@ -66,6 +66,9 @@ impl Batch {
     }
 }
 
+/// The end of the step thread, and whom to tell of it.
+struct End(Option<(oneshot::Sender<Result<()>>, Result<()>)>);
+
 /// Everything that the step thread owns.
 pub struct Stepper {
     pub data_dir: PathBuf,
@@ -105,23 +108,38 @@ impl Stepper {
     pub fn run(mut self, requests: &Receiver<Request>) {
         let mut carried = None;
         loop {
-            let Some(request) = carried.take().map_or_else(|| self.next(requests), Some) else { return };
-            match request {
-                Request::Commit(_) | Request::Delivery(..) => carried = self.gather(request, requests),
-                Request::Flush(reply) => self.flush(reply),
-                Request::Durable(done) => self.checkpoint_done(done),
-                // Looked at before the next request.
-                Request::Time => {}
-                Request::Hydration(relation, run) => self.hydration(relation, run),
-                Request::Shutdown(reply) => {
-                    let outcome = self.shut_down(requests);
+            match guarded(|| Ok(self.serve(&mut carried, requests))) {
+                Ok(None) => {}
+                Ok(Some(End(reply))) => {
                     drop(self);
-                    reply.send(outcome).ok();
+                    if let Some((reply, outcome)) = reply {
+                        reply.send(outcome).ok();
+                    }
                     return;
                 }
-                Request::Abandon => return,
+                // Whatever it was, only what is durable is to be trusted now.
+                Err(error) => self.recover_and_publish(&error),
             }
         }
+    }
+
+    /// Does what the next request asks for.
+    fn serve(&mut self, carried: &mut Option<Request>, requests: &Receiver<Request>) -> Option<End> {
+        let Some(request) = carried.take().map_or_else(|| self.next(requests), Some) else { return Some(End(None)) };
+        match request {
+            Request::Commit(_) | Request::Delivery(..) => *carried = self.gather(request, requests),
+            Request::Flush(reply) => self.flush(reply),
+            Request::Durable(done) => self.checkpoint_done(done),
+            // Looked at before the next request.
+            Request::Time => {}
+            Request::Hydration(relation, run) => self.hydration(relation, run),
+            Request::Shutdown(reply) => {
+                let outcome = self.shut_down(requests);
+                return Some(End(Some((reply, outcome))));
+            }
+            Request::Abandon => return Some(End(None)),
+        }
+        None
     }
 
     /// The next request; what becomes due meanwhile is done: checkpoints, and what time brings about. None when all senders
@@ -189,8 +207,7 @@ impl Stepper {
     /// The step that time makes.
     fn tick(&mut self) {
         let (epoch, now) = (self.epoch.next(), self.clock.read());
-        let ticked = catch_unwind(AssertUnwindSafe(|| self.dataflows.tick(epoch, now)));
-        match ticked.unwrap_or_else(|panic| Err(Error::internal(panic_message(&*panic)))) {
+        match guarded(|| self.dataflows.tick(epoch, now)) {
             Ok(false) => {}
             Ok(true) => {
                 self.failures = 0;
@@ -243,7 +260,7 @@ impl Stepper {
             return;
         }
         match self.log_and_step(&commits, &deliveries) {
-            Ok(()) => {
+            Ok(mut voided) => {
                 let snapshot = self.publish();
                 // After a step that failed they are read again.
                 if self.failures == 0 {
@@ -252,7 +269,9 @@ impl Stepper {
                 if commits.iter().any(Commit::is_ddl) {
                     self.sources.follow(&snapshot.catalog);
                 }
-                commits.into_iter().for_each(|commit| commit.finish(Ok(snapshot.clone())));
+                for (index, commit) in commits.into_iter().enumerate() {
+                    commit.finish(voided.remove(&index).map_or_else(|| Ok(snapshot.clone()), Err));
+                }
             }
             Err(error) => commits.into_iter().for_each(|commit| commit.finish(Err(error.duplicate()))),
         }
@@ -268,7 +287,7 @@ impl Stepper {
                 bytes if bytes > MOST_WRITTEN => Err(too_large()),
                 _ => Ok(()),
             };
-            match fits.and_then(|()| keys.accept(&catalog, &commit.operations)) {
+            match fits.and_then(|()| guarded(|| keys.accept(&catalog, &commit.operations))) {
                 Ok(()) => accepted.push(commit),
                 Err(error) => commit.finish(Err(error)),
             }
@@ -277,56 +296,62 @@ impl Stepper {
     }
 
     /// One step. An error before the log has the entries leaves everything as it was; one after it sends the engine back
-    /// to its last checkpoint, from where the log and the sources bring it here again.
-    fn log_and_step(&mut self, commits: &[Commit], deliveries: &[Delivery]) -> Result<()> {
-        let entries = commits.iter().map(|commit| entry::encode(&commit.operations)).collect::<Result<Vec<_>>>()?;
-        let ddl = commits.iter().any(Commit::is_ddl);
-        if ddl {
-            let epoch = self.epoch;
-            let create = || self.dataflows.create(&commits[0].operations, epoch);
-            match catch_unwind(AssertUnwindSafe(create)) {
-                Ok(created) => self.epoch = created?,
-                Err(panic) => {
-                    let error = Error::internal(panic_message(&*panic));
-                    self.recover(&error)?;
-                    return Err(error);
-                }
-            }
+    /// to its last checkpoint, from where the log and the sources bring it here again. Returned are the transactions that
+    /// turned out not to be possible then.
+    fn log_and_step(&mut self, commits: &[Commit], deliveries: &[Delivery]) -> Result<BTreeMap<usize, Error>> {
+        let records = record::transactions(commits.iter().map(|commit| commit.operations.as_slice()))?;
+        if let Some(first) = commits.first().filter(|_| commits.iter().any(Commit::is_ddl)) {
+            self.create(&first.operations)?;
         }
-        if !entries.is_empty() {
-            match Storage::of(&self.storage)?.log.append(&entries) {
+        let acknowledged = self.position;
+        if !records.is_empty() {
+            match Storage::of(&self.storage)?.log.append(&records) {
                 Ok(position) => self.position = position,
                 Err(error) => {
-                    let before = self.position;
-                    self.recover(&error)?;
+                    let voided = self.recover(&error, Some(acknowledged))?;
                     // A failed write may be there all the same, and then it was applied.
-                    let there = self.position.0 >= before.0 + entries.len() as u64;
-                    return if there { Ok(()) } else { Err(error) };
+                    let there = self.position.0 >= acknowledged.0 + records.len() as u64;
+                    return if there { Ok(by_index(voided, acknowledged)) } else { Err(error) };
                 }
             }
         }
         let (epoch, now) = (self.epoch.next(), self.clock.read());
-        let stepped = catch_unwind(AssertUnwindSafe(|| {
+        let stepped = guarded(|| {
             let mut operations: Vec<Operation> =
                 commits.iter().flat_map(|commit| commit.operations.iter().cloned()).collect();
             operations.extend(self.sources.operations(deliveries, self.dataflows.stores(), self.epoch)?);
             self.dataflows.step(epoch, now, &operations)?;
             self.dataflows.finish(&operations, epoch)
-        }));
-        match stepped.unwrap_or_else(|panic| Err(Error::internal(panic_message(&*panic)))) {
+        });
+        match stepped {
             Ok((gone, last)) => {
                 self.failures = 0;
                 self.epoch = last;
                 self.sources.advance(deliveries);
                 gone.into_iter().for_each(|table| self.locks.forget(table));
-                Ok(())
+                Ok(BTreeMap::new())
             }
-            Err(error) => self.recover(&error),
+            Err(error) => Ok(by_index(self.recover(&error, Some(acknowledged))?, acknowledged)),
         }
     }
 
-    /// Drops all memory and comes back from the last checkpoint and the log's tail.
-    fn recover(&mut self, cause: &Error) -> Result<()> {
+    /// Adds what a transaction creates. An error leaves everything as it was; after a panic nothing is sure.
+    fn create(&mut self, operations: &[Operation]) -> Result<()> {
+        let epoch = self.epoch;
+        let created = guarded(|| Ok(self.dataflows.create(operations, epoch)));
+        match created {
+            Ok(created) => self.epoch = created?,
+            Err(panic) => {
+                self.recover(&panic, None)?;
+                return Err(panic);
+            }
+        }
+        Ok(())
+    }
+
+    /// Drops all memory and comes back from the last checkpoint and the log's tail. Of the entries after `acknowledged`,
+    /// those that cannot be applied become void; they are returned.
+    fn recover(&mut self, cause: &Error, acknowledged: Option<LogPosition>) -> Result<BTreeMap<LogPosition, Error>> {
         tracing::error!(error = %cause, "a step failed; going back to the last checkpoint");
         self.failures += 1;
         if self.failures > MOST_FAILURES {
@@ -334,7 +359,7 @@ impl Stepper {
         }
         // What a commit in flight makes durable is part of what recovery must read.
         self.checkpointer.stop();
-        match self.reopen() {
+        match self.reopen(acknowledged.unwrap_or(self.position)) {
             Ok(recovered) => {
                 // Epochs never go back: readers hold snapshots of those that were published.
                 self.epoch = self.epoch.max(recovered.epoch).next();
@@ -342,7 +367,12 @@ impl Stepper {
                 self.position = recovered.position;
                 (self.durable, self.saved) = (recovered.durable, recovered.durable);
                 self.metrics.set_durable(self.durable);
-                self.sources.restart(self.dataflows.catalog(), &recovered.sources)
+                self.sources.restart(self.dataflows.catalog(), &recovered.sources)?;
+                if !recovered.voided.is_empty() {
+                    // What made the step fail has gone.
+                    self.failures = 0;
+                }
+                Ok(recovered.voided)
             }
             Err(error) => Err(self.fail(&error)),
         }
@@ -359,12 +389,12 @@ impl Stepper {
         cause.duplicate()
     }
 
-    fn reopen(&mut self) -> Result<Recovered> {
+    fn reopen(&mut self, acknowledged: LogPosition) -> Result<Recovered> {
         Storage::reopen(&mut self.storage, &self.data_dir)?;
         let storage = Storage::of(&self.storage)?;
         self.checkpointer = Checkpointer::start(storage.clone(), self.reports.clone(), self.metrics.clone())?;
-        let hydrations = Hydrations::new(self.reports.clone(), self.hydrations.clone());
-        recovery::recover(storage, self.threads, hydrations)
+        let hydrations = || Hydrations::new(self.reports.clone(), self.hydrations.clone());
+        recovery::recover(storage, self.threads, &hydrations, Some(acknowledged))
     }
 
     fn publish(&mut self) -> Arc<Snapshot> {
@@ -383,8 +413,9 @@ impl Stepper {
         self.metrics.published(&snapshot);
         self.metrics.measure(&snapshot.catalog, || self.dataflows.sizes());
         let horizon = self.live.horizon(self.epoch);
-        if let Err(error) = self.dataflows.compact(horizon) {
-            tracing::error!(%error, "merging chunks failed");
+        // A store whose chunks were half merged is not to be trusted.
+        if let Err(error) = guarded(|| self.dataflows.compact(horizon)) {
+            self.recover_and_publish(&error);
         }
         snapshot
     }
@@ -395,8 +426,7 @@ impl Stepper {
             return;
         }
         let epoch = self.epoch;
-        let taken = catch_unwind(AssertUnwindSafe(|| self.dataflows.hydration(relation, run, epoch)));
-        match taken.unwrap_or_else(|panic| Err(Error::internal(panic_message(&*panic)))) {
+        match guarded(|| self.dataflows.hydration(relation, run, epoch)) {
             Ok(None) => {}
             Ok(Some(last)) => {
                 // An epoch of its own, so that the next checkpoint has it.
@@ -412,7 +442,7 @@ impl Stepper {
             return;
         }
         let (mut checkpoint, sizes) = (Checkpoint::default(), self.dataflows.sizes());
-        let saved = self.dataflows.save(self.durable, &mut checkpoint);
+        let saved = guarded(|| self.dataflows.save(self.durable, &mut checkpoint));
         match saved.and_then(|()| self.sources.saved()) {
             Ok(sources) => {
                 checkpoint.set_meta(self.dataflows.meta(self.epoch, self.position, self.clock.now(), sources));
@@ -427,7 +457,7 @@ impl Stepper {
 
     /// As [`recover`](Stepper::recover), where no transaction waits for what it brings.
     fn recover_and_publish(&mut self, cause: &Error) {
-        if self.recover(cause).is_ok() {
+        if self.recover(cause, None).is_ok() {
             self.publish();
         }
     }
@@ -494,7 +524,7 @@ fn too_large() -> Error {
     Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, message).with_hint(hint)
 }
 
-fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    format!("a step panicked: {}", text.unwrap_or("no message"))
+/// Which transactions of a group are void, given the position before the first of them.
+fn by_index(voided: BTreeMap<LogPosition, Error>, before: LogPosition) -> BTreeMap<usize, Error> {
+    voided.into_iter().map(|(at, error)| ((at.0 - before.0 - 1) as usize, error)).collect()
 }

@@ -3,7 +3,7 @@
 //! | database | key | value |
 //! |---|---|---|
 //! | state | kind u8, operator u32 BE, key bytes of the operator | bytes of the operator |
-//! | log | [`LOG_ENTRY`], position u64 BE | the entry |
+//! | log | [`LOG_ENTRY`], position u64 BE | the record |
 //! | log | [`LOG_TRIMMED`] | position u64 BE: all entries up to it are gone |
 //!
 //! Numbers are big-endian, so that keys sort by number. Changing anything here changes [`FORMAT`](super::format).
@@ -108,7 +108,7 @@ mod tests {
     /// If this fails, data directories written before do not read any more: raise FORMAT and say how they are migrated.
     #[test]
     fn golden_bytes() {
-        assert_eq!(FORMAT, 2);
+        assert_eq!(FORMAT, 3);
         let operator = OperatorId(0x0102_0304);
         let prefixes = [KeyKind::Meta, KeyKind::Catalog, KeyKind::Rows, KeyKind::Deletions, KeyKind::Keyed]
             .map(|kind| prefix(kind, operator));

@@ -110,3 +110,22 @@ fn many_messages_at_once_are_answered_in_order() {
         assert_eq!(messages[1].texts(), [i.to_string()]);
     }
 }
+
+/// A client that falls silent within a transaction gives back its locks; one without a transaction may be silent.
+#[test]
+fn an_idle_transaction_is_ended() {
+    let server = Server::start();
+    let (mut idle, mut quiet) = (Client::login(&server), Client::login(&server));
+    idle.query("CREATE TABLE t (a int); INSERT INTO t VALUES (1)");
+    for client in [&mut idle, &mut quiet] {
+        client.query("SET idle_in_transaction_session_timeout = '100ms'");
+    }
+    idle.query("BEGIN");
+    idle.query("UPDATE t SET a = 2");
+    let error = idle.last_error();
+    assert_eq!((error[&'S'].as_str(), error[&'C'].as_str()), ("FATAL", "25P03"));
+    assert_eq!(error[&'M'], "terminating connection due to idle-in-transaction timeout");
+    assert_eq!(idle.try_read(), None);
+    quiet.query("UPDATE t SET a = a + 10");
+    assert_eq!(quiet.rows("SELECT a FROM t"), [["11"]]);
+}

@@ -1,0 +1,130 @@
+//! What no statement can bring about, and must not hurt all the same.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::{Int32Array, RecordBatch, RecordBatchOptions};
+use arrow::datatypes::Schema;
+use futures::TryStreamExt;
+
+use super::*;
+use crate::data::ZSet;
+use crate::engine::storage::Storage;
+use crate::session::Response;
+
+fn open(directory: &Path) -> Engine {
+    let options = EngineOptions { step_threads: 1, query_threads: 1, ..EngineOptions::new(directory) };
+    Engine::open(options).unwrap()
+}
+
+/// The rows of a statement, each value as text.
+async fn run(engine: &Engine, sql: &str) -> Vec<String> {
+    let params = SessionParams { user: "ada".into(), database: "levada".into(), ..SessionParams::default() };
+    let mut session = engine.session(params).unwrap();
+    let mut found = Vec::new();
+    for statement in session.parse(sql).unwrap() {
+        if let Response::Rows { rows, .. } = session.simple(&statement).await.unwrap() {
+            let batches: Vec<RecordBatch> = rows.try_collect().await.unwrap();
+            for batch in batches {
+                let text =
+                    |row, column| arrow::util::display::array_value_to_string(batch.column(column), row).unwrap();
+                let line = |row| (0..batch.num_columns()).map(|column| text(row, column)).collect::<Vec<_>>().join("|");
+                found.extend((0..batch.num_rows()).map(line));
+            }
+        }
+    }
+    found
+}
+
+fn table(engine: &Engine, name: &str) -> ObjectId {
+    engine.0.snapshot().catalog.by_name(name).unwrap().id
+}
+
+/// Rows of one integer column.
+fn rows(engine: &Engine, table: ObjectId, values: Vec<i32>) -> ZSet {
+    let schema = engine.0.snapshot().catalog.by_id(table).unwrap().schema.arrow();
+    ZSet::inserts(RecordBatch::try_new(schema, vec![Arc::new(Int32Array::from(values))]).unwrap())
+}
+
+/// A row goes that is not there: nothing refuses it before the step.
+fn impossible(engine: &Engine, table: ObjectId) -> Vec<Operation> {
+    vec![Operation::Write { table, change: rows(engine, table, vec![-1]).negate() }]
+}
+
+async fn commit(engine: &Engine, operations: Vec<Operation>) -> Result<Arc<Snapshot>> {
+    engine.0.commit(operations, Locks::default()).await
+}
+
+#[tokio::test]
+async fn a_transaction_that_cannot_be_is_void() {
+    let directory = tempfile::tempdir().unwrap();
+    let engine = open(directory.path());
+    run(&engine, "CREATE TABLE t (a int); CREATE MATERIALIZED VIEW v AS SELECT sum(a) AS s FROM t").await;
+    let t = table(&engine, "t");
+    for round in 1..=6 {
+        let insert = |value| vec![Operation::Write { table: t, change: rows(&engine, t, vec![value]) }];
+        // Together in one step, as likely as not.
+        let (before, failed, after) = tokio::join!(
+            commit(&engine, insert(1)),
+            commit(&engine, impossible(&engine, t)),
+            commit(&engine, insert(10))
+        );
+        assert!(before.is_ok() && after.is_ok());
+        let error = failed.err().unwrap();
+        assert_eq!(error.sqlstate().code(), "XX000", "{error}");
+        assert_eq!(run(&engine, "SELECT s FROM v").await, [(11 * round).to_string()]);
+    }
+    run(&engine, "INSERT INTO t VALUES (100)").await;
+    drop(engine);
+    let engine = open(directory.path());
+    assert_eq!(run(&engine, "SELECT s FROM v").await, ["166"]);
+    run(&engine, "FLUSH").await;
+    assert_eq!(run(&engine, "SELECT s FROM v").await, ["166"]);
+}
+
+/// Writes groups of transactions to the log as a server does that is killed before their step.
+fn log(directory: &Path, groups: &[&[Vec<Operation>]]) {
+    let storage = Storage::open(directory).unwrap();
+    for group in groups {
+        let records = record::transactions(group.iter().map(Vec::as_slice)).unwrap();
+        storage.log.append(&records).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_nobody_was_told_of_keeps_no_database_closed() {
+    let directory = tempfile::tempdir().unwrap();
+    let engine = open(directory.path());
+    run(&engine, "CREATE TABLE t (a int)").await;
+    let t = table(&engine, "t");
+    let insert = |value| vec![Operation::Write { table: t, change: rows(&engine, t, vec![value]) }];
+    let group = [insert(1), impossible(&engine, t), insert(2), impossible(&engine, t)];
+    drop(engine);
+    log(directory.path(), &[&group]);
+    for _ in 0..2 {
+        let engine = open(directory.path());
+        assert_eq!(run(&engine, "SELECT a FROM t ORDER BY a").await, ["1", "2"]);
+    }
+    // What was acknowledged is not given up silently.
+    log(directory.path(), &[&group[1..2], &group[2..3]]);
+    let error = Engine::open(EngineOptions::new(directory.path())).err().unwrap();
+    assert!(error.detail().is_some_and(|detail| detail.contains("cannot be applied")), "{error}");
+}
+
+#[tokio::test]
+async fn a_panic_is_an_error_of_its_statement() {
+    let directory = tempfile::tempdir().unwrap();
+    let engine = open(directory.path());
+    run(&engine, "CREATE TABLE k (a int PRIMARY KEY); INSERT INTO k VALUES (1)").await;
+    let k = table(&engine, "k");
+    // Rows without columns have no key to look at.
+    let options = RecordBatchOptions::new().with_row_count(Some(1));
+    let empty = RecordBatch::try_new_with_options(Arc::new(Schema::empty()), Vec::new(), &options).unwrap();
+    let operations = vec![Operation::Write { table: k, change: ZSet::inserts(empty) }];
+    let error = commit(&engine, operations).await.err().unwrap();
+    assert_eq!(error.sqlstate().code(), "XX000");
+    assert!(error.message().contains("panicked"), "{error}");
+    run(&engine, "INSERT INTO k VALUES (2)").await;
+    assert_eq!(run(&engine, "SELECT a FROM k ORDER BY a").await, ["1", "2"]);
+    engine.shutdown().await.unwrap();
+}
