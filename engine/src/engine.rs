@@ -30,6 +30,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::{oneshot, watch};
@@ -39,7 +40,7 @@ pub use entry::Operation;
 pub use hydrations::{HydrationLimit, not_readable};
 pub use keys::KeyCheck;
 pub use locks::{Locks, TableLock};
-pub use snapshot::Snapshot;
+pub use snapshot::{Snapshot, SnapshotLimits};
 
 use crate::data::ObjectId;
 use crate::engine::checkpointer::Checkpointer;
@@ -72,6 +73,8 @@ pub struct EngineOptions {
     pub intake_memory: usize,
     /// Bytes that all running queries may hold together.
     pub query_memory: usize,
+    /// What transactions that stay open may ask of the others.
+    pub snapshots: SnapshotLimits,
     /// Where steps take the time from.
     pub time: TimeSource,
 }
@@ -87,6 +90,7 @@ impl EngineOptions {
             query_threads: cores.max(2) - 1,
             query_memory: 1 << 30,
             intake_memory: 128 << 20,
+            snapshots: SnapshotLimits { age: Duration::from_secs(3600), memory: 1 << 30 },
             time: TimeSource::System,
             hydrations: HydrationLimit::new(4),
         }
@@ -158,7 +162,7 @@ impl Engine {
         metrics.follow(&snapshot);
         metrics.measured(&snapshot.catalog, recovered.dataflows.sizes());
         let mut live = LiveSnapshots::default();
-        live.add(&snapshot);
+        live.add(&snapshot, clock.now());
         let (published, snapshots) = watch::channel(snapshot);
         let stepper = Stepper {
             checkpointer: Checkpointer::start(storage.clone(), requests.clone(), metrics.clone())?,
@@ -172,6 +176,7 @@ impl Engine {
             saved: recovered.durable,
             published,
             live,
+            snapshot_limits: options.snapshots,
             locks: locks.clone(),
             held: VecDeque::new(),
             flushes: Vec::new(),

@@ -40,7 +40,7 @@ pub mod state;
 pub mod view;
 
 pub use datafusion::scalar::ScalarValue;
-pub use engine::{Engine, EngineOptions, HydrationLimit, ManualClock, TimeSource};
+pub use engine::{Engine, EngineOptions, HydrationLimit, ManualClock, SnapshotLimits, TimeSource};
 pub use session::{
     CancelHandle, Notice, Prepared, Response, Rows, Session, SessionParams, Severity, TransactionStatus,
 };

@@ -287,6 +287,11 @@ impl Dataflows {
         self.hydrating = self.hydrations.watch();
     }
 
+    /// About how many bytes of memory are kept only for those who read at `horizon`.
+    pub fn kept_since(&self, horizon: Epoch) -> u64 {
+        self.graph.kept_since(horizon)
+    }
+
     /// Merges what steps have left in small pieces; rows that nobody can read any more go.
     pub fn compact(&mut self, horizon: Epoch) -> Result<()> {
         self.graph.compact(horizon)

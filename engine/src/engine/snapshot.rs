@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use crate::catalog::Catalog;
 use crate::catalog::system::{
@@ -9,6 +10,7 @@ use crate::catalog::system::{
 };
 use crate::data::{Epoch, ObjectId};
 use crate::dataflow::{ErrorRow, HydrationStatus, StateSize, ViewErrors};
+use crate::engine::clock::Micros;
 use crate::engine::hydrations::Hydrating;
 use crate::engine::metrics::Metrics;
 use crate::engine::sinks::Outlets;
@@ -127,34 +129,83 @@ fn kept(StateSize { rows, bytes }: StateSize) -> Kept {
     Kept { rows, bytes }
 }
 
-/// The snapshots that somebody may still hold.
+/// What those who hold old snapshots may ask of the rest.
+#[derive(Clone, Copy, Debug)]
+pub struct SnapshotLimits {
+    /// How long after the next epoch a snapshot can be read.
+    pub age: Duration,
+    /// Bytes of rows that are kept for old snapshots only.
+    pub memory: u64,
+}
+
+/// The snapshots that somebody may still read.
 #[derive(Default)]
 pub struct LiveSnapshots {
-    published: VecDeque<Weak<Snapshot>>,
+    published: VecDeque<Live>,
     /// How many to note before those that are gone are looked for behind one that is held for long.
     sweep_at: usize,
+    /// When the memory that old ones take was looked at.
+    looked: Micros,
+}
+
+struct Live {
+    snapshot: Weak<Snapshot>,
+    epoch: Epoch,
+    /// When the next one was published: from then on it keeps rows that no other needs.
+    superseded: Option<Micros>,
 }
 
 /// Fewer are not worth looking through.
 const LEAST_SWEPT: usize = 64;
 
+/// How often the memory that old snapshots take is looked at.
+const LOOK: Micros = 1_000_000;
+
 impl LiveSnapshots {
     /// Takes note of a snapshot when it is published.
-    pub fn add(&mut self, snapshot: &Arc<Snapshot>) {
+    pub fn add(&mut self, snapshot: &Arc<Snapshot>, now: Micros) {
+        if let Some(last) = self.published.back_mut() {
+            last.superseded = last.superseded.or(Some(now));
+        }
         if self.published.len() >= self.sweep_at {
-            self.published.retain(|snapshot| snapshot.strong_count() > 0);
+            self.published.retain(|live| live.snapshot.strong_count() > 0);
             self.sweep_at = LEAST_SWEPT.max(2 * self.published.len());
         }
-        self.published.push_back(Arc::downgrade(snapshot));
+        let epoch = snapshot.epoch;
+        self.published.push_back(Live { snapshot: Arc::downgrade(snapshot), epoch, superseded: None });
     }
 
-    /// The oldest epoch that somebody can still read; `now` when nobody holds any.
-    pub fn horizon(&mut self, now: Epoch) -> Epoch {
-        while self.published.front().is_some_and(|oldest| oldest.strong_count() == 0) {
+    /// The oldest epoch that somebody may still read; `epoch`, the last one, when nobody holds any. Who holds one for too
+    /// long, or one for which too much is kept (`pinned` bytes, given the oldest epoch), can read it no more.
+    pub fn horizon(
+        &mut self,
+        epoch: Epoch,
+        now: Micros,
+        limits: SnapshotLimits,
+        pinned: impl Fn(Epoch) -> u64,
+    ) -> Epoch {
+        let age = Micros::try_from(limits.age.as_micros()).unwrap_or(Micros::MAX);
+        let mut horizon = self.oldest(epoch, |superseded| now.saturating_sub(superseded) > age);
+        if horizon < epoch && now.saturating_sub(self.looked) >= LOOK {
+            self.looked = now;
+            while horizon < epoch && pinned(horizon) > limits.memory {
+                tracing::warn!(epoch = %horizon, "too much is kept for a snapshot; it can be read no more");
+                self.published.pop_front();
+                horizon = self.oldest(epoch, |_| false);
+            }
+        }
+        horizon
+    }
+
+    /// The oldest that is held, without those in front that nobody holds, or that were superseded too long ago.
+    fn oldest(&mut self, epoch: Epoch, too_old: impl Fn(Micros) -> bool) -> Epoch {
+        let gone = |live: &Live| live.snapshot.strong_count() == 0 || live.superseded.is_some_and(&too_old);
+        while self.published.front().is_some_and(gone) {
             self.published.pop_front();
         }
         // Any of them may go while this looks: the oldest that is still there counts, not the first in the list.
-        self.published.iter().find_map(Weak::upgrade).map_or(now, |oldest| oldest.epoch)
+        let held = self.published.iter().find(|live| live.snapshot.strong_count() > 0);
+        held.map_or(epoch, |oldest| oldest.epoch)
     }
 }
 
@@ -174,29 +225,62 @@ mod tests {
         Arc::new(Snapshot { epoch: Epoch(epoch), catalog, stores, errors, hydrating, watches, outlets, metrics })
     }
 
+    const LIMITS: SnapshotLimits = SnapshotLimits { age: Duration::from_micros(100), memory: 10 };
+
+    /// The horizon when nothing is too old or too large.
+    fn horizon(live: &mut LiveSnapshots, epoch: u64) -> Epoch {
+        live.horizon(Epoch(epoch), 0, LIMITS, |_| 0)
+    }
+
     #[test]
     fn the_horizon_is_the_oldest_that_is_held() {
         let mut live = LiveSnapshots::default();
         let mut held: Vec<_> = (1..=3).map(snapshot).collect();
-        held.iter().for_each(|snapshot| live.add(snapshot));
-        assert_eq!(live.horizon(Epoch(3)), Epoch(1));
+        held.iter().for_each(|snapshot| live.add(snapshot, 0));
+        assert_eq!(horizon(&mut live, 3), Epoch(1));
         held.remove(1);
-        assert_eq!(live.horizon(Epoch(3)), Epoch(1));
+        assert_eq!(horizon(&mut live, 3), Epoch(1));
         held.remove(0);
-        assert_eq!(live.horizon(Epoch(3)), Epoch(3));
+        assert_eq!(horizon(&mut live, 3), Epoch(3));
         held.clear();
-        assert_eq!(live.horizon(Epoch(9)), Epoch(9));
+        assert_eq!(horizon(&mut live, 9), Epoch(9));
     }
 
     #[test]
     fn a_snapshot_held_for_long_does_not_pile_up_others() {
         let mut live = LiveSnapshots::default();
         let held = snapshot(1);
-        live.add(&held);
+        live.add(&held, 0);
         for epoch in 2..10_000 {
-            live.add(&snapshot(epoch));
-            assert_eq!(live.horizon(Epoch(epoch)), Epoch(1));
+            live.add(&snapshot(epoch), 0);
+            assert_eq!(horizon(&mut live, epoch), Epoch(1));
         }
         assert!(live.published.len() <= 2 * LEAST_SWEPT, "{}", live.published.len());
+    }
+
+    /// What is the last epoch for long is not old: age counts from the next.
+    #[test]
+    fn what_is_held_for_too_long_counts_no_more() {
+        let mut live = LiveSnapshots::default();
+        let held: Vec<_> = (1..=3).map(snapshot).collect();
+        live.add(&held[0], 0);
+        live.add(&held[1], 1_000);
+        assert_eq!(live.horizon(Epoch(2), 1_100, LIMITS, |_| 0), Epoch(1));
+        assert_eq!(live.horizon(Epoch(2), 1_101, LIMITS, |_| 0), Epoch(2));
+        assert_eq!(live.horizon(Epoch(2), 9_000, LIMITS, |_| 0), Epoch(2));
+        live.add(&held[2], 9_000);
+        assert_eq!(live.horizon(Epoch(3), 9_100, LIMITS, |_| 0), Epoch(2));
+    }
+
+    #[test]
+    fn what_keeps_too_much_counts_no_more() {
+        let limits = SnapshotLimits { age: Duration::MAX, memory: 10 };
+        let mut live = LiveSnapshots::default();
+        let held: Vec<_> = (1..=4).map(snapshot).collect();
+        held.iter().for_each(|snapshot| live.add(snapshot, 0));
+        // Looked at once a second.
+        let pinned = |oldest: Epoch| 8 * (4 - oldest.0);
+        assert_eq!(live.horizon(Epoch(4), LOOK - 1, limits, pinned), Epoch(1));
+        assert_eq!(live.horizon(Epoch(4), LOOK, limits, pinned), Epoch(3));
     }
 }

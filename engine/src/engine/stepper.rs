@@ -19,7 +19,7 @@ use crate::engine::keys::KeyCheck;
 use crate::engine::locks::LockTable;
 use crate::engine::metrics::Metrics;
 use crate::engine::recovery::{self, Recovered};
-use crate::engine::snapshot::{LiveSnapshots, Snapshot};
+use crate::engine::snapshot::{LiveSnapshots, Snapshot, SnapshotLimits};
 use crate::engine::sources::Sources;
 use crate::engine::storage::Storage;
 use crate::engine::{Operation, record};
@@ -83,6 +83,7 @@ pub struct Stepper {
     pub saved: Epoch,
     pub published: watch::Sender<Arc<Snapshot>>,
     pub live: LiveSnapshots,
+    pub snapshot_limits: SnapshotLimits,
     pub locks: Arc<LockTable>,
     pub checkpointer: Checkpointer,
     /// Where the checkpointer reports to: this thread's own inbox.
@@ -408,11 +409,13 @@ impl Stepper {
             outlets: self.dataflows.sinks().outlets().clone(),
             metrics: self.metrics.clone(),
         });
-        self.live.add(&snapshot);
+        self.live.add(&snapshot, self.clock.now());
         self.published.send_replace(snapshot.clone());
         self.metrics.published(&snapshot);
         self.metrics.measure(&snapshot.catalog, || self.dataflows.sizes());
-        let horizon = self.live.horizon(self.epoch);
+        let (now, dataflows) = (self.clock.now(), &self.dataflows);
+        let kept_since = |epoch| dataflows.kept_since(epoch);
+        let horizon = self.live.horizon(self.epoch, now, self.snapshot_limits, kept_since);
         // A store whose chunks were half merged is not to be trusted.
         if let Err(error) = guarded(|| self.dataflows.compact(horizon)) {
             self.recover_and_publish(&error);

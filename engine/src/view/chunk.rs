@@ -196,6 +196,14 @@ impl Chunk {
         self.dead.load(Ordering::Relaxed)
     }
 
+    /// About how many bytes are kept for those who read before the last deletion, if it was after the horizon.
+    pub(super) fn kept_since(&self, horizon: Epoch) -> u64 {
+        if self.last_deletion.load(Ordering::Relaxed) <= horizon.0 {
+            return 0;
+        }
+        self.bytes() * self.dead() as u64 / self.rows().max(1) as u64
+    }
+
     /// Rows that nobody who reads at the horizon or later sees.
     pub(super) fn droppable(&self, horizon: Epoch) -> usize {
         if self.last_deletion.load(Ordering::Relaxed) <= horizon.0 {

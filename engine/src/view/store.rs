@@ -110,6 +110,11 @@ impl RowStore {
         chunks + indexes + full_row
     }
 
+    /// About how many bytes of memory are taken by rows that are gone since `horizon`: kept for those who read before.
+    pub fn kept_since(&self, horizon: Epoch) -> u64 {
+        self.chunks().live.iter().map(|chunk| chunk.kept_since(horizon)).sum()
+    }
+
     /// The index over the primary key, if rows have one.
     pub fn primary_index(&self) -> Option<IndexId> {
         matches!(self.identity, Identity::Key(_)).then_some(IndexId(0))

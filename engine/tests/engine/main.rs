@@ -9,3 +9,4 @@ mod point;
 mod recovery;
 mod savepoint;
 mod sinks;
+mod snapshots;
