@@ -269,6 +269,8 @@ fn work(limit: &HydrationLimit, mut hydration: Hydration, control: &Control) -> 
         if advanced.unwrap_or_else(|panic| Err(panicked(&*panic)))? == Stage::Level {
             return Ok(Some(hydration));
         }
+        // Steps and queries come first.
+        std::thread::yield_now();
     }
     Ok(None)
 }
