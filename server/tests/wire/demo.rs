@@ -67,7 +67,7 @@ async fn wait_for(client: &Client, query: &str) {
 /// Rows in which two queries differ at one moment.
 async fn differences(client: &Client, one: &str, other: &str) -> i64 {
     let query = format!(
-        "SELECT count(*) FROM ((({one}) EXCEPT ({other})) UNION ALL (({other}) EXCEPT ({one}))) AS differences"
+        "SELECT count(*) FROM ((({one}) EXCEPT ALL ({other})) UNION ALL (({other}) EXCEPT ALL ({one}))) AS differences"
     );
     client.query_one(&query, &[]).await.unwrap().get(0)
 }
@@ -109,7 +109,7 @@ async fn views_follow_the_stream() {
 fn it_says_what_to_do_and_how_it_goes() {
     let mut demo = Demo::start();
     let mut said = String::new();
-    while !said.contains(" events/s, ") {
+    while !said.contains(" epochs/s, freshness p50 ") {
         said += &demo.line();
     }
     for expected in ["psql -h 127.0.0.1 -p ", "SELECT * FROM activity;", "removed at the end"] {
