@@ -22,7 +22,7 @@ mod transaction;
 mod view_options;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use datafusion::scalar::ScalarValue;
@@ -40,7 +40,7 @@ use crate::error::{Error, Result, SqlState};
 use crate::session::run::Arguments;
 use crate::session::system::SettingChanges;
 use crate::session::transaction::Transaction;
-use crate::sql::format::{FormatSettings, RelationNames, TimeZone};
+use crate::sql::format::{FormatSettings, RelationNames};
 use crate::sql::{self, Statement};
 
 /// What a client says of itself when it connects.
@@ -85,6 +85,8 @@ pub struct Session {
     rollback_settings: Option<Settings>,
     local_settings: BTreeMap<String, String>,
     setting_changes: SettingChanges,
+    /// Gone when the statement that runs has ended.
+    statement: Weak<()>,
     process: i32,
     block: Block,
     /// What BEGIN or SET TRANSACTION said of the current transaction.
@@ -114,6 +116,7 @@ impl Session {
             rollback_settings: None,
             local_settings: BTreeMap::new(),
             setting_changes: SettingChanges::default(),
+            statement: Weak::new(),
             process: 0,
             block: Block::None,
             read_only: None,
@@ -230,7 +233,7 @@ impl Session {
 
     /// What decides how values are written as text.
     pub fn format_settings(&self) -> FormatSettings {
-        let time_zone = TimeZone::parse(self.settings.time_zone()).unwrap_or(TimeZone::UTC);
+        let time_zone = self.settings.zone();
         let catalog = match &self.transaction {
             Some(transaction) => transaction.catalog().clone(),
             None => self.engine.snapshot().catalog.clone(),

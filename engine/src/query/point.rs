@@ -345,9 +345,9 @@ fn row_count(expr: Option<&Expr>, parameters: &[ScalarValue], clause: &str) -> R
 }
 
 impl Compiled {
-    /// None for an expression that is more than one over the row.
+    /// None for an expression that is more than one over the row, or has effects: those take their time.
     fn new(expr: &Expr, schema: &DFSchemaRef) -> Result<Option<Compiled>> {
-        if !is_scalar(expr) {
+        if !is_scalar(expr) || expr.is_volatile() {
             return Ok(None);
         }
         let physical = if has_parameters(expr) { None } else { Some(physical(expr, schema)?) };

@@ -1,8 +1,8 @@
 //! Stopping a statement: by its client, or because its time is up.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -39,7 +39,8 @@ impl CancelHandle {
     pub(super) fn begin(&self, limit: Option<Duration>) -> Guard {
         self.0.cancelled.store(false, Ordering::Release);
         self.0.running.store(true, Ordering::Release);
-        Guard { handle: self.clone(), deadline: limit.map(|limit| Instant::now() + limit) }
+        let deadline = limit.map(|limit| Instant::now() + limit);
+        Guard { handle: self.clone(), deadline, alive: Arc::default() }
     }
 
     async fn cancelled(&self) {
@@ -53,9 +54,15 @@ impl CancelHandle {
 pub(super) struct Guard {
     handle: CancelHandle,
     deadline: Option<Instant>,
+    alive: Arc<()>,
 }
 
 impl Guard {
+    /// What is gone once the statement has ended.
+    pub fn alive(&self) -> Weak<()> {
+        Arc::downgrade(&self.alive)
+    }
+
     /// Resolves when the statement must stop.
     async fn stop(&self) -> Error {
         let timeout = async {

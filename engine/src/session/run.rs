@@ -13,6 +13,7 @@ use crate::error::{Error, Result, SqlState};
 use crate::query::RowStream;
 use crate::session::plans::PlanCache;
 use crate::session::response::{Notice, Response, Severity};
+use crate::session::system::SettingChanges;
 use crate::session::transaction::Transaction;
 use crate::session::{Block, Session, ends_block};
 use crate::sql::bind::{BindSettings, Binder, Parameters, Purpose};
@@ -48,9 +49,11 @@ impl Session {
         }
         self.renew_snapshot();
         let guard = self.cancel.begin(self.settings.statement_timeout());
+        self.statement = guard.alive();
+        // What a statement before this one still does on its threads is not this one's.
+        self.setting_changes = SettingChanges::default();
         let outcome = guard.run(self.dispatch(statement, arguments)).await;
-        let changed = self.change_settings();
-        let outcome = outcome.and_then(|response| changed.map(|()| response));
+        let outcome = outcome.and_then(|response| self.change_settings().map(|()| response));
         if self.block != Block::None {
             return outcome.map(|response| guard.response(response));
         }

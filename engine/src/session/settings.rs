@@ -57,12 +57,14 @@ pub struct Settings {
     values: BTreeMap<&'static str, String>,
     /// Settings that the client made, by their names with a dot.
     own: BTreeMap<String, String>,
+    /// The time zone, read; None is the default.
+    zone: Option<TimeZone>,
 }
 
 impl Settings {
     /// The defaults, for a user.
     pub fn new(user: &str) -> Settings {
-        Settings { values: [("session_authorization", user.to_owned())].into(), own: BTreeMap::new() }
+        Settings { values: [("session_authorization", user.to_owned())].into(), ..Settings::default() }
     }
 
     /// A setting's value; names are found in any case.
@@ -104,6 +106,9 @@ impl Settings {
             Some(value) => self.values.insert(setting.name, setting.canonical(value)?),
             None => self.values.remove(setting.name),
         };
+        if setting.name == "TimeZone" {
+            self.zone = value.map(|_| TimeZone::parse(self.time_zone())).transpose()?;
+        }
         Ok(())
     }
 
@@ -111,6 +116,7 @@ impl Settings {
     pub fn reset(&mut self) {
         self.values.retain(|name, _| *name == "session_authorization");
         self.own.values_mut().for_each(String::clear);
+        self.zone = None;
     }
 
     /// Name, value and description of every setting, in the order of the names.
@@ -130,6 +136,11 @@ impl Settings {
     /// The name of the session's time zone.
     pub fn time_zone(&self) -> &str {
         self.known("TimeZone")
+    }
+
+    /// The session's time zone.
+    pub fn zone(&self) -> TimeZone {
+        self.zone.clone().unwrap_or(TimeZone::UTC)
     }
 
     /// How long a statement may run; None is for ever.
@@ -165,8 +176,13 @@ fn is_own(name: &str) -> bool {
     name.contains('.') && name.split('.').all(word)
 }
 
+fn without_case(name: &str) -> impl Iterator<Item = u8> {
+    name.bytes().map(|byte| byte.to_ascii_lowercase())
+}
+
 fn find(name: &str) -> Result<&'static Setting> {
-    ALL.iter().copied().find(|setting| setting.name.eq_ignore_ascii_case(name)).ok_or_else(|| {
+    let found = ALL.binary_search_by(|setting| without_case(setting.name).cmp(without_case(name)));
+    found.map(|at| ALL[at]).map_err(|_| {
         let message = format!("unrecognized configuration parameter \"{name}\"");
         Error::new(SqlState::UNDEFINED_OBJECT, message)
     })

@@ -84,7 +84,8 @@ impl Session {
         let settings = StatementSettings { settings: self.settings.clone(), changes: self.setting_changes.clone() };
         let settings = Arc::new(settings);
         let search_path = self.search_path();
-        Arc::new(System { catalog, user: self.user.clone(), search_path, settings, statistics })
+        let (user, statement) = (self.user.clone(), self.statement.clone());
+        Arc::new(System { catalog, user, search_path, settings, statistics, statement })
     }
 
     /// The schemas that unqualified names are looked for in, and that there are.

@@ -9,4 +9,5 @@ mod point;
 mod recovery;
 mod savepoint;
 mod sinks;
+mod sleep;
 mod snapshots;

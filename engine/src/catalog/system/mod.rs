@@ -24,7 +24,7 @@ mod tests;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Weak};
 
 use arrow::array::RecordBatch;
 
@@ -163,6 +163,8 @@ pub struct System {
     pub search_path: Vec<String>,
     pub settings: Arc<dyn SettingValues>,
     pub statistics: Arc<dyn Statistics>,
+    /// Gone when the statement has ended: what runs for long looks whether it is still wanted.
+    pub statement: Weak<()>,
 }
 
 impl fmt::Debug for System {

@@ -1,6 +1,6 @@
 //! Every system relation, over a catalog with one of each kind.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::UInt32Type;
@@ -109,6 +109,7 @@ fn system() -> System {
         search_path: vec!["pg_catalog".into(), "public".into()],
         settings: Arc::new(OneSetting),
         statistics: Arc::new(NoStatistics),
+        statement: Weak::new(),
     }
 }
 

@@ -119,6 +119,10 @@ impl Binder<'_> {
         scope: &Scope,
     ) -> Result<Bound> {
         let position = self.position(call.name.span());
+        // Made of another aggregate, by whose name it would be refused later.
+        if self.purpose == Purpose::View && matches!(function.name, "json_agg" | "jsonb_agg") {
+            return Err(Error::unsupported(format!("{}() in a materialized view", function.name)));
+        }
         let is_window = matches!(function.body, Body::Window(_));
         if call.over.is_some() {
             scope.check_window(position)?;

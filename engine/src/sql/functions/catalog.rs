@@ -1,11 +1,12 @@
 //! Functions that answer from the catalog: what clients ask about objects.
 
 use arrow::array::{ArrayRef, AsArray, ListBuilder, StringBuilder};
-use arrow::datatypes::{DataType, UInt32Type};
+use arrow::datatypes::{DataType, Float64Type, UInt32Type};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::signature::T::{
-    Any, Bool, Int4, Int8, Name, NameArray, Oid, Regclass, Regnamespace, Regproc, Regtype, Text,
+    Any, Bool, Float8, Int4, Int8, Name, NameArray, Oid, Regclass, Regnamespace, Regproc, Regtype, Text,
 };
 use super::signature::{Function, T, catalog, f};
 use crate::catalog::DATABASE;
@@ -19,6 +20,7 @@ pub const FUNCTIONS: &[Function] = &[
     catalog("current_schemas", &[Bool], NameArray, current_schemas),
     catalog("current_setting", &[Text], Text, current_setting),
     catalog("current_setting", &[Text, Bool], Text, current_setting),
+    catalog("pg_sleep", &[Float8], T::Void, sleep).volatile(),
     catalog("set_config", &[Text, Text, Bool], Text, set_config).volatile(),
     catalog("pg_get_userbyid", &[Oid], Name, |s, c| map1(c, |oid: u32| Ok(s.role_name(oid)))),
     catalog("pg_get_viewdef", &[Oid], Text, view_definition),
@@ -209,6 +211,34 @@ fn set_config(system: &System, call: &Call) -> Result<ArrayRef> {
         let local = !call.is_null(2, row) && local.value(call.row(2, row));
         system.settings.change(name, text_at(call, 1, row)?, local).map(Some)
     })
+}
+
+/// How often what sleeps looks whether its statement has ended.
+const NAP: Duration = Duration::from_millis(10);
+
+/// `pg_sleep(seconds)`.
+fn sleep(system: &System, call: &Call) -> Result<ArrayRef> {
+    let seconds = call.args[0].as_primitive::<Float64Type>();
+    for row in (0..call.rows).filter(|row| !call.is_null(0, *row)) {
+        let time = Duration::try_from_secs_f64(seconds.value(call.row(0, row)).max(0.0)).unwrap_or(Duration::MAX);
+        let until = Instant::now().checked_add(time);
+        // The other queries of this thread go on elsewhere meanwhile.
+        tokio::task::block_in_place(|| nap_until(system, until))?;
+    }
+    Ok(call.nulls())
+}
+
+fn nap_until(system: &System, until: Option<Instant>) -> Result<()> {
+    loop {
+        let left = until.map_or(NAP, |until| until.saturating_duration_since(Instant::now()));
+        if left.is_zero() {
+            return Ok(());
+        }
+        if system.statement.upgrade().is_none() {
+            return Err(Error::new(SqlState::QUERY_CANCELED, "the statement has ended"));
+        }
+        std::thread::sleep(left.min(NAP));
+    }
 }
 
 fn view_definition(system: &System, call: &Call) -> Result<ArrayRef> {
