@@ -46,8 +46,9 @@ impl Moment {
 #[derive(Default)]
 pub struct Ages {
     windows: HashMap<ObjectId, Window>,
-    /// Since when each relation can be read.
-    readable: HashMap<ObjectId, Instant>,
+    /// Times at which relations became readable, and which of those each relation did at.
+    cuts: u64,
+    readable: HashMap<ObjectId, u64>,
     /// The catalog when that was last looked at.
     catalog: Option<Arc<Catalog>>,
 }
@@ -61,6 +62,8 @@ struct Window {
 
 struct Slice {
     began: Instant,
+    /// How many cuts there were when it began.
+    cuts: u64,
     ages: Histogram<u32>,
 }
 
@@ -74,8 +77,9 @@ impl Ages {
         self.catalog = Some(catalog.clone());
         self.readable.retain(|relation, _| stores.contains_key(relation));
         if self.readable.len() < stores.len() {
-            stores.keys().for_each(|relation| _ = self.readable.entry(*relation).or_insert(now.instant));
-            self.windows.values_mut().for_each(|window| window.begin(now.instant));
+            self.cuts += 1;
+            stores.keys().for_each(|relation| _ = self.readable.entry(*relation).or_insert(self.cuts));
+            self.windows.values_mut().for_each(|window| window.begin(now.instant, self.cuts));
         }
         self.windows.retain(|source, _| catalog.by_id(*source).is_some());
         for item in catalog.items().filter(|item| item.connector().is_some()) {
@@ -87,7 +91,7 @@ impl Ages {
     pub fn record(&mut self, deliveries: &[Delivery], now: Moment) {
         for delivery in deliveries {
             if let Some(window) = self.windows.get_mut(&delivery.relation) {
-                window.record(&delivery.times, now);
+                window.record(&delivery.times, now, self.cuts);
             }
         }
     }
@@ -99,7 +103,7 @@ impl Ages {
         let since = self.readable.get(&view).copied();
         let mut all = histogram()?;
         for slice in windows.flat_map(|window| &window.slices) {
-            let counts = since.is_some_and(|since| slice.began >= since);
+            let counts = since.is_some_and(|since| slice.cuts >= since);
             if counts && now.instant.saturating_duration_since(slice.began) < WINDOW + SLICE {
                 // Both are of one layout, which is all that can be wrong.
                 _ = all.add(&slice.ages);
@@ -111,10 +115,10 @@ impl Ages {
 }
 
 impl Window {
-    fn record(&mut self, times: &Times, now: Moment) {
+    fn record(&mut self, times: &Times, now: Moment, cuts: u64) {
         let last = self.slices.back().map(|slice| slice.began);
         if last.is_none_or(|began| now.instant.saturating_duration_since(began) >= SLICE) {
-            self.begin(now.instant);
+            self.begin(now.instant, cuts);
         }
         let Some(slice) = self.slices.back_mut() else { return };
         for (millis, count) in times.runs() {
@@ -128,9 +132,9 @@ impl Window {
     }
 
     /// Begins a slice, and forgets what is too old.
-    fn begin(&mut self, now: Instant) {
+    fn begin(&mut self, now: Instant, cuts: u64) {
         if let Some(ages) = histogram() {
-            self.slices.push_back(Slice { began: now, ages });
+            self.slices.push_back(Slice { began: now, cuts, ages });
         }
         let is_old = |slice: &Slice| now.saturating_duration_since(slice.began) >= WINDOW + SLICE;
         while self.slices.len() > MOST_SLICES || self.slices.front().is_some_and(is_old) {
@@ -171,7 +175,8 @@ mod tests {
 
     fn record(ages: &mut Ages, times: impl Iterator<Item = i64>, now: Moment) {
         let times: Times = times.collect();
-        ages.windows.get_mut(&SOURCE).unwrap().record(&times, now);
+        let cuts = ages.cuts;
+        ages.windows.get_mut(&SOURCE).unwrap().record(&times, now, cuts);
     }
 
     #[test]
