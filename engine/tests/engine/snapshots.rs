@@ -17,15 +17,15 @@ async fn read_late(limits: SnapshotLimits, later: Duration) -> Result<Vec<String
     run(&mut writer, "CREATE TABLE t (a int); INSERT INTO t SELECT * FROM generate_series(1, 1000)").await;
     run(&mut reader, "BEGIN").await;
     assert_eq!(run(&mut reader, "SELECT sum(a) FROM t").await, ["500500"]);
-    run(&mut writer, "UPDATE t SET a = a + 1").await;
+    run(&mut writer, "UPDATE t SET a = a + 1000").await;
     clock.advance(later);
-    run(&mut writer, "UPDATE t SET a = a + 1").await;
+    run(&mut writer, "UPDATE t SET a = a + 1000").await;
     let read = match sql(&mut reader, "SELECT sum(a) FROM t").await {
         Ok(_) => Ok(run(&mut reader, "SELECT sum(a) FROM t").await),
         Err(error) => Err(error.sqlstate().code().to_owned()),
     };
     run(&mut reader, "ROLLBACK").await;
-    assert_eq!(run(&mut reader, "SELECT sum(a) FROM t").await, ["502500"]);
+    assert_eq!(run(&mut reader, "SELECT sum(a) FROM t").await, ["2500500"]);
     read
 }
 
