@@ -43,8 +43,10 @@ pub use locks::{Locks, TableLock};
 pub use snapshot::{Snapshot, SnapshotLimits};
 
 use crate::data::ObjectId;
+use crate::dataflow::PlanLine;
 use crate::engine::checkpointer::Checkpointer;
 use crate::engine::clock::Clock;
+pub use crate::engine::commit::Explained;
 use crate::engine::commit::{Commit, Request};
 use crate::engine::hydrations::Hydrations;
 use crate::engine::locks::LockTable;
@@ -251,6 +253,13 @@ impl Shared {
             }
             snapshots.changed().await.map_err(|_| stopped())?;
         }
+    }
+
+    /// The nodes of an object's dataflow.
+    pub async fn explain(&self, explained: Explained) -> Result<Vec<PlanLine>> {
+        let (reply, answer) = oneshot::channel();
+        self.requests.send(Request::Explain(explained, reply)).map_err(|_| stopped())?;
+        answer.await.map_err(|_| Error::internal("the dataflow was lost while it was explained"))?
     }
 
     /// Waits until all that is published now is in a durable checkpoint.

@@ -11,12 +11,16 @@ pub struct PlanLine {
     /// How far below the relation's own node: 0 for that.
     pub depth: usize,
     pub node: NodeId,
+    /// What it is the output of.
+    pub relation: Option<ObjectId>,
     /// The operator, its columns by position: `$0` is the first of its input.
     pub operator: String,
     /// How many nodes and relations read it.
     pub readers: usize,
     pub properties: Properties,
-    /// Rows and bytes that the node keeps.
+    /// Whether it keeps anything.
+    pub stateful: bool,
+    /// Rows and bytes that the node keeps; none as long as it is filled elsewhere.
     pub size: StateSize,
 }
 
@@ -42,9 +46,11 @@ impl Graph {
             lines.push(PlanLine {
                 depth,
                 node: id,
+                relation: node.relation,
                 operator: node.text.clone(),
                 readers: node.consumers.len() + usize::from(node.relation.is_some()),
                 properties: node.properties.clone(),
+                stateful: node.id.is_some(),
                 size: node.operator.state().map(|state| state.size()).unwrap_or_default(),
             });
             if depth == 0 || node.relation.is_none() {

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
+use crate::catalog::Item;
 use crate::data::ObjectId;
+use crate::dataflow::PlanLine;
 use crate::engine::{Locks, Operation, Snapshot};
 use crate::error::Result;
 use crate::source::Delivery;
@@ -42,6 +44,13 @@ impl Commit {
     }
 }
 
+/// What a dataflow is asked for.
+pub enum Explained {
+    Object(ObjectId),
+    /// One that is not made.
+    New(Box<Item>),
+}
+
 /// A message to the step thread.
 pub enum Request {
     Commit(Commit),
@@ -49,6 +58,8 @@ pub enum Request {
     Delivery(u64, Box<Delivery>),
     /// Answered when everything published now is durable in a checkpoint.
     Flush(oneshot::Sender<Result<()>>),
+    /// Answered with the nodes of an object's dataflow.
+    Explain(Explained, oneshot::Sender<Result<Vec<PlanLine>>>),
     /// The checkpoint in flight is durable.
     Durable(crate::engine::checkpointer::Done),
     /// The time was set: something may be due.

@@ -11,8 +11,9 @@ use arrow::datatypes::SchemaRef;
 
 use crate::catalog::{self, Catalog, Item, ItemKind, SOURCE_ERRORS, source_errors};
 use crate::data::{Epoch, ObjectId, OperatorId, ZSet};
-use crate::dataflow::{Fingerprint, Graph, Sizes, ViewErrors};
+use crate::dataflow::{Fingerprint, Graph, PlanLine, Sizes, ViewErrors};
 use crate::engine::clock::Micros;
+use crate::engine::commit::Explained;
 use crate::engine::hydrations::{Hydrating, Hydrations};
 use crate::engine::retention::Retention;
 use crate::engine::sinks::Sinks;
@@ -166,6 +167,22 @@ impl Dataflows {
         }
         self.catalog = Arc::new(catalog);
         Ok(now)
+    }
+
+    /// The nodes of an object, or those that it would have.
+    ///
+    /// # Errors
+    /// What a view cannot be (0A000 and others). Nothing has changed, with or without an error.
+    pub fn explain(&mut self, explained: &Explained) -> Result<Vec<PlanLine>> {
+        let item = match explained {
+            Explained::Object(id) => return self.graph.explain(*id),
+            Explained::New(item) => item,
+        };
+        let lines = self.add(item).and_then(|()| self.graph.explain(item.id));
+        let dropped = self.graph.remove(item.id)?;
+        self.forget(&dropped);
+        self.sinks.follow(&self.catalog);
+        lines
     }
 
     /// Builds the node of the one system relation that is stored.

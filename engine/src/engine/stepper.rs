@@ -130,6 +130,7 @@ impl Stepper {
         match request {
             Request::Commit(_) | Request::Delivery(..) => *carried = self.gather(request, requests),
             Request::Flush(reply) => self.flush(reply),
+            Request::Explain(explained, reply) => drop(reply.send(self.dataflows.explain(&explained))),
             Request::Durable(done) => self.checkpoint_done(done),
             // Looked at before the next request.
             Request::Time => {}
@@ -514,6 +515,7 @@ impl Stepper {
                 // Not taken in: the next start reads it again.
                 Ok(Request::Delivery(..) | Request::Time | Request::Hydration(..)) => {}
                 Ok(Request::Flush(reply) | Request::Shutdown(reply)) => drop(reply.send(Err(stopping()))),
+                Ok(Request::Explain(_, reply)) => drop(reply.send(Err(stopping()))),
                 Ok(Request::Abandon) | Err(_) => break,
             }
         }

@@ -18,8 +18,9 @@ use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::execution::{SessionState, TaskContext};
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::physical_plan::{ExecutionPlan, execute_stream};
+use datafusion::physical_plan::{ExecutionPlan, displayable, execute_stream};
 use datafusion::prelude::SessionConfig;
+use futures::TryStreamExt;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::catalog::RelationSource;
@@ -84,17 +85,36 @@ impl QueryEngine {
     /// # Errors
     /// Whatever planning gives; what rows give comes by the stream.
     pub async fn run(&self, plan: LogicalPlan, tables: &dyn Tables) -> Result<RowStream> {
+        let (physical, context) = self.plan(plan, tables).await?;
+        Ok(RowStream::spawn(self.runtime()?.handle(), execute_stream(physical, context)?))
+    }
+
+    /// Runs such a plan to its end; returns its operators, a line each, with how many rows each gave.
+    ///
+    /// # Errors
+    /// As [`run`](QueryEngine::run), and what rows give.
+    pub async fn analyze(&self, plan: LogicalPlan, tables: &dyn Tables) -> Result<Vec<String>> {
+        let (physical, context) = self.plan(plan, tables).await?;
+        let mut rows = RowStream::spawn(self.runtime()?.handle(), execute_stream(physical.clone(), context)?);
+        while rows.try_next().await?.is_some() {}
+        let mut lines = Vec::new();
+        measured(&physical, 0, &mut lines);
+        Ok(lines)
+    }
+
+    fn runtime(&self) -> Result<&Runtime> {
+        self.runtime.as_ref().ok_or_else(|| Error::internal("the query threads have stopped"))
+    }
+
+    async fn plan(&self, plan: LogicalPlan, tables: &dyn Tables) -> Result<(Arc<dyn ExecutionPlan>, Arc<TaskContext>)> {
         let plan = with_rows(plan, tables)?;
-        let runtime = self.runtime.as_ref().ok_or_else(|| Error::internal("the query threads have stopped"))?;
         let state = self.state.clone();
         // Planning folds constants and may call functions: it belongs on the query threads as well.
-        let planned = runtime.spawn(async move {
+        let planned = self.runtime()?.spawn(async move {
             let physical = state.create_physical_plan(&plan).await?;
             Ok::<_, Error>((physical, state.task_ctx()))
         });
-        let (physical, context): (Arc<dyn ExecutionPlan>, Arc<TaskContext>) =
-            planned.await.map_err(|error| Error::internal(format!("a query failed to plan: {error}")))??;
-        Ok(RowStream::spawn(runtime.handle(), execute_stream(physical, context)?))
+        planned.await.map_err(|error| Error::internal(format!("a query failed to plan: {error}")))?
     }
 
     /// The plan as the optimizer leaves it, for EXPLAIN.
@@ -110,6 +130,15 @@ impl Drop for QueryEngine {
             runtime.shutdown_background();
         }
     }
+}
+
+/// An operator that has run, and those below it, indented as PostgreSQL does.
+fn measured(operator: &Arc<dyn ExecutionPlan>, depth: usize, lines: &mut Vec<String>) {
+    let arrow = if depth == 0 { String::new() } else { format!("{}->  ", " ".repeat(6 * depth - 4)) };
+    let rows = operator.metrics().and_then(|metrics| metrics.output_rows());
+    let rows = rows.map_or(String::new(), |rows| format!("  (actual rows={rows})"));
+    lines.push(format!("{arrow}{}{rows}", displayable(operator.as_ref()).one_line().to_string().trim_end()));
+    operator.children().into_iter().for_each(|below| measured(below, depth + 1, lines));
 }
 
 /// Puts the rows of its relations into a plan.

@@ -85,11 +85,20 @@ impl Session {
     pub(super) async fn create_view(&mut self, view: &ast::CreateView, statement: &Statement) -> Result<Response> {
         let command = if view.materialized { "CREATE MATERIALIZED VIEW" } else { "CREATE VIEW" };
         self.begin_ddl(command).await?;
-        let ViewOptions { strict } = view_options(view, command, &statement.source)?;
-        let name = object_name(&view.name)?;
-        if self.exists(&name, view.if_not_exists)? {
+        view_options(view, command, &statement.source)?;
+        if self.exists(&object_name(&view.name)?, view.if_not_exists)? {
             return Ok(Response::complete(command));
         }
+        let view = self.view_item(view, statement)?;
+        self.create(view)?;
+        Ok(Response::complete(command))
+    }
+
+    /// The object that CREATE VIEW makes.
+    pub(super) fn view_item(&mut self, view: &ast::CreateView, statement: &Statement) -> Result<Item> {
+        let command = if view.materialized { "CREATE MATERIALIZED VIEW" } else { "CREATE VIEW" };
+        let ViewOptions { strict } = view_options(view, command, &statement.source)?;
+        let name = object_name(&view.name)?;
         let system = self.system();
         let names = CatalogNames::of_session(&system);
         let purpose = if view.materialized { Purpose::View } else { Purpose::Query };
@@ -104,8 +113,7 @@ impl Session {
         };
         let create_sql = ast::CreateView { if_not_exists: false, ..view.clone() }.to_string();
         let depends_on = names.used();
-        self.create(Item { id: self.engine.new_object(), name, kind, schema, create_sql, depends_on })?;
-        Ok(Response::complete(command))
+        Ok(Item { id: self.engine.new_object(), name, kind, schema, create_sql, depends_on })
     }
 
     pub(super) fn create(&mut self, item: Item) -> Result<()> {

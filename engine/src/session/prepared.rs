@@ -113,6 +113,12 @@ fn describe(binder: &mut Binder<'_>, command: &Command, catalog: &Catalog) -> Re
         Command::Flush | Command::CreateConnector(_) | Command::CreateSink(_) | Command::DropSinks { .. } => {
             return Ok(None);
         }
+        Command::Explain(explain) => {
+            if let Some(query) = explain.query() {
+                binder.bind_query(query)?;
+            }
+            return Ok(Some(vec![text("QUERY PLAN")]));
+        }
         Command::ShowCreate { .. } => return Ok(Some(vec![text("Name"), text("Create Sql")])),
     };
     match sql {
@@ -138,12 +144,6 @@ fn describe(binder: &mut Binder<'_>, command: &Command, catalog: &Catalog) -> Re
             let using = delete.using.as_deref().unwrap_or_default();
             binder.bind_where(&source(&table), alias, using, delete.selection.as_ref())?;
             returned(binder, &table, alias, delete.returning.as_deref())
-        }
-        ast::Statement::Explain { statement, .. } => {
-            if let ast::Statement::Query(query) = &**statement {
-                binder.bind_query(query)?;
-            }
-            Ok(Some(vec![text("QUERY PLAN")]))
         }
         ast::Statement::ShowVariable { variable } => Ok(Some(shown_columns(variable)?)),
         ast::Statement::ShowTables { .. } | ast::Statement::ShowViews { .. } => Ok(Some(vec![text("Name")])),

@@ -77,6 +77,7 @@ impl Session {
             Command::DropSinks { if_exists, names, cascade } => {
                 return self.drop_all(ObjectKind::Sink.name(), *if_exists, names, *cascade).await;
             }
+            Command::Explain(explain) => return self.explain(explain, statement, arguments).await,
             Command::ShowCreate { kind, name } => return self.show_create(*kind, name),
         };
         match sql {
@@ -87,7 +88,6 @@ impl Session {
             ast::Statement::CreateTable(table) => self.create_table(table, statement).await,
             ast::Statement::CreateView(view) => self.create_view(view, statement).await,
             ast::Statement::Drop { .. } => self.drop_objects(sql).await,
-            ast::Statement::Explain { .. } => self.explain(sql, text, arguments).await,
             ast::Statement::Set(set) => self.set(set),
             ast::Statement::Reset(reset) => self.reset(reset),
             ast::Statement::Discard { object_type } => self.discard(object_type),
@@ -145,13 +145,26 @@ impl Session {
     /// Runs a bound plan over the transaction's relations.
     pub(super) async fn run_plan(&mut self, plan: LogicalPlan, parameters: &[ScalarValue]) -> Result<RowStream> {
         let engine = self.engine.clone();
+        let plan = self.ready(plan, parameters).await?;
+        engine.queries.run(plan, &self.tables()?).await
+    }
+
+    /// Runs a bound plan and forgets its rows; returns its operators with how many rows each gave.
+    pub(super) async fn analyze_plan(&mut self, plan: LogicalPlan, parameters: &[ScalarValue]) -> Result<Vec<String>> {
+        let engine = self.engine.clone();
+        let plan = self.ready(plan, parameters).await?;
+        engine.queries.analyze(plan, &self.tables()?).await
+    }
+
+    /// A bound plan as it can be run now.
+    async fn ready(&mut self, plan: LogicalPlan, parameters: &[ScalarValue]) -> Result<LogicalPlan> {
         let plan = runnable(plan, parameters)?;
         self.wait_for_hydration(&plan).await?;
         if reads_rows(&plan)? {
             self.transaction().read();
             self.heed_missing_rows(&plan)?;
         }
-        engine.queries.run(plan, &self.tables()?).await
+        Ok(plan)
     }
 
     /// Runs a bound plan and keeps all its rows.

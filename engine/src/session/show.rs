@@ -6,6 +6,7 @@ use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
 use sqlparser::ast;
 
+use crate::catalog::Item;
 use crate::data::SqlType;
 use crate::error::{Error, Result, SqlState};
 use crate::session::settings::spelled;
@@ -134,13 +135,19 @@ impl Session {
         Ok(text_rows(&["Name"], [names], "SHOW"))
     }
 
-    /// The statement that would make an object.
-    pub(super) fn show_create(&mut self, kind: ObjectKind, name: &ast::ObjectName) -> Result<Response> {
+    /// The object of a name, which must be of this kind.
+    pub(super) fn object_of(&mut self, kind: ObjectKind, name: &ast::ObjectName) -> Result<Arc<Item>> {
         let item = self.object(name)?;
         if item.kind_name() != kind.name() {
             let message = format!("\"{}\" is not a {}", item.name, kind.name());
             return Err(Error::new(SqlState::WRONG_OBJECT_TYPE, message));
         }
+        Ok(item)
+    }
+
+    /// The statement that would make an object.
+    pub(super) fn show_create(&mut self, kind: ObjectKind, name: &ast::ObjectName) -> Result<Response> {
+        let item = self.object_of(kind, name)?;
         let columns = [vec![item.name.clone()], vec![item.create_sql.clone()]];
         Ok(text_rows(&["Name", "Create Sql"], columns, "SHOW"))
     }

@@ -11,11 +11,19 @@ use crate::sql::{CatalogNames, Statement};
 impl Session {
     pub(super) async fn create_sink(&mut self, create: &CreateSink, statement: &Statement) -> Result<Response> {
         self.begin_ddl("CREATE SINK").await?;
-        let connector = create.connector(&statement.source)?.to_owned();
-        let name = object_name(&create.name)?;
-        if self.exists(&name, create.if_not_exists)? {
+        create.connector(&statement.source)?;
+        if self.exists(&object_name(&create.name)?, create.if_not_exists)? {
             return Ok(Response::complete("CREATE SINK"));
         }
+        let sink = self.sink_item(create, statement)?;
+        self.create(sink)?;
+        Ok(Response::complete("CREATE SINK"))
+    }
+
+    /// The object that CREATE SINK makes.
+    pub(super) fn sink_item(&mut self, create: &CreateSink, statement: &Statement) -> Result<Item> {
+        let connector = create.connector(&statement.source)?.to_owned();
+        let name = object_name(&create.name)?;
         let query = create.query()?;
         let system = self.system();
         let names = CatalogNames::of_session(&system);
@@ -24,7 +32,6 @@ impl Session {
         let schema = result_schema(&bound, &[])?;
         let kind = ItemKind::Sink { query: query.to_string(), time_zone: settings.time_zone, connector };
         let (create_sql, depends_on) = (create.to_string(), names.used());
-        self.create(Item { id: self.engine.new_object(), name, kind, schema, create_sql, depends_on })?;
-        Ok(Response::complete("CREATE SINK"))
+        Ok(Item { id: self.engine.new_object(), name, kind, schema, create_sql, depends_on })
     }
 }

@@ -4,6 +4,7 @@ mod adt;
 pub mod bind;
 pub mod connector;
 mod decorrelate;
+pub mod explain;
 mod fingerprint;
 pub mod format;
 pub mod functions;

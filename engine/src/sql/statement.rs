@@ -8,6 +8,7 @@ use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
 
 use crate::sql::connector::{CreateConnector, CreateSink, parse_create_connector, parse_create_sink};
+use crate::sql::explain::{Explain, parse_explain};
 use crate::sql::word::parse_words;
 
 /// A statement of a query string.
@@ -31,6 +32,7 @@ impl Statement {
         match self.command {
             Command::Sql(sql) => Some(*sql),
             Command::Flush
+            | Command::Explain(_)
             | Command::CreateConnector(_)
             | Command::CreateSink(_)
             | Command::DropSinks { .. }
@@ -47,6 +49,8 @@ pub enum Command {
     Flush,
     /// `CREATE TABLE | SOURCE … WITH (connector = …)`
     CreateConnector(Box<CreateConnector>),
+    /// `EXPLAIN …`
+    Explain(Box<Explain>),
     /// `CREATE SINK … WITH (connector = …)`
     CreateSink(Box<CreateSink>),
     /// `DROP SINK [IF EXISTS] name, … [CASCADE | RESTRICT]`
@@ -87,6 +91,9 @@ impl ObjectKind {
 pub fn parse_command(parser: &mut Parser<'_>) -> Result<Command, ParserError> {
     if let Some(connector) = parse_create_connector(parser)? {
         return Ok(Command::CreateConnector(Box::new(connector)));
+    }
+    if let Some(explain) = parse_explain(parser)? {
+        return Ok(Command::Explain(Box::new(explain)));
     }
     if let Some(sink) = parse_create_sink(parser)? {
         return Ok(Command::CreateSink(Box::new(sink)));

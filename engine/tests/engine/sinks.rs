@@ -1,4 +1,4 @@
-//! Sinks over restarts.
+//! Sinks over restarts, and what EXPLAIN says of a dataflow.
 
 use crate::database::{open, run, session, value};
 
@@ -41,4 +41,25 @@ async fn a_sink_goes_on_after_a_restart() {
     assert_eq!(value(&mut ada, state).await, "grouped+ mapped-");
     run(&mut ada, "DROP TABLE t CASCADE").await;
     assert!(taken(&mut ada).await.is_empty());
+}
+
+#[tokio::test]
+async fn explain_tells_what_nodes_keep() {
+    let directory = tempfile::tempdir().unwrap();
+    let engine = open(directory.path());
+    let mut ada = session(&engine);
+    run(&mut ada, "CREATE TABLE t (id int PRIMARY KEY, v int); INSERT INTO t VALUES (1, 10), (2, 10)").await;
+    run(&mut ada, "CREATE MATERIALIZED VIEW mv AS SELECT v, count(*) AS n FROM t GROUP BY v").await;
+    let lines = run(&mut ada, "EXPLAIN MATERIALIZED VIEW mv").await;
+    assert_eq!(lines.len(), 3, "{lines:?}");
+    assert!(lines[0].starts_with("Materialized View mv  (key: v)  (rows=1 bytes="), "{lines:?}");
+    assert!(lines[1].starts_with("  ->  Aggregate by v: count(*)  (key: v)  (rows="), "{lines:?}");
+    // The table's rows are the table's.
+    assert_eq!(lines[2], "        ->  Table t  (key: id)");
+    // Asking what a view would be makes none.
+    let plan = "EXPLAIN CREATE MATERIALIZED VIEW other AS SELECT v, sum(id) AS s FROM t GROUP BY v";
+    assert!(run(&mut ada, plan).await[1].starts_with("  ->  Aggregate by v: sum(id)"));
+    run(&mut ada, "INSERT INTO t VALUES (3, 20)").await;
+    assert_eq!(run(&mut ada, "SELECT * FROM mv ORDER BY v").await, ["10|2", "20|1"]);
+    assert_eq!(run(&mut ada, "SHOW MATERIALIZED VIEWS").await, ["mv"]);
 }
