@@ -43,22 +43,83 @@ pub fn rows(epoch: Epoch, bad: &[(ObjectId, &str, BadRecord)]) -> Result<RecordB
     Ok(RecordBatch::try_new(source_errors().schema.arrow(), columns)?)
 }
 
-/// The change that makes room when there are too many: the oldest go, down to what is kept.
+/// Bytes of keys, values and errors that are kept.
+const KEPT_BYTES: u64 = 256 << 20;
+
+/// The change that makes room when there are too many, or too large ones: the oldest go, down to what is kept.
 pub fn expired(store: &Arc<RowStore>, at: Epoch) -> Result<Option<ZSet>> {
-    if store.rows() < KEPT + KEPT / 8 {
+    if store.rows() < KEPT + KEPT / 8 && store.bytes() < 2 * KEPT_BYTES {
         return Ok(None);
     }
+    older(store, at, KEPT, KEPT_BYTES)
+}
+
+/// The change that leaves the newest messages, as many as both limits allow; None when that is all of them.
+fn older(store: &Arc<RowStore>, at: Epoch, most: u64, most_bytes: u64) -> Result<Option<ZSet>> {
     let batches = store.snapshot(at).batches().collect::<Result<Vec<_>>>()?;
-    let numbers = |batch: &RecordBatch| batch.column(0).as_primitive::<Int64Type>().clone();
-    let mut all: Vec<i64> = batches.iter().flat_map(|batch| numbers(batch).values().to_vec()).collect();
-    all.sort_unstable();
-    let Some(oldest_kept) = all.len().checked_sub(KEPT as usize).and_then(|first| all.get(first)) else {
-        return Ok(None);
-    };
+    let mut all: Vec<(i64, u64)> = batches.iter().flat_map(sizes).collect();
+    all.sort_unstable_by_key(|(number, _)| std::cmp::Reverse(*number));
+    let (mut count, mut bytes) = (0, 0);
+    let first_gone = all.iter().find(|(_, size)| {
+        count += 1;
+        bytes += size;
+        count > most || bytes > most_bytes
+    });
+    let Some((newest_gone, _)) = first_gone else { return Ok(None) };
     let mut gone = Vec::with_capacity(batches.len());
     for batch in &batches {
-        let old: BooleanArray = numbers(batch).values().iter().map(|number| Some(number < oldest_kept)).collect();
+        let numbers = batch.column(0).as_primitive::<Int64Type>();
+        let old: BooleanArray = numbers.values().iter().map(|number| Some(number <= newest_gone)).collect();
         gone.push(ZSet::inserts(filter_record_batch(batch, &old)?).negate());
     }
     Ok(Some(ZSet::concat(store.schema(), &gone)?))
+}
+
+/// The number of each row, and the bytes of its key, value and error.
+fn sizes(batch: &RecordBatch) -> Vec<(i64, u64)> {
+    let numbers = batch.column(0).as_primitive::<Int64Type>();
+    let (keys, values) = (batch.column(6).as_binary::<i32>(), batch.column(7).as_binary::<i32>());
+    let errors = batch.column(8).as_string::<i32>();
+    let size = |row| keys.value_length(row) + values.value_length(row) + errors.value_length(row);
+    (0..batch.num_rows()).map(|row| (numbers.value(row), size(row).unsigned_abs().into())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::view::Identity;
+
+    fn numbers(change: &ZSet) -> Vec<i64> {
+        let mut numbers = change.column(0).as_primitive::<Int64Type>().values().to_vec();
+        numbers.sort_unstable();
+        numbers
+    }
+
+    #[test]
+    fn the_newest_are_kept() {
+        let store = Arc::new(RowStore::new(source_errors().schema.arrow(), Identity::Key(vec![0])));
+        for epoch in 1..=3 {
+            let record = |at: i64| BadRecord {
+                partition: 0,
+                offset: at,
+                timestamp_ms: None,
+                key: None,
+                value: Some(vec![b'x'; 90].into()),
+                error: "not JSON ..".into(),
+            };
+            let bad: Vec<_> = (0..4).map(|at| (ObjectId(20_000), "s", record(at))).collect();
+            store.apply(&ZSet::inserts(rows(Epoch(epoch), &bad).unwrap()), Epoch(epoch)).unwrap();
+        }
+        let number = |epoch: i64, at: i64| epoch * NUMBERS_PER_EPOCH + at;
+        // Each has 101 bytes.
+        assert!(older(&store, Epoch(3), 12, 12 * 101).unwrap().is_none());
+        let first: Vec<i64> = (0..4).map(|at| number(1, at)).collect();
+        assert_eq!(numbers(&older(&store, Epoch(3), 8, u64::MAX).unwrap().unwrap()), first);
+        assert_eq!(numbers(&older(&store, Epoch(3), 100, 8 * 101 + 50).unwrap().unwrap()), first);
+        let change = older(&store, Epoch(3), 100, 7 * 101).unwrap().unwrap();
+        assert_eq!(numbers(&change).last(), Some(&number(2, 0)));
+        store.apply(&change, Epoch(4)).unwrap();
+        assert_eq!(store.rows(), 7);
+        assert!(expired(&store, Epoch(4)).unwrap().is_none());
+    }
 }
