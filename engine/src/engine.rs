@@ -6,6 +6,7 @@ mod commit;
 mod dataflows;
 mod dead_letters;
 mod entry;
+mod event_time;
 mod guard;
 mod hydrations;
 mod keys;
@@ -154,6 +155,8 @@ impl Engine {
             stores: recovered.dataflows.stores().clone(),
             errors: recovered.dataflows.errors(),
             hydrating: recovered.dataflows.hydrating().clone(),
+            late: recovered.dataflows.late_rows(),
+            event_times: recovered.dataflows.event_times(),
             watches: sources.watches(),
             outlets: recovered.dataflows.sinks().outlets().clone(),
             metrics: metrics.clone(),

@@ -43,6 +43,9 @@ pub enum ItemKind {
         /// Whether it cannot be read while it lacks rows on which an expression failed.
         #[serde(default)]
         strict: bool,
+        /// Whether its rows are emitted when their windows close, once and for all.
+        #[serde(default)]
+        emit_on_window_close: bool,
     },
     /// A query whose changes leave the database.
     Sink {

@@ -218,23 +218,35 @@ impl Graph {
     /// The rows that views lack because an expression failed on them, as of the last step. The work depends on the nodes
     /// whose errors changed since the last call.
     pub fn view_errors(&mut self) -> ViewErrors {
-        let mut views = std::mem::take(&mut self.errors.changed_views);
-        for node in std::mem::take(&mut self.errors.changed) {
+        self.published(|graph| &mut graph.errors)
+    }
+
+    /// The rows that views lack because they came too late, in the same way.
+    pub fn late_rows(&mut self) -> ViewErrors {
+        self.published(|graph| &mut graph.late)
+    }
+
+    fn published(&mut self, set: fn(&mut Graph) -> &mut ErrorSet) -> ViewErrors {
+        let mut views = std::mem::take(&mut set(self).changed_views);
+        for node in std::mem::take(&mut set(self).changed) {
             views.extend(self.readers(node));
         }
-        if views.is_empty() || self.errors.nodes.is_empty() && self.errors.published.is_empty() {
-            return self.errors.published.clone();
+        let errors = set(self);
+        if views.is_empty() || errors.nodes.is_empty() && errors.published.is_empty() {
+            return errors.published.clone();
         }
-        let found: Vec<(ObjectId, Vec<NodeErrors>)> =
-            views.into_iter().map(|view| (view, self.errors_of(view))).collect();
-        let published = Arc::make_mut(&mut self.errors.published.0);
-        for (view, errors) in found {
-            match errors.is_empty() {
+        let own: Vec<(ObjectId, Vec<Fingerprint>)> =
+            views.into_iter().map(|view| (view, self.own_nodes(view))).collect();
+        let errors = set(self);
+        let published = Arc::make_mut(&mut errors.published.0);
+        for (view, nodes) in own {
+            let found: Vec<NodeErrors> = nodes.iter().filter_map(|node| errors.nodes.get(node)).cloned().collect();
+            match found.is_empty() {
                 true => drop(published.remove(&view)),
-                false => drop(published.insert(view, errors)),
+                false => drop(published.insert(view, found)),
             }
         }
-        self.errors.published.clone()
+        errors.published.clone()
     }
 
     /// The relations that a node's output goes into, up to the next ones.
@@ -252,11 +264,10 @@ impl Graph {
         relations
     }
 
-    /// What the nodes of a relation's own plan left out.
-    fn errors_of(&self, relation: ObjectId) -> Vec<NodeErrors> {
+    /// The nodes of a relation's own plan.
+    fn own_nodes(&self, relation: ObjectId) -> Vec<Fingerprint> {
         let nodes = self.upstream(relation).unwrap_or_default();
-        let fingerprints = nodes.into_iter().filter_map(|node| self.fingerprint(node).ok());
-        fingerprints.filter_map(|node| self.errors.nodes.get(&node)).cloned().collect()
+        nodes.into_iter().filter_map(|node| self.fingerprint(node).ok()).collect()
     }
 }
 

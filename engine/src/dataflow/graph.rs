@@ -8,10 +8,11 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::data::{ObjectId, OperatorId};
 use crate::dataflow::errors::ErrorSet;
+use crate::dataflow::event_time::{Waiting, Watermarks};
 use crate::dataflow::hydrate::{Claim, Recorder};
 use crate::dataflow::operator::Outside;
 use crate::dataflow::operators::Stored;
-use crate::dataflow::{Fingerprint, Operator, Properties, SLICE};
+use crate::dataflow::{EventTime, Fingerprint, Operator, Properties, SLICE};
 use crate::error::{Error, Result};
 use crate::view::{Identity, RowStore};
 
@@ -36,11 +37,16 @@ pub struct Graph {
     pub(super) slice: usize,
     /// Where these nodes are aside themselves: how the stores they stand on read.
     pub(super) outside: Option<Outside>,
+    /// Nodes that wait for watermarks, and those there are.
+    pub(super) waiting: BTreeMap<NodeId, Waiting>,
+    pub(super) watermarks: Watermarks,
     /// Nodes with state that stepped since it was last saved.
     pub(super) dirty: BTreeSet<NodeId>,
     /// Nodes whose stores may have chunks to merge.
     pub(super) uncompacted: BTreeSet<NodeId>,
     pub(super) errors: ErrorSet,
+    /// Rows that came too late for nodes that had freed their state.
+    pub(super) late: ErrorSet,
     pub(super) pool: Option<Arc<ThreadPool>>,
 }
 
@@ -123,8 +129,8 @@ pub type OperatorIds<'a> = &'a mut dyn FnMut(Fingerprint) -> Result<OperatorId>;
 
 impl Graph {
     /// A graph without nodes, whose steps use this many threads where there is work for them. `errors` owns the durable
-    /// part of the rows that expressions failed on.
-    pub fn new(errors: OperatorId, threads: usize) -> Result<Graph> {
+    /// part of the rows that expressions failed on, `late` that of the rows that came too late.
+    pub fn new(errors: OperatorId, late: OperatorId, threads: usize) -> Result<Graph> {
         let pool = match threads {
             0 | 1 => None,
             _ => {
@@ -141,9 +147,12 @@ impl Graph {
             asides: BTreeMap::new(),
             slice: SLICE,
             outside: None,
+            waiting: BTreeMap::new(),
+            watermarks: Watermarks::default(),
             dirty: BTreeSet::new(),
             uncompacted: BTreeSet::new(),
             errors: ErrorSet::new(errors),
+            late: ErrorSet::new(late),
             pool,
         })
     }
@@ -167,6 +176,9 @@ impl Graph {
         for (port, input) in inputs.iter().enumerate() {
             self.node_mut(input.node)?.consumers.push((node, port));
         }
+        if let Some(sources) = operator.awaits() {
+            self.waiting.insert(node, Waiting::new(sources.clone()));
+        }
         let (text, consumers, relation) = (text.to_owned(), Vec::new(), None);
         let made = Node { text, fingerprint, operator, id, inputs, consumers, store, properties, relation };
         self.nodes.push(Some(made));
@@ -180,6 +192,7 @@ impl Graph {
     pub fn pin(&mut self, node: NodeId, relation: ObjectId) -> Result<()> {
         self.node_mut(node)?.relation = Some(relation);
         self.errors.changed_view(relation);
+        self.late.changed_view(relation);
         match self.relations.insert(relation, node) {
             None => Ok(()),
             Some(_) => Err(Error::internal(format!("relation {relation} has two nodes"))),
@@ -200,6 +213,7 @@ impl Graph {
         removed.relation = None;
         self.relations.remove(&relation);
         self.errors.changed_view(relation);
+        self.late.changed_view(relation);
         self.asides.remove(&relation);
         self.release(node)
     }
@@ -216,7 +230,9 @@ impl Graph {
             self.fresh.remove(&candidate);
             self.dirty.remove(&candidate);
             self.uncompacted.remove(&candidate);
+            self.waiting.remove(&candidate);
             self.errors.forget(node.fingerprint);
+            self.late.forget(node.fingerprint);
             dropped.extend(node.id);
             for input in node.inputs {
                 self.node_mut(input.node)?.consumers.retain(|(consumer, _)| *consumer != candidate);
@@ -265,6 +281,12 @@ impl Graph {
     /// The columns of a node's output.
     pub fn schema(&self, node: NodeId) -> Result<&SchemaRef> {
         Ok(self.node(node)?.operator.schema())
+    }
+
+    /// Says that a column of a base relation follows event time.
+    pub fn set_event_time(&mut self, node: NodeId, column: usize, time: EventTime) -> Result<()> {
+        self.node_mut(node)?.properties.event_times.insert(column, time);
+        Ok(())
     }
 
     /// What is known of a node's output.

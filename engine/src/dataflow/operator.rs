@@ -1,5 +1,6 @@
 //! What a node of the dataflow does: changes in, change out, state in between.
 
+use std::collections::BTreeSet;
 use std::iter::Sum;
 use std::sync::Arc;
 
@@ -7,7 +8,8 @@ use arrow::datatypes::SchemaRef;
 use rayon::ThreadPool;
 use rayon::prelude::*;
 
-use crate::data::{Epoch, OperatorId, ZSet};
+use crate::data::{Epoch, ObjectId, OperatorId, ZSet};
+use crate::dataflow::Watermarks;
 use crate::error::{Error, Result};
 use crate::state::{Checkpoint, StateStore};
 use crate::view::RowStore;
@@ -38,6 +40,12 @@ pub trait Operator: Send {
     /// The same operator once more, where it keeps nothing of its own: another thread asks it what it makes of rows.
     /// None where there is state.
     fn again(&self) -> Option<Box<dyn Operator>>;
+
+    /// The sources for whose watermark the operator waits: it is visited whenever the least of them has moved, with
+    /// rows or without.
+    fn awaits(&self) -> Option<&BTreeSet<ObjectId>> {
+        None
+    }
 
     /// The operator's state, where it has one of its own.
     fn state(&mut self) -> Option<&mut dyn Stateful> {
@@ -90,6 +98,8 @@ impl Sum for StateSize {
 pub struct StepContext {
     epoch: Epoch,
     rejected: Vec<Rejected>,
+    late: Vec<Rejected>,
+    watermarks: Watermarks,
     pool: Option<Arc<ThreadPool>>,
     outside: Option<Outside>,
 }
@@ -116,7 +126,8 @@ pub struct Rejected {
 
 impl StepContext {
     pub fn new(epoch: Epoch) -> StepContext {
-        StepContext { epoch, rejected: Vec::new(), pool: None, outside: None }
+        let (rejected, late, watermarks) = Default::default();
+        StepContext { epoch, rejected, late, watermarks, pool: None, outside: None }
     }
 
     /// The same with threads for [`slices`](StepContext::slices).
@@ -172,5 +183,24 @@ impl StepContext {
     /// The rows rejected so far, for the graph, which knows whose they are.
     pub fn take_rejected(&mut self) -> Vec<Rejected> {
         std::mem::take(&mut self.rejected)
+    }
+
+    /// Drops a row that came when what it belongs to was closed already.
+    pub fn drop_late(&mut self, reason: Error, row: ZSet) {
+        self.late.push(Rejected { error: reason, row });
+    }
+
+    /// The rows dropped so far.
+    pub fn take_late(&mut self) -> Vec<Rejected> {
+        std::mem::take(&mut self.late)
+    }
+
+    /// Below which time no more rows come from these sources, after those of this step; None while that is not known.
+    pub fn watermark(&self, sources: &BTreeSet<ObjectId>) -> Option<i64> {
+        self.watermarks.least(sources)
+    }
+
+    pub fn set_watermarks(&mut self, watermarks: Watermarks) {
+        self.watermarks = watermarks;
     }
 }

@@ -15,7 +15,8 @@ impl Graph {
                 state.save(owner, durable, checkpoint)?;
             }
         }
-        self.errors.save(checkpoint)
+        self.errors.save(checkpoint)?;
+        self.late.save(checkpoint)
     }
 
     /// Takes over the saved state of a graph that was built anew from the catalog: of the nodes whose identifier `saved`
@@ -23,6 +24,7 @@ impl Graph {
     /// [`hydrate`](Graph::hydrate).
     pub fn load(&mut self, store: &StateStore, saved: &dyn Fn(OperatorId) -> bool) -> Result<()> {
         self.errors.load(store)?;
+        self.late.load(store)?;
         let unknown: Vec<NodeId> = (self.fresh.keys().copied())
             .filter(|id| self.node(*id).is_ok_and(|node| node.id.is_some_and(|owner| !saved(owner))))
             .collect();
@@ -42,6 +44,7 @@ impl Graph {
         // What is not loaded meets its input again, and fails on the same rows.
         let loaded = |node: &NodeId| !self.fresh.contains_key(node);
         self.errors.retain(|node| self.by_fingerprint.get(&node).is_some_and(loaded));
+        self.late.retain(|node| self.by_fingerprint.get(&node).is_some_and(loaded));
         Ok(())
     }
 

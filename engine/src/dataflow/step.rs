@@ -49,8 +49,8 @@ impl Graph {
         self.asides.values().for_each(|recorder| recorder.stepped(epoch));
     }
 
-    /// Visits the nodes that the deliveries reach, in topological order. What is `made` has been done to the stores of these
-    /// nodes already: it is their output.
+    /// Visits the nodes that the deliveries reach, and those that watermarks have something new for, in topological order.
+    /// What is `made` has been done to the stores of these nodes already: it is their output.
     pub(super) fn run(
         &mut self,
         epoch: Epoch,
@@ -59,6 +59,7 @@ impl Graph {
     ) -> Result<StepReport> {
         let mut report = StepReport::default();
         let mut waiting = Waiting::default();
+        waiting.extend(self.awakened().into_iter().map(|node| (node, Vec::new())));
         for Delivery { node, port, change } in deliveries {
             if !change.is_empty() {
                 waiting.entry(node).or_default().push((port, change));
@@ -70,13 +71,15 @@ impl Graph {
             self.pass_on(epoch, id, output, &mut waiting, &mut report)?;
         }
         let mut context = StepContext::new(epoch).with_pool(self.pool.clone()).beside(self.outside.clone());
+        context.set_watermarks(self.watermarks.clone());
         while let Some((id, changes)) = waiting.pop_first() {
             let output = self.visit(id, changes, &mut context)?;
-            let rejected = context.take_rejected();
+            let (rejected, late) = (context.take_rejected(), context.take_late());
             report.visited += 1;
             report.rejected += rejected.len();
-            let node = self.node(id)?;
-            self.errors.record(node.fingerprint, &rejected)?;
+            let fingerprint = self.node(id)?.fingerprint;
+            self.errors.record(fingerprint, &rejected)?;
+            self.late.record(fingerprint, &late)?;
             self.pass_on(epoch, id, output, &mut waiting, &mut report)?;
         }
         Ok(report)

@@ -14,11 +14,13 @@ use crate::data::{Epoch, ObjectId, OperatorId, ZSet};
 use crate::dataflow::{Fingerprint, Graph, PlanLine, Sizes, ViewErrors};
 use crate::engine::clock::Micros;
 use crate::engine::commit::Explained;
+use crate::engine::event_time::{EventTimes, SourceTime};
 use crate::engine::hydrations::{Hydrating, Hydrations};
 use crate::engine::retention::Retention;
 use crate::engine::sinks::Sinks;
 use crate::engine::{Operation, operators};
 use crate::error::Result;
+use crate::source::Delivery;
 use crate::sql;
 use crate::state::{Checkpoint, LogPosition, Meta, StateStore};
 use crate::view::RowStore;
@@ -37,6 +39,7 @@ pub struct Dataflows {
     next_object: u32,
     retention: Retention,
     sinks: Sinks,
+    event_times: EventTimes,
     unsaved: Unsaved,
     hydrations: Hydrations,
     hydrating: Hydrating,
@@ -59,7 +62,7 @@ impl Dataflows {
         let operators = operators::load(store)?;
         let saved: HashSet<OperatorId> = operators.values().copied().collect();
         let mut this = Dataflows {
-            graph: Graph::new(operators::ERRORS, threads)?,
+            graph: Graph::new(operators::ERRORS, operators::LATE, threads)?,
             catalog: Arc::new(Catalog::default()),
             stores: Arc::default(),
             operators,
@@ -67,6 +70,7 @@ impl Dataflows {
             next_object: meta.next_object.max(ObjectId::FIRST.0),
             retention: Retention::default(),
             sinks: Sinks::default(),
+            event_times: EventTimes::load(&meta.event_times)?,
             unsaved: Unsaved::default(),
             hydrations,
             hydrating: Hydrating::default(),
@@ -140,6 +144,7 @@ impl Dataflows {
                 let dropped = self.graph.remove(id)?;
                 self.forget(&dropped);
                 self.retention.remove(id);
+                self.event_times.remove(id);
             }
             self.catalog = before;
         }
@@ -205,10 +210,14 @@ impl Dataflows {
                 let append_only = append_only && item.retention().is_none();
                 self.retention.add(item);
                 sql::add_table(&mut self.graph, item.id, &item.schema, append_only, &mut ids)?;
+                if let Some(column) = self.event_times.add(item)? {
+                    sql::follow_time(&mut self.graph, item.id, column)?;
+                }
             }
-            ItemKind::MaterializedView { query, time_zone, .. } => {
+            ItemKind::MaterializedView { query, time_zone, emit_on_window_close, .. } => {
                 let plan = sql::optimize_view(sql::plan_view(query, time_zone, &self.catalog)?)?;
-                sql::lower_view(&plan, item.id, item.schema.arrow(), &mut self.graph, &mut ids)?;
+                let lower = if *emit_on_window_close { sql::lower_closing_view } else { sql::lower_view };
+                lower(&plan, item.id, item.schema.arrow(), &mut self.graph, &mut ids)?;
             }
             ItemKind::Sink { query, time_zone, connector } => {
                 let plan = sql::optimize_view(sql::plan_view(query, time_zone, &self.catalog)?)?;
@@ -246,21 +255,45 @@ impl Dataflows {
                 },
             ));
         }
+        self.graph.set_watermarks(self.event_times.watermarks());
         self.graph.step(epoch, inputs)?;
         Ok(())
     }
 
-    /// When something happens that only time brings about.
-    pub fn due(&self) -> Option<Micros> {
-        self.retention.due()
+    /// Takes in what the deliveries of the next step, which is at `now`, say of event time.
+    pub fn observe(&mut self, deliveries: &[Delivery], now: Micros) -> Result<()> {
+        self.event_times.observe(deliveries, now)
     }
 
-    /// Does what is due: rows that are too old go, a bounded number of them. Whether anything is visible at `epoch`.
-    pub fn tick(&mut self, epoch: Epoch, now: Micros) -> Result<bool> {
+    /// When something happens that only time brings about.
+    pub fn due(&self) -> Option<Micros> {
+        let awaited = self.graph.is_due().then_some(0);
+        awaited.into_iter().chain(self.retention.due()).chain(self.event_times.due()).min()
+    }
+
+    /// Does what is due: rows that are too old go, a bounded number of them, and partitions that have been silent for too
+    /// long, though all that they have has been `taken_in`, hold up no watermark any more. Whether anything is visible at
+    /// `epoch`.
+    pub fn tick(&mut self, epoch: Epoch, now: Micros, taken_in: &dyn Fn(ObjectId, i32) -> bool) -> Result<bool> {
+        let moved = self.event_times.tick(now, taken_in);
+        self.graph.set_watermarks(self.event_times.watermarks());
         let expired = self.retention.expired(now);
-        let report = self.graph.expire(epoch, &expired)?;
+        let mut report = self.graph.expire(epoch, &expired)?;
         self.retention.refresh(expired.into_iter().map(|(table, _)| table), &self.stores);
-        Ok(report.visited > 0)
+        if report.visited == 0 && (moved || self.graph.is_due()) {
+            report = self.graph.step(epoch, Vec::new())?;
+        }
+        Ok(moved || report.visited > 0)
+    }
+
+    /// The rows that views lack because they came too late.
+    pub fn late_rows(&mut self) -> ViewErrors {
+        self.graph.late_rows()
+    }
+
+    /// How far sources have come in event time.
+    pub fn event_times(&self) -> Arc<BTreeMap<ObjectId, SourceTime>> {
+        self.event_times.progress()
     }
 
     /// Ends what a transaction did to the catalog: dropped objects lose their nodes.
@@ -278,6 +311,7 @@ impl Dataflows {
                         self.unsaved.dropped_operators.extend(dropped);
                         self.unsaved.dropped.push(*id);
                         self.retention.remove(*id);
+                        self.event_times.remove(*id);
                         gone.push(*id);
                     }
                     self.renew(&stranded)?;
@@ -338,9 +372,10 @@ impl Dataflows {
         log_position: LogPosition,
         clock: Micros,
         sources: BTreeMap<ObjectId, serde_json::Value>,
-    ) -> Meta {
+    ) -> Result<Meta> {
         let (next_object, next_operator) = (self.next_object, self.next_operator);
-        Meta { epoch, log_position, next_object, next_operator, clock, sources }
+        let event_times = self.event_times.saved()?;
+        Ok(Meta { epoch, log_position, next_object, next_operator, clock, sources, event_times })
     }
 
     /// The next identifier for an object.
@@ -350,7 +385,7 @@ impl Dataflows {
 
     /// The owners of durable state.
     pub fn known_operators(&self) -> HashSet<OperatorId> {
-        self.operators.values().copied().chain([operators::OWNER, operators::ERRORS]).collect()
+        self.operators.values().copied().chain([operators::OWNER, operators::ERRORS, operators::LATE]).collect()
     }
 }
 

@@ -11,8 +11,10 @@ use crate::state::{Checkpoint, KeyKind, StateStore};
 pub const OWNER: OperatorId = OperatorId(0);
 /// Owner of the rows that expressions failed on.
 pub const ERRORS: OperatorId = OperatorId(1);
+/// Owner of the rows that came too late.
+pub const LATE: OperatorId = OperatorId(2);
 /// The first operator of a view or table.
-pub const FIRST: OperatorId = OperatorId(2);
+pub const FIRST: OperatorId = OperatorId(3);
 
 /// Puts the map into a checkpoint.
 pub fn save(operators: &BTreeMap<Fingerprint, OperatorId>, out: &mut Checkpoint) -> Result<()> {

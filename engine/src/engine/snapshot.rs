@@ -1,6 +1,6 @@
 //! What a statement reads: all relations at one epoch.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use crate::catalog::system::{
 use crate::data::{Epoch, ObjectId};
 use crate::dataflow::{ErrorRow, HydrationStatus, StateSize, ViewErrors};
 use crate::engine::clock::Micros;
+use crate::engine::event_time::SourceTime;
 use crate::engine::hydrations::Hydrating;
 use crate::engine::metrics::Metrics;
 use crate::engine::sinks::Outlets;
@@ -30,6 +31,10 @@ pub struct Snapshot {
     pub errors: ViewErrors,
     /// Relations that are there and cannot be read yet, and how far they are: not as of the epoch, but when it is looked at.
     pub hydrating: Hydrating,
+    /// The rows that views lack because they came too late.
+    pub late: ViewErrors,
+    /// How far sources have come in event time.
+    pub event_times: Arc<BTreeMap<ObjectId, SourceTime>>,
     /// How sources are doing: not as of the epoch, but when it is looked at.
     pub watches: Watches,
     /// How sinks are doing, likewise.
@@ -52,13 +57,15 @@ impl Statistics for Snapshot {
     }
 
     fn errors(&self, view: ObjectId) -> Vec<ViewError> {
-        let error = |(row, count): (ErrorRow, i64)| ViewError {
-            sqlstate: row.sqlstate,
-            message: row.message,
-            row: row.row,
-            count,
-        };
-        self.errors.rows(view).map(error).collect()
+        self.errors.rows(view).map(view_error).collect()
+    }
+
+    fn late_count(&self, view: ObjectId) -> u64 {
+        self.late.count(view)
+    }
+
+    fn late(&self, view: ObjectId) -> Vec<ViewError> {
+        self.late.rows(view).map(view_error).collect()
     }
 
     fn hydration(&self, relation: ObjectId) -> Option<Hydration> {
@@ -102,6 +109,8 @@ impl Statistics for Snapshot {
     fn partitions(&self, relation: ObjectId) -> Vec<Partition> {
         let Some(status) = self.watches.read().get(&relation).map(Watch::status) else { return Vec::new() };
         let connection = status.error;
+        let times = self.event_times.get(&relation);
+        let time = |partition: i32| times.and_then(|times| times.partitions.get(&partition));
         let partition = |(partition, status): (i32, PartitionStatus)| Partition {
             partition,
             state: status.state.name(),
@@ -111,6 +120,10 @@ impl Statistics for Snapshot {
             bytes: status.bytes,
             bad: status.bad,
             lost: status.lost,
+            watermark: time(partition).and_then(|time| time.watermark),
+            source_watermark: times.and_then(|times| times.watermark),
+            idle: time(partition).map(|time| time.idle),
+            late: time(partition).map(|time| time.late),
             error: status.error.or_else(|| connection.clone()),
         };
         status.partitions.into_iter().map(partition).collect()
@@ -136,6 +149,10 @@ pub struct SnapshotLimits {
     pub age: Duration,
     /// Bytes of rows that are kept for old snapshots only.
     pub memory: u64,
+}
+
+fn view_error((row, count): (ErrorRow, i64)) -> ViewError {
+    ViewError { sqlstate: row.sqlstate, message: row.message, row: row.row, count }
 }
 
 /// The snapshots that somebody may still read.
@@ -220,9 +237,10 @@ mod tests {
         LazyLock::new(|| Arc::new(Metrics::new(Intake::new(1, 1).unwrap(), Epoch::ZERO)));
 
     fn snapshot(epoch: u64) -> Arc<Snapshot> {
-        let (catalog, stores, errors, hydrating, watches, outlets) = Default::default();
+        let (catalog, stores, errors, late, event_times, hydrating, watches, outlets) = Default::default();
+        let epoch = Epoch(epoch);
         let metrics = METRICS.clone();
-        Arc::new(Snapshot { epoch: Epoch(epoch), catalog, stores, errors, hydrating, watches, outlets, metrics })
+        Arc::new(Snapshot { epoch, catalog, stores, errors, late, event_times, hydrating, watches, outlets, metrics })
     }
 
     const LIMITS: SnapshotLimits = SnapshotLimits { age: Duration::from_micros(100), memory: 10 };

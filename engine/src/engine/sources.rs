@@ -15,7 +15,7 @@ use crate::engine::commit::Request;
 use crate::engine::dataflows::Stores;
 use crate::engine::{Operation, dead_letters, upsert};
 use crate::error::{Error, Result};
-use crate::source::{BadRecord, Delivery, Intake, Offsets, Reader, SourceSpec, Watch};
+use crate::source::{BadRecord, Delivery, Intake, Offsets, PartitionState, Reader, SourceSpec, Watch};
 use crate::sql::normalize_jsonb;
 
 /// The statuses of all readers.
@@ -112,6 +112,17 @@ impl Sources {
     /// Whether a delivery is of this life of the engine, and of a source that is still there.
     pub fn expects(&self, generation: u64, delivery: &Delivery) -> bool {
         generation == self.generation && self.readers.contains_key(&delivery.relation)
+    }
+
+    /// Whether the steps have taken in all that a partition has.
+    pub fn has_taken_in(&self, source: ObjectId, partition: i32) -> bool {
+        let Some(Source { reader, .. }) = self.readers.get(&source) else { return false };
+        let status = reader.watch().status();
+        let taken_in = self.offsets.get(&source).and_then(|offsets| offsets.get(partition));
+        status.partitions.get(&partition).is_some_and(|status| {
+            let delivered = taken_in.is_some_and(|taken_in| taken_in >= status.next) || status.messages == 0;
+            status.state == PartitionState::Running && status.lag() == Some(0) && delivered
+        })
     }
 
     /// Takes note of deliveries that a step has taken in.

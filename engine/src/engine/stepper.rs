@@ -209,7 +209,9 @@ impl Stepper {
     /// The step that time makes.
     fn tick(&mut self) {
         let (epoch, now) = (self.epoch.next(), self.clock.read());
-        match guarded(|| self.dataflows.tick(epoch, now)) {
+        let sources = &self.sources;
+        let taken_in = |source, partition| sources.has_taken_in(source, partition);
+        match guarded(|| self.dataflows.tick(epoch, now, &taken_in)) {
             Ok(false) => {}
             Ok(true) => {
                 self.failures = 0;
@@ -322,6 +324,7 @@ impl Stepper {
             let mut operations: Vec<Operation> =
                 commits.iter().flat_map(|commit| commit.operations.iter().cloned()).collect();
             operations.extend(self.sources.operations(deliveries, self.dataflows.stores(), self.epoch)?);
+            self.dataflows.observe(deliveries, now)?;
             self.dataflows.step(epoch, now, &operations)?;
             self.dataflows.finish(&operations, epoch)
         });
@@ -406,6 +409,8 @@ impl Stepper {
             stores: self.dataflows.stores().clone(),
             errors: self.dataflows.errors(),
             hydrating: self.dataflows.hydrating().clone(),
+            late: self.dataflows.late_rows(),
+            event_times: self.dataflows.event_times(),
             watches: self.sources.watches(),
             outlets: self.dataflows.sinks().outlets().clone(),
             metrics: self.metrics.clone(),
@@ -447,9 +452,13 @@ impl Stepper {
         }
         let (mut checkpoint, sizes) = (Checkpoint::default(), self.dataflows.sizes());
         let saved = guarded(|| self.dataflows.save(self.durable, &mut checkpoint));
-        match saved.and_then(|()| self.sources.saved()) {
-            Ok(sources) => {
-                checkpoint.set_meta(self.dataflows.meta(self.epoch, self.position, self.clock.now(), sources));
+        let meta = || {
+            let sources = self.sources.saved()?;
+            self.dataflows.meta(self.epoch, self.position, self.clock.now(), sources)
+        };
+        match saved.and_then(|()| meta()) {
+            Ok(meta) => {
+                checkpoint.set_meta(meta);
                 self.saved = self.epoch;
                 self.metrics.measured(self.dataflows.catalog(), sizes);
                 self.checkpointer.submit(checkpoint, self.epoch, self.position);

@@ -9,10 +9,11 @@ use crate::session::ddl::object_name;
 use crate::session::response::{Notice, Response, Severity};
 use crate::session::run::Arguments;
 use crate::source::{
-    Encoding, Envelope, Kafka, Offsets, OnError, OnGap, Origin, Resolved, SourceColumn, SourceSpec, Start, resolve,
+    Encoding, Envelope, Kafka, Offsets, OnError, OnGap, Origin, Resolved, SourceColumn, SourceSpec, Start, Watermark,
+    resolve,
 };
 use crate::sql::bind::Purpose;
-use crate::sql::connector::{CreateConnector, Include, KafkaOptions, Metadata, StartupMode};
+use crate::sql::connector::{CreateConnector, Include, KafkaOptions, Metadata, StartupMode, watermark};
 use crate::sql::{Statement, TableDefinition, definition, normalize_jsonb};
 
 impl Session {
@@ -74,6 +75,10 @@ impl Session {
                 return Err(Error::new(SqlState::DUPLICATE_COLUMN, message));
             }
         }
+        let declared: Vec<Column> = columns.iter().map(|column| column.column.clone()).collect();
+        let time = self
+            .bind(&statement.source, Purpose::View, Arguments::NONE, |binder| watermark(create, &declared, binder))?;
+        let idle = options.idle_timeout;
         let KafkaOptions { brokers, topic, properties, upsert, fail_on_error, continue_after_gap, retention, .. } =
             options;
         let spec = SourceSpec {
@@ -85,6 +90,7 @@ impl Session {
             on_error: if fail_on_error { OnError::Fail } else { OnError::DeadLetter },
             on_gap: if continue_after_gap { OnGap::Continue } else { OnGap::Stop },
             retention,
+            watermark: time.map(|(column, delay)| Watermark { column, delay, idle }),
         };
         // Refuses what messages cannot carry.
         decode::decoder(&spec, normalize_jsonb)?;

@@ -107,11 +107,15 @@ impl Session {
         let aliases: Vec<String> = view.columns.iter().map(|column| fold(&column.name)).collect();
         let schema = result_schema(&bound, &aliases)?;
         let query = view.query.to_string();
+        let emit_on_window_close = statement.emit_on_window_close;
         let kind = match view.materialized {
-            true => ItemKind::MaterializedView { query, time_zone: settings.time_zone, strict },
+            true => ItemKind::MaterializedView { query, time_zone: settings.time_zone, strict, emit_on_window_close },
             false => ItemKind::View { query },
         };
-        let create_sql = ast::CreateView { if_not_exists: false, ..view.clone() }.to_string();
+        let mut create_sql = ast::CreateView { if_not_exists: false, ..view.clone() }.to_string();
+        if emit_on_window_close {
+            create_sql.push_str(" EMIT ON WINDOW CLOSE");
+        }
         let depends_on = names.used();
         Ok(Item { id: self.engine.new_object(), name, kind, schema, create_sql, depends_on })
     }

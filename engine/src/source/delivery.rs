@@ -13,6 +13,9 @@ pub struct Delivery {
     pub relation: ObjectId,
     /// All columns of the relation; may be empty when only offsets have moved.
     pub rows: RecordBatch,
+    /// The partitions of the rows: so many rows of one, then so many of another. Only told where the source has a
+    /// watermark.
+    pub runs: Vec<(i32, usize)>,
     /// UPSERT: which rows are deletions. Only the key's columns mean anything in those; others are NULL, or any value
     /// where NULL is not allowed.
     pub deleted: Option<BooleanArray>,

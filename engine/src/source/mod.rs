@@ -19,6 +19,6 @@ pub use intake::{Intake, Permit};
 pub use kafka::{Reader, Resolved, Start, Watch, ends, missing, resolve};
 pub use message::{Decoded, Decoder, Header, Message, Refusal};
 pub use offsets::Offsets;
-pub use spec::{Encoding, Envelope, Kafka, OnError, OnGap, Origin, SourceColumn, SourceSpec};
+pub use spec::{Encoding, Envelope, Kafka, OnError, OnGap, Origin, SourceColumn, SourceSpec, Watermark};
 pub use status::{PartitionState, PartitionStatus, SourceStatus};
 pub use times::Times;

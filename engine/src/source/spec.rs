@@ -27,6 +27,22 @@ pub struct SourceSpec {
     /// How long a row is kept after it has arrived, in microseconds; None for good.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retention: Option<i64>,
+    /// The watermark, where one is declared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watermark: Option<Watermark>,
+}
+
+/// `WATERMARK FOR column AS column - delay`: of a partition, no row is expected whose time is more than the delay before
+/// the latest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Watermark {
+    /// The column's position: `timestamp` or `timestamptz`.
+    pub column: usize,
+    /// In microseconds.
+    pub delay: i64,
+    /// How long a partition without messages is waited for, in microseconds; None for ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle: Option<i64>,
 }
 
 impl SourceSpec {

@@ -10,6 +10,7 @@ use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer, TokenizerE
 
 use crate::error::{Error, Result, SqlState};
 use crate::sql::bind::SourceText;
+use crate::sql::emit::take_emit_clauses;
 use crate::sql::statement::{Statement, parse_command};
 
 /// Expressions and queries within each other, so that the stack holds.
@@ -20,8 +21,9 @@ pub fn parse(sql: &str) -> Result<Vec<Statement>> {
     let (source, whole) = (SourceText::new(sql), Arc::<str>::from(sql));
     let dialect = PostgreSqlDialect {};
     let tokens = Tokenizer::new(&dialect, sql).tokenize_with_location().map_err(|e| lexical_error(&source, &e))?;
-    let mut parser =
-        Parser::new(&dialect).with_recursion_limit(MAX_DEPTH).with_tokens_with_locations(continued(&source, &tokens)?);
+    let mut written = continued(&source, &tokens)?;
+    let emits = take_emit_clauses(&mut written);
+    let mut parser = Parser::new(&dialect).with_recursion_limit(MAX_DEPTH).with_tokens_with_locations(written);
     let mut statements = Vec::new();
     loop {
         while parser.consume_token(&Token::SemiColon) {}
@@ -38,7 +40,14 @@ pub fn parse(sql: &str) -> Result<Vec<Statement>> {
             return Err(near(&source, &tokens, next.span.start));
         }
         let end = if next.token == Token::EOF { sql.len() } else { byte_of(&source, next.span.start) };
-        statements.push(Statement { command, source: whole.clone(), range: start..end });
+        let range = start..end;
+        let emit = emits.iter().find(|emit| range.contains(&byte_of(&source, **emit))).copied();
+        let emit_on_window_close = emit.is_some();
+        let statement = Statement { command, source: whole.clone(), range, emit_on_window_close };
+        match emit {
+            Some(emit) if !statement.makes_materialized_view() => return Err(near(&source, &tokens, emit)),
+            _ => statements.push(statement),
+        }
     }
 }
 

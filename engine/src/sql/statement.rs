@@ -19,12 +19,19 @@ pub struct Statement {
     pub source: Arc<str>,
     /// The statement's own part of it, in bytes.
     pub range: Range<usize>,
+    /// Whether it ends in `EMIT ON WINDOW CLOSE`, which only a materialized view may.
+    pub emit_on_window_close: bool,
 }
 
 impl Statement {
     /// The statement's own text.
     pub fn text(&self) -> &str {
         self.source.get(self.range.clone()).unwrap_or_default()
+    }
+
+    /// Whether it makes a materialized view.
+    pub fn makes_materialized_view(&self) -> bool {
+        matches!(&self.command, Command::Sql(sql) if matches!(&**sql, ast::Statement::CreateView(view) if view.materialized))
     }
 
     /// The parser library's statement, if it is one of those.

@@ -23,6 +23,8 @@ const BLOCK: usize = 1 << 20;
 pub struct Checkpoint {
     blocks: Vec<Vec<u8>>,
     entries: Vec<Entry>,
+    /// Ranges of whole keys that go.
+    expired: Vec<(Vec<u8>, Vec<u8>)>,
     dropped: BTreeSet<OperatorId>,
     meta: Option<Meta>,
     bytes: usize,
@@ -82,6 +84,14 @@ impl Checkpoint {
         self.push(kind, operator, key, None);
     }
 
+    /// Removes an operator's keys from `from` up to but not including `to`. Nothing else may be written there by this
+    /// checkpoint.
+    pub fn delete_range(&mut self, kind: KeyKind, operator: OperatorId, from: &[u8], to: &[u8]) {
+        let whole = |key: &[u8]| [key::prefix(kind, operator).as_slice(), key].concat();
+        self.bytes += from.len() + to.len();
+        self.expired.push((whole(from), whole(to)));
+    }
+
     /// Removes all rows, deletions and keyed state of an operator, whose number is never used again.
     pub fn drop_operator(&mut self, operator: OperatorId) {
         self.dropped.insert(operator);
@@ -97,9 +107,9 @@ impl Checkpoint {
         self.bytes
     }
 
-    /// Changes so far; a dropped operator is one.
+    /// Changes so far; a dropped operator is one, as is a range of keys.
     pub fn len(&self) -> usize {
-        self.entries.len() + self.dropped.len() + usize::from(self.meta.is_some())
+        self.entries.len() + self.expired.len() + self.dropped.len() + usize::from(self.meta.is_some())
     }
 
     /// Whether a commit would change nothing.
@@ -161,6 +171,8 @@ impl Checkpoint {
                 to: key::prefix_end(kind, operator),
             }));
         }
+        let expired = self.expired.iter().filter(|(from, _)| !self.is_dropped(from));
+        writes.extend(expired.map(|(from, to)| Write::DeleteRange { from: from.clone(), to: to.clone() }));
         // The latest first: a stable sort keeps it before the others of its key, and they go.
         let latest_first = self.entries.iter().rev().map(|entry| self.write(entry));
         writes.extend(latest_first.filter(|write| !self.is_dropped(write.key())));

@@ -34,9 +34,12 @@ pub struct Meta {
     /// The step clock, in microseconds since 1970.
     #[serde(default)]
     pub clock: i64,
-    /// What each source needs to go on after this epoch (offsets, watermarks), in the source's own form.
+    /// What each source needs to go on after this epoch (its offsets), in the source's own form.
     #[serde(default)]
     pub sources: BTreeMap<ObjectId, serde_json::Value>,
+    /// How far each source with a watermark has come in event time.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub event_times: BTreeMap<ObjectId, serde_json::Value>,
 }
 
 impl Meta {
@@ -59,7 +62,8 @@ mod tests {
     fn reads_what_it_wrote() {
         let sources = BTreeMap::from([(ObjectId(16_384), serde_json::json!({"offsets": [1, 2]}))]);
         let (epoch, log_position, clock) = (Epoch(7), LogPosition(9), 1_700_000_000_000_000);
-        let meta = Meta { epoch, log_position, next_object: 16_390, next_operator: 4, clock, sources };
+        let meta =
+            Meta { epoch, log_position, next_object: 16_390, next_operator: 4, clock, sources, ..Meta::default() };
         let bytes = meta.encode().unwrap();
         let golden = r#"{"epoch":7,"log_position":9,"next_object":16390,"next_operator":4,"clock":1700000000000000,"sources":{"16384":{"offsets":[1,2]}}}"#;
         assert_eq!(String::from_utf8(bytes.clone()).unwrap(), golden);

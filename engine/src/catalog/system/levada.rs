@@ -20,17 +20,19 @@ pub const VIEWS: &[Shape] = &[
         15_002,
         "\
         id oid, schema_name name, name name, materialized bool, strict bool, rows int8, state_rows int8, \
-        state_bytes int8, errors int8, inherited_errors int8, freshness_p50_ms float8, freshness_p99_ms float8, freshness_messages int8, \
-        definition text, create_sql text, hydration text, hydrated_rows int8, hydration_total int8, \
-        hydration_error text",
+        state_bytes int8, errors int8, inherited_errors int8, late_rows int8, freshness_p50_ms float8, \
+        freshness_p99_ms float8, freshness_messages int8, definition text, create_sql text, hydration text, \
+        hydrated_rows int8, hydration_total int8, hydration_error text",
     ),
     view("view_errors", 15_005, "view_id oid, view_name name, sqlstate text, error text, failing_row text, count int8"),
+    view("late_rows", 15_008, "view_id oid, view_name name, reason text, late_row text, count int8"),
     view(
         "sources",
         15_004,
         "\
         id oid, name name, partition int4, status text, next_offset int8, lag int8, messages int8, bytes int8, \
-        bad_messages int8, lost_messages int8, error text",
+        bad_messages int8, lost_messages int8, watermark timestamptz, source_watermark timestamptz, idle bool, \
+        late_rows int8, error text",
     ),
     view(
         "sinks",
@@ -63,6 +65,7 @@ pub fn builder(name: &str) -> Option<Build> {
         "tables" => tables,
         "views" => views,
         "view_errors" => view_errors,
+        "late_rows" => late_rows,
         "sources" => sources,
         "sinks" => sinks,
         "checkpoints" => checkpoints,
@@ -111,6 +114,7 @@ fn views(system: &System, rows: &mut Rows) {
             ("rows", stored_rows(system, &object)),
             ("state_rows", kept.map(|kept| kept.rows as i64).into()),
             ("state_bytes", kept.map(|kept| kept.bytes as i64).into()),
+            ("late_rows", (system.statistics.late_count(object.id()) as i64).into()),
             ("errors", (system.statistics.error_count(object.id()) as i64).into()),
             ("inherited_errors", inherited_errors(system, object.id()).into()),
             ("freshness_p50_ms", millis(|freshness| freshness.p50_ms)),
@@ -165,6 +169,10 @@ fn sources(system: &System, rows: &mut Rows) {
                 ("bytes", (partition.bytes as i64).into()),
                 ("bad_messages", (partition.bad as i64).into()),
                 ("lost_messages", (partition.lost as i64).into()),
+                ("watermark", partition.watermark.map_or(Datum::Null, Datum::Time)),
+                ("source_watermark", partition.source_watermark.map_or(Datum::Null, Datum::Time)),
+                ("idle", partition.idle.into()),
+                ("late_rows", partition.late.map(|rows| rows as i64).into()),
                 ("error", partition.error.into()),
             ]);
         }
@@ -221,6 +229,20 @@ fn engine(system: &System, rows: &mut Rows) {
         ("waiting_limit", (engine.waiting_limit as i64).into()),
         ("sources_paused", (engine.sources_paused as i64).into()),
     ]);
+}
+
+fn late_rows(system: &System, rows: &mut Rows) {
+    for object in system.user_objects().filter(|object| object.kind == 'm') {
+        for late in system.statistics.late(object.id()) {
+            rows.add([
+                ("view_id", object.oid.into()),
+                ("view_name", object.name.into()),
+                ("reason", late.message.into()),
+                ("late_row", late.row.into()),
+                ("count", late.count.into()),
+            ]);
+        }
+    }
 }
 
 fn dependencies(system: &System, rows: &mut Rows) {

@@ -78,6 +78,10 @@ pub trait Statistics: Send + Sync {
     fn checkpoints(&self) -> Vec<CheckpointRecord>;
     /// How the engine as a whole is doing.
     fn engine(&self) -> EngineStatus;
+    /// How many rows a view lacks because they came too late for it.
+    fn late_count(&self, view: ObjectId) -> u64;
+    /// Those rows.
+    fn late(&self, view: ObjectId) -> Vec<ViewError>;
     /// The partitions that a table with a connector reads; none of other relations.
     fn partitions(&self, relation: ObjectId) -> Vec<Partition>;
     /// How a sink is doing; None for what is no sink.
@@ -93,7 +97,7 @@ pub struct SinkStatus {
     pub state_bytes: u64,
 }
 
-/// Equal rows that a view lacks because an expression failed on them.
+/// Equal rows that a view lacks because an expression failed on them, or they came too late.
 #[derive(Clone, Debug)]
 pub struct ViewError {
     pub sqlstate: String,
@@ -128,6 +132,13 @@ pub struct Partition {
     pub bytes: u64,
     pub bad: u64,
     pub lost: u64,
+    /// Event times in microseconds since 1970, where the source has a watermark: the partition's and the source's.
+    pub watermark: Option<i64>,
+    pub source_watermark: Option<i64>,
+    /// Whether the source's watermark waits for it no more.
+    pub idle: Option<bool>,
+    /// Rows that were below the partition's watermark when they came.
+    pub late: Option<u64>,
     pub error: Option<String>,
 }
 

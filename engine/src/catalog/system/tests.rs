@@ -67,6 +67,14 @@ impl Statistics for NoStatistics {
         EngineStatus { epoch: 9, ..EngineStatus::default() }
     }
 
+    fn late_count(&self, _: ObjectId) -> u64 {
+        1
+    }
+
+    fn late(&self, view: ObjectId) -> Vec<ViewError> {
+        self.errors(view)
+    }
+
     fn partitions(&self, _: ObjectId) -> Vec<super::Partition> {
         Vec::new()
     }
@@ -101,7 +109,8 @@ fn system() -> System {
     let view = || "SELECT id, \"Name\", tags FROM t".to_owned();
     catalog.insert(item(16384, "t", ItemKind::Table { defaults, connector: None }, &[])).unwrap();
     catalog.insert(item(16385, "v", ItemKind::View { query: view() }, &[16384])).unwrap();
-    let kind = ItemKind::MaterializedView { query: view(), time_zone: "UTC".into(), strict: false };
+    let (time_zone, strict, emit_on_window_close) = ("UTC".into(), false, false);
+    let kind = ItemKind::MaterializedView { query: view(), time_zone, strict, emit_on_window_close };
     catalog.insert(item(16386, "m", kind, &[16384])).unwrap();
     System {
         catalog: Arc::new(catalog),

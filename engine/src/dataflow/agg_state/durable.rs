@@ -19,11 +19,11 @@ use crate::state::{Checkpoint, KeyKind, StateStore};
 const GROUPS: u8 = 0;
 
 impl AggState {
-    /// Writes the entries that changed since the last call.
+    /// Writes the entries that changed since the last call, `prefix` before their keys.
     ///
     /// # Errors
     /// 54000 for more sets of values than a byte counts.
-    pub fn save(&mut self, id: OperatorId, checkpoint: &mut Checkpoint) -> Result<()> {
+    pub fn save(&mut self, id: OperatorId, prefix: &[u8], checkpoint: &mut Checkpoint) -> Result<()> {
         let mut part = GROUPS;
         let mut next_part = || {
             part = part.checked_add(1).ok_or_else(too_many)?;
@@ -31,21 +31,22 @@ impl AggState {
         };
         let slots = &self.slots;
         for shared in &mut self.distinct {
-            let mut writer = ValueWriter { id, part: next_part()?, slots, checkpoint, key: vec![] };
+            let mut writer = ValueWriter { id, prefix, part: next_part()?, slots, checkpoint, key: vec![] };
             shared.values.take_changed(|group, value, weight| writer.write(group, value, weight));
         }
         for shared in &mut self.ordered {
-            let mut writer = ValueWriter { id, part: next_part()?, slots, checkpoint, key: vec![] };
+            let mut writer = ValueWriter { id, prefix, part: next_part()?, slots, checkpoint, key: vec![] };
             shared.values.take_changed(|group, value, weight| writer.write(group, value, weight));
         }
-        self.save_groups(id, checkpoint);
+        self.save_groups(id, prefix, checkpoint);
         Ok(())
     }
 
-    fn save_groups(&mut self, id: OperatorId, checkpoint: &mut Checkpoint) {
+    fn save_groups(&mut self, id: OperatorId, prefix: &[u8], checkpoint: &mut Checkpoint) {
         let (mut key, mut value) = (Vec::new(), Vec::new());
         for slot in self.dirty.take() {
             key.clear();
+            key.extend_from_slice(prefix);
             key.extend_from_slice(&self.slots.bucket(slot));
             key.push(GROUPS);
             self.slots.write_key(slot, &mut key);
@@ -74,16 +75,24 @@ impl AggState {
     pub fn load(&mut self, id: OperatorId, store: &StateStore) -> Result<()> {
         for entry in store.scan(KeyKind::Keyed, id)? {
             let (key, value) = entry?;
-            let [_, _, part, key @ ..] = &*key else { return Err(short_key()) };
-            let mut reader = Reader::new(&value)?;
-            if *part == GROUPS {
-                self.load_group(key, &mut reader)?;
-            } else {
-                self.load_value(usize::from(*part - 1), key, reader.i64()?)?;
-            }
-            reader.end()?;
+            self.load_entry(&key, &value)?;
         }
         Ok(())
+    }
+
+    /// Takes over one entry, its key without prefix. A group's own entry comes before those of its values.
+    ///
+    /// # Errors
+    /// As [`load`](AggState::load).
+    pub fn load_entry(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
+        let [_, _, part, key @ ..] = key else { return Err(short_key()) };
+        let mut reader = Reader::new(value)?;
+        if *part == GROUPS {
+            self.load_group(key, &mut reader)?;
+        } else {
+            self.load_value(usize::from(*part - 1), key, reader.i64()?)?;
+        }
+        reader.end()
     }
 
     fn load_group(&mut self, key: &[u8], reader: &mut Reader<'_>) -> Result<()> {
@@ -128,6 +137,7 @@ fn too_many() -> Error {
 /// Writes the entries of one set of values.
 struct ValueWriter<'a> {
     id: OperatorId,
+    prefix: &'a [u8],
     part: u8,
     slots: &'a SlotTable,
     checkpoint: &'a mut Checkpoint,
@@ -138,6 +148,7 @@ impl ValueWriter<'_> {
     fn write(&mut self, group: u32, value: &[u8], weight: Option<i64>) {
         let key = &mut self.key;
         key.clear();
+        key.extend_from_slice(self.prefix);
         key.extend_from_slice(&self.slots.bucket(group));
         key.push(self.part);
         let length_at = key.len();

@@ -129,7 +129,7 @@ impl Graph {
 
     /// A graph of these nodes, whose operators it gets, over what stands for their inputs. Steps of it use no threads.
     fn part(&mut self, nodes: &[NodeId]) -> Result<Graph> {
-        let mut part = Graph::new(self.errors.owner(), 1)?;
+        let mut part = Graph::new(self.errors.owner(), self.late.owner(), 1)?;
         part.nodes.resize_with(self.nodes.len(), || None);
         for id in self.inputs_of(nodes)? {
             let node = self.node(id)?;
@@ -164,6 +164,7 @@ impl Graph {
         }
         self.asides.remove(&relation);
         self.errors.absorb(part.errors);
+        self.late.absorb(part.late);
         self.dirty.append(&mut part.dirty);
         self.uncompacted.append(&mut part.uncompacted);
         Ok(hydration.epoch.max(latest))

@@ -19,7 +19,7 @@ use arrow::datatypes::{DataType, Schema, SchemaRef};
 
 use crate::data::{Epoch, OperatorId, ZSet};
 use crate::dataflow::agg_state::{AggState, Answers, GroupOptions, Groups, Touched};
-use crate::dataflow::aggregates::AggregateCall;
+use crate::dataflow::aggregates::{AggregateCall, Failures};
 use crate::dataflow::{Operator, StateSize, Stateful, StepContext};
 use crate::error::{Error, Result};
 use crate::state::{Checkpoint, StateStore};
@@ -68,6 +68,38 @@ impl Aggregate {
         let state = AggState::new(&input, &keys, &aggregates, &results, options)?;
         let key_schema = Arc::new(Schema::new(key_fields.to_vec()));
         Ok(Aggregate { schema: output, key_schema, state })
+    }
+
+    /// Takes rows in, without asking what changes.
+    pub(super) fn add(&mut self, delta: &ZSet) -> Result<()> {
+        if !delta.is_empty() {
+            self.state.update(delta)?;
+        }
+        Ok(())
+    }
+
+    /// All groups. Those without an answer are rejected, for good.
+    pub(super) fn last_answers(&self, context: &mut StepContext) -> Result<Vec<ZSet>> {
+        let mut parts = Vec::new();
+        for slots in self.state.present().chunks(PART) {
+            let (rows, failures) = self.rows_and_failures(slots)?;
+            for (position, error) in failures {
+                let key = self.state.key_columns(&slots[position as usize..=position as usize])?;
+                context.reject(error, ZSet::inserts(batch(&self.key_schema, key, 1)?));
+            }
+            parts.push(rows);
+        }
+        Ok(parts)
+    }
+
+    /// As [`Stateful::save`], with `prefix` before every key.
+    pub(super) fn save_under(&mut self, id: OperatorId, prefix: &[u8], checkpoint: &mut Checkpoint) -> Result<()> {
+        self.state.save(id, prefix, checkpoint)
+    }
+
+    /// Takes over one entry that was saved, its key without prefix.
+    pub(super) fn load_entry(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
+        self.state.load_entry(key, value)
     }
 
     /// The net change of the touched groups.
@@ -129,16 +161,21 @@ impl Aggregate {
 
     /// The output rows of these groups, all of which are there.
     fn rows(&self, slots: &[u32]) -> Result<ZSet> {
+        self.rows_and_failures(slots).map(|(rows, _)| rows)
+    }
+
+    /// The same, and why some of these groups have none.
+    fn rows_and_failures(&self, slots: &[u32]) -> Result<(ZSet, Failures)> {
         let groups = self.state.groups(slots);
         let answers = self.state.answers(&groups)?;
         let mut columns = self.state.key_columns(slots)?;
         columns.extend(answers.columns);
-        let rows = ZSet::inserts(batch(&self.schema, columns, slots.len())?);
-        if answers.failures.is_empty() {
-            return Ok(rows);
+        let mut rows = ZSet::inserts(batch(&self.schema, columns, slots.len())?);
+        if !answers.failures.is_empty() {
+            let answered = (0..slots.len() as u32).map(|position| Some(!answers.failures.contains_key(&position)));
+            rows = rows.filter(&answered.collect::<BooleanArray>())?;
         }
-        let answered = (0..slots.len() as u32).map(|position| Some(!answers.failures.contains_key(&position)));
-        rows.filter(&answered.collect::<BooleanArray>())
+        Ok((rows, answers.failures))
     }
 }
 
@@ -179,7 +216,7 @@ impl Stateful for Aggregate {
     }
 
     fn save(&mut self, id: OperatorId, _durable: Epoch, checkpoint: &mut Checkpoint) -> Result<()> {
-        self.state.save(id, checkpoint)
+        self.state.save(id, &[], checkpoint)
     }
 
     fn load(&mut self, id: OperatorId, store: &StateStore) -> Result<()> {

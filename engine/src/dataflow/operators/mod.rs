@@ -14,6 +14,7 @@ mod stored;
 mod top_k;
 mod union;
 mod unnest;
+mod window_close;
 
 pub use aggregate::{Aggregate, AggregateSpec};
 pub use constant::Constant;
@@ -26,3 +27,4 @@ pub use stored::Stored;
 pub use top_k::{SortKey, TopK, TopKSpec};
 pub use union::Union;
 pub use unnest::Unnest;
+pub use window_close::WindowClose;

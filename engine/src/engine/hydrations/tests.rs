@@ -15,7 +15,7 @@ const VIEW: ObjectId = ObjectId(2);
 
 /// A graph with a source, and a view that is new.
 fn graph() -> Graph {
-    let mut graph = Graph::new(OperatorId(0), 1).unwrap();
+    let mut graph = Graph::new(OperatorId(0), OperatorId(u32::MAX), 1).unwrap();
     let mut next = 0;
     let mut ids = |_| {
         next += 1;

@@ -245,7 +245,7 @@ impl<'a> Binder<'a> {
     }
 
     /// Where a span of the syntax tree begins, in characters from 1.
-    fn position(&self, span: sqlparser::tokenizer::Span) -> Option<usize> {
+    pub fn position(&self, span: sqlparser::tokenizer::Span) -> Option<usize> {
         self.text.position(span)
     }
 

@@ -121,7 +121,7 @@ impl Binder<'_> {
     fn window_lengths(&mut self, call: &Call) -> Result<Windows> {
         let position = self.position(call.slide.span());
         let wrong = "the size of a window must be a constant interval above zero, without months";
-        let (slide, size) = (self.length(call.slide, wrong)?, self.length(call.size, wrong)?);
+        let (slide, size) = (self.constant_micros(call.slide, wrong)?, self.constant_micros(call.size, wrong)?);
         for (length, expr) in [(slide, call.slide), (size, call.size)] {
             if length <= 0 {
                 let error = Error::new(SqlState::INVALID_PARAMETER_VALUE, wrong);
@@ -137,12 +137,12 @@ impl Binder<'_> {
             return Err(Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, message).at(position));
         }
         let wrong = "the offset of windows must be a constant interval without months";
-        let offset = call.offset.map_or(Ok(0), |offset| self.length(offset, wrong))?;
+        let offset = call.offset.map_or(Ok(0), |offset| self.constant_micros(offset, wrong))?;
         Ok(Windows { slide, size, offset: offset % slide })
     }
 
-    /// A constant interval in microseconds; months have no length.
-    fn length(&mut self, expr: &ast::Expr, wrong: &str) -> Result<i64> {
+    /// A constant interval in microseconds; `wrong` is the message for anything else. Months have no length.
+    pub fn constant_micros(&mut self, expr: &ast::Expr, wrong: &str) -> Result<i64> {
         let position = self.position(expr.span());
         let scope = Scope::new(None, Clause::From, self.text.clone());
         let bound = self.bind_expr(expr, &scope)?;

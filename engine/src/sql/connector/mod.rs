@@ -11,8 +11,10 @@ mod secrets;
 mod sink;
 #[cfg(test)]
 mod tests;
+mod watermark;
 
 pub use ast::{ConnectorOption, CreateConnector, Include, Metadata, Watermark};
 pub use options::{KafkaOptions, StartupMode};
 pub use parse::parse_create_connector;
 pub use sink::{CreateSink, SinkInput, parse_create_sink};
+pub use watermark::watermark;

@@ -12,7 +12,7 @@ use super::properties;
 
 /// The options that a topic has.
 const HINT: &str = "Options of the connector: connector, topic, properties.*, scan.startup.mode, \
-                    scan.startup.timestamp.millis, on_gap, retention. Option of ENCODE JSON: on_error.";
+                    scan.startup.timestamp.millis, on_gap, retention, scan.watermark.idle_timeout. Option of ENCODE JSON: on_error.";
 
 /// Where reading begins when a source is created.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +40,8 @@ pub struct KafkaOptions {
     pub continue_after_gap: bool,
     /// How long a row is kept after it has arrived, in microseconds; None for good.
     pub retention: Option<i64>,
+    /// How long a partition without messages holds the watermark, in microseconds; None for good.
+    pub idle_timeout: Option<i64>,
 }
 
 impl CreateConnector {
@@ -66,6 +68,7 @@ impl CreateConnector {
         let startup = startup(&mut options)?;
         let continue_after_gap = options.choice("on_gap", &["stop", "continue"])? == Some(1);
         let retention = self.retention(&mut options)?;
+        let idle_timeout = self.idle_timeout(&mut options)?;
         let properties = options.properties()?;
         options.refuse_rest(HINT)?;
         let mut encode = Options::new(&self.encode_options, &source)?;
@@ -80,7 +83,18 @@ impl CreateConnector {
             fail_on_error,
             continue_after_gap,
             retention,
+            idle_timeout,
         })
+    }
+
+    /// How long a silent partition is waited for, in microseconds.
+    fn idle_timeout(&self, options: &mut Options<'_>) -> Result<Option<i64>> {
+        const FORM: &str = "It is how long a partition without messages holds the watermark, such as '30 seconds'.";
+        let Some(option) = options.take("scan.watermark.idle_timeout") else { return Ok(None) };
+        if self.watermarks.is_empty() {
+            return Err(options.invalid(option, "Declare a watermark: WATERMARK FOR column AS column - INTERVAL '…'."));
+        }
+        options.duration(option, FORM).map(Some)
     }
 
     /// How long rows are kept, in microseconds.
@@ -92,26 +106,13 @@ impl CreateConnector {
                 .with_hint("Use CREATE TABLE: a source keeps no rows.")
                 .at(options.source.position_of(option.location)));
         }
-        let Ok(Interval { months, days, micros }) = interval::parse(&option.value, None) else {
-            return Err(options.invalid(option, FORM));
-        };
-        if months != 0 {
-            return Err(options.invalid(option, "Months and years differ in length: give days, hours or minutes."));
-        }
-        match i64::from(days).checked_mul(MICROS_PER_DAY).and_then(|days| days.checked_add(micros)) {
-            Some(0) | None => Err(options.invalid(option, FORM)),
-            Some(total) if total < 0 => Err(options.invalid(option, "It cannot be negative.")),
-            total => Ok(total),
-        }
+        options.duration(option, FORM).map(Some)
     }
 
     fn check_clauses(&self) -> Result<()> {
         let what = if self.stored { "CREATE TABLE" } else { "CREATE SOURCE" };
         if self.or_replace {
             return Err(Error::unsupported(format!("{what} with OR REPLACE")));
-        }
-        if !self.watermarks.is_empty() {
-            return Err(Error::unsupported("WATERMARK").with_hint("Leave the WATERMARK clause out."));
         }
         if self.columns.is_empty() {
             return Err(Error::unsupported(format!("{what} without columns"))
@@ -193,6 +194,21 @@ impl<'a> Options<'a> {
         match values.iter().position(|value| option.value.eq_ignore_ascii_case(value)) {
             Some(index) => Ok(Some(index)),
             None => Err(self.invalid(option, &format!("It is one of {}.", values.join(", ")))),
+        }
+    }
+
+    /// A length of time above zero, in microseconds; `form` says what it should look like.
+    fn duration(&self, option: &ConnectorOption, form: &str) -> Result<i64> {
+        let Ok(Interval { months, days, micros }) = interval::parse(&option.value, None) else {
+            return Err(self.invalid(option, form));
+        };
+        if months != 0 {
+            return Err(self.invalid(option, "Months and years differ in length: give days, hours or minutes."));
+        }
+        match i64::from(days).checked_mul(MICROS_PER_DAY).and_then(|days| days.checked_add(micros)) {
+            Some(0) | None => Err(self.invalid(option, form)),
+            Some(total) if total < 0 => Err(self.invalid(option, "It cannot be negative.")),
+            Some(total) => Ok(total),
         }
     }
 

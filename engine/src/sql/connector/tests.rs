@@ -44,6 +44,7 @@ fn the_whole_statement() {
         properties.bootstrap.server = 'a:9092,b:9092',
         properties.security.protocol = 'SASL_SSL',
         scan.startup.mode = 'latest',
+        scan.watermark.idle_timeout = '30 seconds',
     ) FORMAT UPSERT ENCODE JSON (on_error = 'fail')";
     let create = connector(sql);
     assert!(create.stored && create.if_not_exists && !create.or_replace);
@@ -65,8 +66,9 @@ fn the_whole_statement() {
             (Metadata::Headers, "h".to_owned()),
         ]
     );
-    assert_eq!(create.kafka(sql).unwrap_err().sqlstate().code(), "0A000");
-    let options = CreateConnector { watermarks: Vec::new(), ..create }.kafka(sql).unwrap();
+    let options = create.kafka(sql).unwrap();
+    let error = CreateConnector { watermarks: Vec::new(), ..create }.kafka(sql).unwrap_err();
+    assert_eq!(error.sqlstate().code(), "22023");
     assert_eq!(
         options,
         KafkaOptions {
@@ -78,6 +80,7 @@ fn the_whole_statement() {
             fail_on_error: true,
             continue_after_gap: false,
             retention: None,
+            idle_timeout: Some(30_000_000),
         }
     );
 }

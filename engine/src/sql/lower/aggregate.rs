@@ -6,10 +6,11 @@ use datafusion::logical_expr::expr::AggregateFunction as AggregateExpr;
 use datafusion::logical_expr::{Aggregate as AggregatePlan, Expr, ExprSchemable, LogicalPlan};
 
 use crate::dataflow::aggregates::{AggregateCall, AggregateFunction};
-use crate::dataflow::operators::{Aggregate, AggregateSpec, distinct};
-use crate::dataflow::{Input, NodeSpec, Properties};
+use crate::dataflow::operators::{Aggregate, AggregateSpec, WindowClose, distinct};
+use crate::dataflow::{Input, NodeSpec, Operator, Properties};
 use crate::error::{Error, Result};
 use crate::sql::fingerprint::field_type;
+use crate::sql::lower::event_time::{Closing, event_time};
 use crate::sql::lower::flow::{Flow, Scalar, positional, schema_of};
 use crate::sql::lower::join::Side;
 use crate::sql::lower::plan::{Lowering, unsupported};
@@ -20,8 +21,11 @@ impl Lowering<'_> {
         if aggregate.group_expr.iter().any(|expr| matches!(expr, Expr::GroupingSet(_))) {
             return Err(unsupported("GROUPING SETS, ROLLUP or CUBE").with_hint("Write one view for each grouping."));
         }
+        let closing = self.closing.take();
         let mut flow = self.computing(&aggregate.input)?;
         let width = flow.outputs.len();
+        let times = aggregate.group_expr.iter().map(|key| event_time(key, schema, &flow.properties)).collect();
+        let closing = closing.map(|view| Closing::new(view, times)).transpose()?;
         let keys = aggregate.group_expr.iter().map(|key| column(&flow, key, schema)).collect::<Result<Vec<_>>>()?;
         let keys = flow.extend(keys);
         let mut calls = Vec::with_capacity(aggregate.aggr_expr.len());
@@ -37,13 +41,13 @@ impl Lowering<'_> {
             let columns = flow.columns().unwrap_or_default();
             let (keys, calls) = relocate(&keys, &calls, |at| columns.get(at).copied())?;
             let append_only = flow.properties.append_only;
-            let input =
-                Flow { properties: Properties { keys: Vec::new(), append_only }, ..Flow::of(self.graph, flow.node)? };
-            return self.aggregate_of(input, keys, calls, aggregate.schema.as_ref());
+            let properties = Properties { append_only, ..Properties::default() };
+            let input = Flow { properties, ..Flow::of(self.graph, flow.node)? };
+            return self.aggregate_of(input, keys, calls, aggregate.schema.as_ref(), closing);
         }
         let input = self.settle(flow.select(&used))?;
         let (keys, calls) = relocate(&keys, &calls, |at| used.binary_search(&at).ok())?;
-        self.aggregate_of(input, keys, calls, aggregate.schema.as_ref())
+        self.aggregate_of(input, keys, calls, aggregate.schema.as_ref(), closing)
     }
 
     fn aggregate_of(
@@ -52,18 +56,26 @@ impl Lowering<'_> {
         keys: Vec<usize>,
         aggregates: Vec<AggregateCall>,
         schema: &DFSchema,
+        closing: Option<Closing>,
     ) -> Result<Flow> {
         let fields = positional(schema.fields().iter().map(AsRef::as_ref));
         let append_only = input.properties.append_only;
         let types: Vec<String> = fields.iter().map(|field| field_type(field)).collect();
         let calls: Vec<String> = aggregates.iter().map(text).collect();
-        let text = format!(
+        let mut text = format!(
             "aggregate keys{keys:?} calls[{}] types[{}] append_only={append_only}",
             calls.join(";"),
             types.join(";")
         );
+        if let Some(Closing { view, key, time }) = &closing {
+            // The view's own: what it has emitted nobody else can ask for.
+            text.push_str(&format!(" closing view={view} key={key} lag={} sources={:?}", time.lag, time.sources));
+        }
         let node = self.intern(&text, vec![Input::plain(input.node)], |graph| {
-            let properties = Properties { keys: vec![(0..keys.len()).collect()], append_only: false };
+            let append_only_output = closing.is_some();
+            let keys_of_rows = vec![(0..keys.len()).collect()];
+            let properties =
+                Properties { keys: keys_of_rows, append_only: append_only_output, ..Properties::default() };
             let spec = AggregateSpec {
                 input: graph.schema(input.node)?.clone(),
                 output: schema_of(&fields),
@@ -71,7 +83,13 @@ impl Lowering<'_> {
                 aggregates,
                 append_only,
             };
-            let operator = Box::new(Aggregate::new(spec)?);
+            let operator: Box<dyn Operator> = match closing {
+                Some(Closing { key, time, .. }) => {
+                    let column = spec.keys.get(key).copied().ok_or_else(|| Error::internal("a key is not there"))?;
+                    Box::new(WindowClose::new(spec, column, time)?)
+                }
+                None => Box::new(Aggregate::new(spec)?),
+            };
             Ok(NodeSpec { operator, store: None, properties })
         })?;
         Flow::of(self.graph, node)
@@ -87,7 +105,8 @@ impl Lowering<'_> {
         let input = self.settle(flow)?;
         let node = self.intern("distinct", vec![Input::plain(input.node)], |_| {
             let operator = Box::new(distinct(schema_of(&input.fields))?);
-            let properties = Properties { keys: vec![(0..width).collect()], append_only: input.properties.append_only };
+            let keys = vec![(0..width).collect()];
+            let properties = Properties { keys, append_only: input.properties.append_only, ..Properties::default() };
             Ok(NodeSpec { operator, store: None, properties })
         })?;
         Flow::of(self.graph, node)
@@ -109,7 +128,7 @@ impl Lowering<'_> {
         let bigint = |name: &str| Field::new(name, arrow::datatypes::DataType::Int64, true);
         let fields = arrow::datatypes::Schema::new(vec![bigint("rows"), bigint("keys")]);
         let schema = DFSchema::try_from(fields)?;
-        let counts = self.aggregate_of(input, Vec::new(), vec![count(None), count(Some(0))], &schema)?;
+        let counts = self.aggregate_of(input, Vec::new(), vec![count(None), count(Some(0))], &schema, None)?;
         let column = |name: &str| Expr::Column(datafusion::common::Column::new_unqualified(name));
         let exprs = [column("rows").gt(datafusion::logical_expr::lit(0i64)), column("rows").gt(column("keys"))];
         let flag = Field::new("", arrow::datatypes::DataType::Boolean, true);

@@ -17,6 +17,7 @@ use crate::dataflow::{Graph, Input, NodeId, NodeSpec, OperatorIds, Properties};
 use crate::error::{Error, Result};
 use crate::sql::fingerprint::{Canonical, field_type};
 use crate::sql::functions::named_itself;
+use crate::sql::lower::event_time::event_time;
 use crate::sql::lower::plan::unsupported;
 
 /// An expression over the columns of a graph node.
@@ -127,7 +128,10 @@ impl Flow {
         let outputs = exprs.iter().map(|expr| flow.compile(expr, schema)).collect::<Result<Vec<_>>>()?;
         let sources: Vec<Option<usize>> =
             outputs.iter().map(|output| flow.outputs.iter().position(|before| before.text == output.text)).collect();
-        let properties = flow.properties.project(&sources);
+        let mut properties = flow.properties.project(&sources);
+        let times = exprs.iter().enumerate();
+        let times = times.filter_map(|(at, expr)| Some((at, event_time(expr, schema, &flow.properties)?)));
+        properties.event_times = times.collect();
         Ok(Flow { outputs, fields, properties, ..flow })
     }
 
@@ -220,7 +224,7 @@ pub(super) fn compile(expr: &Expr, schema: &DFSchema, columns: &[Scalar]) -> Res
     Ok(Scalar::computed(physical, text))
 }
 
-fn strip(expr: &Expr) -> &Expr {
+pub(super) fn strip(expr: &Expr) -> &Expr {
     match expr {
         Expr::Alias(alias) => strip(&alias.expr),
         other => named_itself(other).map_or(other, strip),

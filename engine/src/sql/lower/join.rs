@@ -98,7 +98,7 @@ impl Lowering<'_> {
         lonely.fields = fields.clone();
         lonely.properties = Properties::unknown();
         let nodes = vec![self.settle(matched)?.node, self.settle(lonely)?.node];
-        self.union_of(nodes, fields, false)
+        self.union_of(nodes, fields, Properties::unknown())
     }
 
     /// A join of one of the operator's kinds.
@@ -232,11 +232,11 @@ fn properties(kind: JoinKind, left: &Side, right: &Side) -> Properties {
             if unique_on_key(left) {
                 keys.extend(r.keys.iter().map(|key| key.iter().map(|column| column + width).collect::<Vec<_>>()));
             }
-            Properties { keys, append_only: both_grow }
+            Properties { keys, append_only: both_grow, ..Properties::default() }
         }
-        JoinKind::Left => Properties { keys, append_only: false },
-        JoinKind::Semi => Properties { keys: l.keys.clone(), append_only: both_grow },
-        JoinKind::Anti | JoinKind::Mark => Properties { keys: l.keys.clone(), append_only: false },
+        JoinKind::Left => Properties { keys, ..Properties::default() },
+        JoinKind::Semi => Properties { keys: l.keys.clone(), append_only: both_grow, ..Properties::default() },
+        JoinKind::Anti | JoinKind::Mark => Properties { keys: l.keys.clone(), ..Properties::default() },
     }
 }
 

@@ -1,6 +1,7 @@
 //! From the optimized plan of a view to nodes of the dataflow graph.
 
 mod aggregate;
+mod event_time;
 mod flow;
 mod join;
 mod plan;
@@ -11,5 +12,6 @@ mod top_k;
 #[cfg(test)]
 mod tests;
 
-pub use plan::{LoweredView, lower_sink, lower_view};
+pub use event_time::follow_time;
+pub use plan::{LoweredView, lower_closing_view, lower_sink, lower_view};
 pub use relation::{add_source, add_table};

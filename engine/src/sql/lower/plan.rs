@@ -16,6 +16,7 @@ use crate::dataflow::operators::{Constant, Output, Taker, Union, Unnest};
 use crate::dataflow::{Graph, Input, NodeId, NodeSpec, OperatorIds, Properties};
 use crate::error::{Error, Result};
 use crate::sql::fingerprint::field_type;
+use crate::sql::lower::event_time::{no_windows, passes_closed_windows};
 use crate::sql::lower::flow::{Flow, compile, positional, schema_of};
 
 /// A view that became part of the graph.
@@ -44,8 +45,34 @@ pub fn lower_view(
     graph: &mut Graph,
     ids: OperatorIds<'_>,
 ) -> Result<LoweredView> {
+    lower(plan, view, schema, None, graph, ids)
+}
+
+/// As [`lower_view`], for a view whose rows are the groups of windows, emitted when the watermark has passed the window
+/// (`EMIT ON WINDOW CLOSE`).
+///
+/// # Errors
+/// As [`lower_view`], also for a query that does not group by a window of event time.
+pub fn lower_closing_view(
+    plan: &LogicalPlan,
+    view: ObjectId,
+    schema: SchemaRef,
+    graph: &mut Graph,
+    ids: OperatorIds<'_>,
+) -> Result<LoweredView> {
+    lower(plan, view, schema, Some(view), graph, ids)
+}
+
+fn lower(
+    plan: &LogicalPlan,
+    view: ObjectId,
+    schema: SchemaRef,
+    closing: Option<ObjectId>,
+    graph: &mut Graph,
+    ids: OperatorIds<'_>,
+) -> Result<LoweredView> {
     let first = graph.next_node();
-    let lowered = Lowering { graph, ids }.view(plan, view, schema);
+    let lowered = Lowering { graph, ids, closing }.view(plan, view, schema);
     if lowered.is_err() {
         graph.sweep(first)?;
     }
@@ -65,7 +92,7 @@ pub fn lower_sink(
     ids: OperatorIds<'_>,
 ) -> Result<()> {
     let first = graph.next_node();
-    let lowered = Lowering { graph, ids }.sink(plan, sink, schema, take);
+    let lowered = Lowering { graph, ids, closing: None }.sink(plan, sink, schema, take);
     if lowered.is_err() {
         graph.sweep(first)?;
     }
@@ -75,6 +102,8 @@ pub fn lower_sink(
 pub(super) struct Lowering<'a> {
     pub graph: &'a mut Graph,
     pub ids: OperatorIds<'a>,
+    /// The view whose windows the next GROUP BY is to close.
+    pub closing: Option<ObjectId>,
 }
 
 impl Lowering<'_> {
@@ -110,6 +139,9 @@ impl Lowering<'_> {
 
     /// Lowers a plan node, its inputs first.
     pub(super) fn plan(&mut self, plan: &LogicalPlan) -> Result<Flow> {
+        if self.closing.is_some() && !passes_closed_windows(plan) {
+            return Err(no_windows());
+        }
         match plan {
             LogicalPlan::TableScan(scan) => self.scan(scan),
             LogicalPlan::SubqueryAlias(alias) => self.plan(&alias.input),
@@ -171,13 +203,13 @@ impl Lowering<'_> {
     fn union(&mut self, inputs: &[Arc<LogicalPlan>], schema: &DFSchemaRef) -> Result<Flow> {
         let fields = positional(schema.fields().iter().map(AsRef::as_ref));
         let mut nodes = Vec::with_capacity(inputs.len());
-        let mut append_only = true;
+        let mut properties = Vec::with_capacity(inputs.len());
         for input in inputs {
             let flow = self.plan(input)?;
-            append_only &= flow.properties.append_only;
+            properties.push(flow.properties.clone());
             nodes.push(self.settle(flow)?.node);
         }
-        self.union_of(nodes, fields, append_only)
+        self.union_of(nodes, fields, Properties::union(&properties))
     }
 
     /// The sum of nodes whose columns have these types.
@@ -185,7 +217,7 @@ impl Lowering<'_> {
         &mut self,
         nodes: Vec<NodeId>,
         fields: Vec<arrow::datatypes::FieldRef>,
-        append_only: bool,
+        properties: Properties,
     ) -> Result<Flow> {
         for node in &nodes {
             let columns = self.graph.schema(*node)?.fields();
@@ -195,7 +227,6 @@ impl Lowering<'_> {
         }
         let inputs = nodes.into_iter().map(Input::plain).collect();
         let node = self.intern("union", inputs, |_| {
-            let properties = Properties { keys: Vec::new(), append_only };
             Ok(NodeSpec { operator: Box::new(Union::new(schema_of(&fields))), store: None, properties })
         })?;
         Flow::of(self.graph, node)
@@ -216,7 +247,8 @@ impl Lowering<'_> {
         let fields = positional(unnest.schema.fields().iter().map(AsRef::as_ref));
         let text = format!("unnest {lists:?} keep_empty={keep_empty}");
         let node = self.intern(&text, vec![Input::plain(input.node)], |_| {
-            let properties = Properties { keys: Vec::new(), append_only: input.properties.append_only };
+            // An element follows time as its list does.
+            let properties = Properties { keys: Vec::new(), ..input.properties.clone() };
             let operator = Box::new(Unnest::new(schema_of(&fields), lists, keep_empty));
             Ok(NodeSpec { operator, store: None, properties })
         })?;
@@ -258,7 +290,7 @@ impl Lowering<'_> {
         let node = self.intern(&text, Vec::new(), |_| {
             let keys = if rows.num_rows() <= 1 { vec![Vec::new()] } else { Vec::new() };
             let operator = Box::new(Constant::new(ZSet::inserts(rows)));
-            let properties = Properties { keys, append_only: true };
+            let properties = Properties { keys, append_only: true, ..Properties::default() };
             Ok(NodeSpec { operator, store: None, properties })
         })?;
         Flow::of(self.graph, node)

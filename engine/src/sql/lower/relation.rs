@@ -13,7 +13,7 @@ pub fn add_table(
     append_only: bool,
     ids: OperatorIds<'_>,
 ) -> Result<NodeId> {
-    let properties = Properties { keys: schema.primary_key.iter().cloned().collect(), append_only };
+    let properties = properties(schema, append_only);
     let node = graph
         .intern(&format!("table {table}"), Vec::new(), ids, |_| Ok(NodeSpec::stored(schema.arrow(), properties)))?;
     graph.pin(node, table)?;
@@ -30,9 +30,12 @@ pub fn add_source(
 ) -> Result<NodeId> {
     let node = graph.intern(&format!("source {source}"), Vec::new(), ids, |_| {
         let operator = Box::new(SourceInput::new(schema.arrow()));
-        let properties = Properties { keys: schema.primary_key.iter().cloned().collect(), append_only };
-        Ok(NodeSpec { operator, store: None, properties })
+        Ok(NodeSpec { operator, store: None, properties: properties(schema, append_only) })
     })?;
     graph.pin(node, source)?;
     Ok(node)
+}
+
+fn properties(schema: &RelationSchema, append_only: bool) -> Properties {
+    Properties { keys: schema.primary_key.iter().cloned().collect(), append_only, ..Properties::default() }
 }

@@ -97,7 +97,7 @@ impl Lowering<'_> {
                 limit: limit.map(|limit| limit as u64),
                 append_only,
             };
-            let properties = Properties { keys, append_only: false };
+            let properties = Properties { keys, ..Properties::default() };
             Ok(NodeSpec { operator: Box::new(TopK::new(spec)?), store: None, properties })
         })?;
         Flow::of(self.graph, node)

@@ -114,6 +114,7 @@ impl Workload {
             next_operator: self.operators + 1,
             clock: epoch as i64 * 1_000,
             sources: BTreeMap::from([(ObjectId(16_384), serde_json::json!({ "offset": epoch }))]),
+            event_times: BTreeMap::from([(ObjectId(16_384), serde_json::json!({ "watermark": epoch }))]),
         };
         out.set_meta(meta.clone());
         self.model.meta = Some(meta);

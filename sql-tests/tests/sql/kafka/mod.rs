@@ -2,6 +2,7 @@
 
 mod broker;
 mod demo;
+mod event_time;
 mod reader;
 mod retention;
 mod tables;

@@ -36,6 +36,7 @@ fn spec(broker: &Broker, topic: &str, start: Offsets) -> SourceSpec {
         on_error: OnError::DeadLetter,
         on_gap: OnGap::Stop,
         retention: None,
+        watermark: None,
     }
 }
 

@@ -19,7 +19,7 @@ pub(super) async fn connect(server: &Server) -> Client {
     client
 }
 
-async fn try_rows(client: &Client, sql: &str) -> Result<Vec<String>, Error> {
+pub(super) async fn try_rows(client: &Client, sql: &str) -> Result<Vec<String>, Error> {
     let messages = client.simple_query(sql).await?;
     let row = |message| match message {
         SimpleQueryMessage::Row(row) => {

@@ -33,6 +33,7 @@ fn spec(columns: &[(&str, SqlType)]) -> SourceSpec {
         on_error: OnError::DeadLetter,
         on_gap: OnGap::Stop,
         retention: None,
+        watermark: None,
     }
 }
 

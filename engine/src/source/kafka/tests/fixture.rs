@@ -69,6 +69,7 @@ impl Cluster {
             on_error: OnError::DeadLetter,
             on_gap: OnGap::Stop,
             retention: None,
+            watermark: None,
         }
     }
 }

@@ -70,7 +70,7 @@ fn views_that_come_late_have_the_last_answer() {
 /// The view of a case, fed so many rows at once, where its last answer is wrong.
 fn come_late(corpus: &Corpus, case: &Case, slice: usize) -> Result<Option<String>> {
     let mut ids = operator_ids();
-    let mut graph = Graph::new(OperatorId(0), 1)?;
+    let mut graph = Graph::new(OperatorId(0), OperatorId(u32::MAX), 1)?;
     graph.set_slice(slice);
     let mut no_history = |_| Err(Error::internal("asked for a history"));
     let mut tables: Vec<NodeId> = Vec::new();
@@ -112,7 +112,7 @@ fn lower(corpus: &Corpus, case: &Case, graph: &mut Graph, ids: OperatorIds<'_>) 
 /// The first answer that is wrong.
 fn follow(corpus: &Corpus, case: &Case) -> Result<Option<String>> {
     let mut ids = operator_ids();
-    let mut graph = Graph::new(OperatorId(0), 1)?;
+    let mut graph = Graph::new(OperatorId(0), OperatorId(u32::MAX), 1)?;
     let mut tables: Vec<NodeId> = Vec::new();
     for source in &corpus.sources {
         tables.push(add_table(&mut graph, source.id, &source.schema, false, &mut ids)?);

@@ -84,7 +84,7 @@ impl Oracle {
     /// Tables, not hydrated yet, with the operator identifiers that a catalog knows.
     pub fn over(tables: Vec<Table>, threads: usize, known: BTreeMap<Fingerprint, OperatorId>) -> Oracle {
         let mut ids = catalog(known);
-        let mut graph = Graph::new(OperatorId(0), threads).unwrap();
+        let mut graph = Graph::new(OperatorId(0), OperatorId(u32::MAX), threads).unwrap();
         let mut add = |table: Table| {
             let node = add_table(&mut graph, table.source.id, &table.source.schema, false, &mut ids).unwrap();
             (table, node)
