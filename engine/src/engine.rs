@@ -8,6 +8,7 @@ mod dead_letters;
 mod entry;
 mod event_time;
 mod guard;
+mod history;
 mod hydrations;
 mod keys;
 mod locks;
@@ -38,6 +39,7 @@ use tokio::sync::{oneshot, watch};
 
 pub use clock::{ManualClock, TimeSource};
 pub use entry::Operation;
+pub use history::spec_of;
 pub use hydrations::{HydrationLimit, not_readable};
 pub use keys::KeyCheck;
 pub use locks::{Locks, TableLock};
@@ -113,6 +115,8 @@ pub struct Shared {
     requests: Sender<Request>,
     pub locks: Arc<LockTable>,
     pub queries: QueryEngine,
+    /// Threads that decode, for statements that read topics themselves.
+    pub intake: Arc<Intake>,
     next_object: AtomicU32,
     /// The step thread; None once it was waited for.
     stepper: Mutex<Option<JoinHandle<()>>>,
@@ -140,15 +144,15 @@ impl Engine {
             Error::new(SqlState::IO_ERROR, message).with_source(error)
         })?;
         let storage = Storage::open(directory)?;
+        let intake = Intake::new(options.intake_memory, options.step_threads)?;
         let (requests, inbox) = channel();
         let hydrations = || Hydrations::new(requests.clone(), options.hydrations.clone());
-        let mut recovered = recovery::recover(&storage, options.step_threads, &hydrations, None)?;
+        let mut recovered = recovery::recover(&storage, options.step_threads, &hydrations, &intake, None)?;
         let next_object = AtomicU32::new(recovered.dataflows.next_object());
         let locks = Arc::<LockTable>::default();
-        let intake = Intake::new(options.intake_memory, options.step_threads)?;
         let metrics = Arc::new(Metrics::new(intake.clone(), recovered.durable));
-        let mut sources = Sources::new(intake, requests.clone());
-        sources.restart(recovered.dataflows.catalog(), &recovered.sources)?;
+        let mut sources = Sources::new(recovered.histories, requests.clone());
+        sources.follow(recovered.dataflows.catalog());
         let snapshot = Arc::new(Snapshot {
             epoch: recovered.epoch,
             catalog: recovered.dataflows.catalog().clone(),
@@ -199,7 +203,7 @@ impl Engine {
             .map_err(|error| Error::internal("cannot start the step thread").with_source(error))?;
         let queries = QueryEngine::new(options.query_threads, options.query_memory)?;
         let stepper = Mutex::new(Some(stepper));
-        Ok(Engine(Arc::new(Shared { snapshots, requests, locks, queries, next_object, stepper })))
+        Ok(Engine(Arc::new(Shared { snapshots, requests, locks, queries, intake, next_object, stepper })))
     }
 
     /// A session, as a client's connection has one.

@@ -17,6 +17,7 @@ mod savepoint;
 mod settings;
 mod show;
 mod sink;
+mod sources;
 mod system;
 mod transaction;
 mod view_options;

@@ -1,5 +1,7 @@
 //! What a name stands for.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::data::{ObjectId, RelationSchema};
@@ -30,6 +32,11 @@ pub enum ItemKind {
         #[serde(default)]
         connector: Option<serde_json::Value>,
     },
+    /// Rows that are not kept: views read them as they come, queries read them from outside each time.
+    Source {
+        /// Where the rows come from, as the source reads it.
+        connector: serde_json::Value,
+    },
     /// A named query, put in place of its name.
     View {
         /// The query's text; what it names is bound anew at each use.
@@ -46,6 +53,9 @@ pub enum ItemKind {
         /// Whether its rows are emitted when their windows close, once and for all.
         #[serde(default)]
         emit_on_window_close: bool,
+        /// The sources of whose history there was only a part when the view was made.
+        #[serde(default)]
+        partial: BTreeMap<ObjectId, Partial>,
     },
     /// A query whose changes leave the database.
     Sink {
@@ -53,7 +63,27 @@ pub enum ItemKind {
         time_zone: String,
         /// Where they go, by its name in WITH.
         connector: String,
+        /// As that of a view.
+        #[serde(default)]
+        partial: BTreeMap<ObjectId, Partial>,
     },
+}
+
+/// What a view saw of a source's history.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Partial {
+    /// Per partition, the offset at which the view began: later than where the source does.
+    pub first: BTreeMap<i32, i64>,
+    /// Messages before these that were gone already.
+    pub missing: u64,
+}
+
+impl Partial {
+    /// The place in the history as text, the same for all views that began there.
+    pub fn place(&self) -> String {
+        let first: Vec<String> = self.first.iter().map(|(partition, offset)| format!("{partition}:{offset}")).collect();
+        first.join(",")
+    }
 }
 
 impl Item {
@@ -61,6 +91,7 @@ impl Item {
     pub fn kind_name(&self) -> &'static str {
         match self.kind {
             ItemKind::Table { .. } => "table",
+            ItemKind::Source { .. } => "source",
             ItemKind::View { .. } => "view",
             ItemKind::MaterializedView { .. } => "materialized view",
             ItemKind::Sink { .. } => "sink",
@@ -81,7 +112,29 @@ impl Item {
     pub fn connector(&self) -> Option<&serde_json::Value> {
         match &self.kind {
             ItemKind::Table { connector, .. } => connector.as_ref(),
+            ItemKind::Source { connector } => Some(connector),
             ItemKind::View { .. } | ItemKind::MaterializedView { .. } | ItemKind::Sink { .. } => None,
         }
+    }
+
+    /// Whether its rows are read from outside and not kept.
+    pub fn is_source(&self) -> bool {
+        matches!(self.kind, ItemKind::Source { .. })
+    }
+
+    /// What a view saw of a source's history, where that was not all.
+    pub fn partial(&self, source: ObjectId) -> Option<&Partial> {
+        match &self.kind {
+            ItemKind::MaterializedView { partial, .. } | ItemKind::Sink { partial, .. } => partial.get(&source),
+            _ => None,
+        }
+    }
+
+    /// The same view with less of the history of some sources.
+    pub fn with_partial(mut self, less: BTreeMap<ObjectId, Partial>) -> Item {
+        if let ItemKind::MaterializedView { partial, .. } | ItemKind::Sink { partial, .. } = &mut self.kind {
+            partial.extend(less);
+        }
+        self
     }
 }

@@ -12,7 +12,7 @@ pub mod system;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-pub use item::{Item, ItemKind};
+pub use item::{Item, ItemKind, Partial};
 pub use relation::RelationSource;
 pub use source_errors::{SOURCE_ERRORS, source_errors};
 
@@ -81,6 +81,11 @@ impl Catalog {
             waiting.extend(depends_on.iter().copied().filter(|id| found.insert(*id)));
         }
         found
+    }
+
+    /// Whether something that is kept current reads this object: a plain view by itself reads nothing.
+    pub fn is_read(&self, id: ObjectId) -> bool {
+        self.dependents(id).any(|item| !matches!(item.kind, ItemKind::View { .. }))
     }
 
     /// This object and all that stand on it, each after what it stands on.

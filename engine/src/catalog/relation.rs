@@ -17,6 +17,8 @@ pub struct RelationSource {
     pub name: String,
     /// Its columns as declared.
     pub schema: RelationSchema,
+    /// Of a source with only a part of its history: the place where that part begins.
+    pub since: Option<String>,
     arrow: SchemaRef,
     constraints: Option<Constraints>,
 }
@@ -25,7 +27,13 @@ impl RelationSource {
     pub fn new(id: ObjectId, name: impl Into<String>, schema: RelationSchema) -> Arc<RelationSource> {
         let constraints = (schema.primary_key.clone())
             .map(|columns| Constraints::new_unverified(vec![Constraint::PrimaryKey(columns)]));
-        Arc::new(RelationSource { id, name: name.into(), arrow: schema.arrow(), schema, constraints })
+        let (name, arrow) = (name.into(), schema.arrow());
+        Arc::new(RelationSource { id, name, arrow, schema, since: None, constraints })
+    }
+
+    /// The same source with only that part of its history that begins here.
+    pub fn since(self: Arc<RelationSource>, place: String) -> Arc<RelationSource> {
+        Arc::new(RelationSource { since: Some(place), ..Arc::unwrap_or_clone(self) })
     }
 }
 

@@ -30,7 +30,7 @@ impl Commit {
     pub fn bytes(&self) -> usize {
         let written = |operation: &Operation| match operation {
             Operation::Write { change, .. } => change.batch().get_array_memory_size(),
-            Operation::Create(_) | Operation::Drop(_) => 0,
+            Operation::Create(_) | Operation::Drop(_) | Operation::Begin { .. } => 0,
         };
         self.operations.iter().map(written).sum()
     }

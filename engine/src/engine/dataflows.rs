@@ -15,6 +15,7 @@ use crate::dataflow::{Fingerprint, Graph, PlanLine, Sizes, ViewErrors};
 use crate::engine::clock::Micros;
 use crate::engine::commit::Explained;
 use crate::engine::event_time::{EventTimes, SourceTime};
+use crate::engine::history::Histories;
 use crate::engine::hydrations::{Hydrating, Hydrations};
 use crate::engine::retention::Retention;
 use crate::engine::sinks::Sinks;
@@ -43,6 +44,7 @@ pub struct Dataflows {
     unsaved: Unsaved,
     hydrations: Hydrations,
     hydrating: Hydrating,
+    histories: Histories,
 }
 
 /// What the next checkpoint must hold besides the graph's own changes.
@@ -57,7 +59,13 @@ struct Unsaved {
 
 impl Dataflows {
     /// The state of the last checkpoint, or nothing at all. Returned with the last epoch used.
-    pub fn load(store: &StateStore, meta: &Meta, threads: usize, hydrations: Hydrations) -> Result<(Dataflows, Epoch)> {
+    pub fn load(
+        store: &StateStore,
+        meta: &Meta,
+        threads: usize,
+        hydrations: Hydrations,
+        histories: Histories,
+    ) -> Result<(Dataflows, Epoch)> {
         let catalog = catalog::store::load(store)?;
         let operators = operators::load(store)?;
         let saved: HashSet<OperatorId> = operators.values().copied().collect();
@@ -74,6 +82,7 @@ impl Dataflows {
             unsaved: Unsaved::default(),
             hydrations,
             hydrating: Hydrating::default(),
+            histories,
         };
         this.add_source_errors()?;
         // One by one, in the order in which they were made: a view is bound by the names before it.
@@ -162,13 +171,15 @@ impl Dataflows {
                 self.next_object = self.next_object.max(item.id.0 + 1);
                 self.add(item)?;
                 added.push(item.id);
+                // Hydration looks for the item.
+                self.catalog = Arc::new(catalog.clone());
                 self.claim(item.id)?;
                 now = self.hydrate(epoch)?;
             }
             Operation::Drop(ids) => ids.iter().rev().for_each(|id| {
                 catalog.remove(*id);
             }),
-            Operation::Write { .. } => {}
+            Operation::Write { .. } | Operation::Begin { .. } => {}
         }
         self.catalog = Arc::new(catalog);
         Ok(now)
@@ -214,13 +225,16 @@ impl Dataflows {
                     sql::follow_time(&mut self.graph, item.id, column)?;
                 }
             }
-            ItemKind::MaterializedView { query, time_zone, emit_on_window_close, .. } => {
-                let plan = sql::optimize_view(sql::plan_view(query, time_zone, &self.catalog)?)?;
+            ItemKind::Source { .. } => {
+                sql::add_source(&mut self.graph, item.id, &item.schema, true, &mut ids)?;
+            }
+            ItemKind::MaterializedView { query, time_zone, emit_on_window_close, partial, .. } => {
+                let plan = sql::optimize_view(sql::plan_view(query, time_zone, partial, &self.catalog)?)?;
                 let lower = if *emit_on_window_close { sql::lower_closing_view } else { sql::lower_view };
                 lower(&plan, item.id, item.schema.arrow(), &mut self.graph, &mut ids)?;
             }
-            ItemKind::Sink { query, time_zone, connector } => {
-                let plan = sql::optimize_view(sql::plan_view(query, time_zone, &self.catalog)?)?;
+            ItemKind::Sink { query, time_zone, connector, partial } => {
+                let plan = sql::optimize_view(sql::plan_view(query, time_zone, partial, &self.catalog)?)?;
                 let take = self.sinks.open(item.id, connector)?;
                 sql::lower_sink(&plan, item.id, item.schema.arrow(), take, &mut self.graph, &mut ids)?;
             }
@@ -244,6 +258,8 @@ impl Dataflows {
             let changes =
                 changes.iter().map(|change| change.with_schema(schema.clone())).collect::<Result<Vec<_>>>()?;
             let change = ZSet::concat(&schema, &changes)?;
+            // What only comes, each row once, needs nothing more.
+            let is_plain = change.weights().is_none();
             inputs.push((
                 node,
                 match self.retention.arrival(table, now) {
@@ -251,6 +267,7 @@ impl Dataflows {
                         self.graph.arriving(table, at)?;
                         change
                     }
+                    None if is_plain => change,
                     None => change.consolidate()?,
                 },
             ));
@@ -317,7 +334,7 @@ impl Dataflows {
                     self.renew(&stranded)?;
                     last = self.hydrate(last)?;
                 }
-                Operation::Write { .. } => {}
+                Operation::Write { .. } | Operation::Begin { .. } => {}
             }
         }
         self.collect_stores();

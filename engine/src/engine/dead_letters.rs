@@ -1,5 +1,6 @@
 //! Messages that are no rows: kept as rows of `levada_catalog.source_errors`.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -7,10 +8,12 @@ use arrow::array::{
     TimestampMicrosecondArray, UInt32Array,
 };
 use arrow::compute::filter_record_batch;
-use arrow::datatypes::Int64Type;
+use arrow::datatypes::{Int32Type, Int64Type, UInt32Type};
 
-use crate::catalog::source_errors;
+use crate::catalog::{SOURCE_ERRORS, source_errors};
 use crate::data::{Epoch, ObjectId, ZSet};
+use crate::engine::Operation;
+use crate::engine::dataflows::Stores;
 use crate::error::Result;
 use crate::source::BadRecord;
 use crate::view::RowStore;
@@ -20,8 +23,33 @@ const KEPT: u64 = 100_000;
 /// Epochs and the messages of one of them share the number of a row.
 const NUMBERS_PER_EPOCH: i64 = 1 << 24;
 
+/// What messages that are no rows write, to a step that follows `epoch`; older ones make room.
+pub fn operations(stores: &Stores, epoch: Epoch, bad: &[(ObjectId, String, BadRecord)]) -> Result<Vec<Operation>> {
+    let Some(store) = stores.get(&SOURCE_ERRORS).filter(|_| !bad.is_empty()) else { return Ok(Vec::new()) };
+    let write = |change| Operation::Write { table: SOURCE_ERRORS, change };
+    let mut operations = vec![write(ZSet::inserts(rows(epoch.next(), bad)?))];
+    operations.extend(expired(store, epoch)?.map(write));
+    Ok(operations)
+}
+
+/// Takes out the messages that are kept already: the history of a source is read for every view anew.
+pub fn forget_known(stores: &Stores, epoch: Epoch, bad: &mut Vec<(ObjectId, String, BadRecord)>) -> Result<()> {
+    let Some(store) = stores.get(&SOURCE_ERRORS).filter(|_| !bad.is_empty()) else { return Ok(()) };
+    let mut known = HashSet::new();
+    for batch in store.snapshot(epoch).batches() {
+        let batch = batch?;
+        let sources = batch.column(1).as_primitive::<UInt32Type>();
+        let partitions = batch.column(3).as_primitive::<Int32Type>();
+        let offsets = batch.column(4).as_primitive::<Int64Type>();
+        let rows = sources.values().iter().zip(partitions.values()).zip(offsets.values());
+        known.extend(rows.map(|((source, partition), offset)| (*source, *partition, *offset)));
+    }
+    bad.retain(|(source, _, record)| !known.contains(&(source.0, record.partition, record.offset)));
+    Ok(())
+}
+
 /// The rows of messages that came in at an epoch.
-pub fn rows(epoch: Epoch, bad: &[(ObjectId, &str, BadRecord)]) -> Result<RecordBatch> {
+fn rows(epoch: Epoch, bad: &[(ObjectId, String, BadRecord)]) -> Result<RecordBatch> {
     let first = (epoch.0 as i64).wrapping_mul(NUMBERS_PER_EPOCH);
     let each = || bad.iter().map(|(_, _, record)| record);
     let columns: Vec<Arc<dyn Array>> = vec![
@@ -47,7 +75,7 @@ pub fn rows(epoch: Epoch, bad: &[(ObjectId, &str, BadRecord)]) -> Result<RecordB
 const KEPT_BYTES: u64 = 256 << 20;
 
 /// The change that makes room when there are too many, or too large ones: the oldest go, down to what is kept.
-pub fn expired(store: &Arc<RowStore>, at: Epoch) -> Result<Option<ZSet>> {
+fn expired(store: &Arc<RowStore>, at: Epoch) -> Result<Option<ZSet>> {
     if store.rows() < KEPT + KEPT / 8 && store.bytes() < 2 * KEPT_BYTES {
         return Ok(None);
     }
@@ -107,7 +135,7 @@ mod tests {
                 value: Some(vec![b'x'; 90].into()),
                 error: "not JSON ..".into(),
             };
-            let bad: Vec<_> = (0..4).map(|at| (ObjectId(20_000), "s", record(at))).collect();
+            let bad: Vec<_> = (0..4).map(|at| (ObjectId(20_000), "s".to_owned(), record(at))).collect();
             store.apply(&ZSet::inserts(rows(Epoch(epoch), &bad).unwrap()), Epoch(epoch)).unwrap();
         }
         let number = |epoch: i64, at: i64| epoch * NUMBERS_PER_EPOCH + at;

@@ -9,11 +9,13 @@ use bytes::Bytes;
 use crate::catalog::{Item, ItemKind};
 use crate::data::{ObjectId, ZSet, codec};
 use crate::error::{Error, Result};
+use crate::source::Offsets;
 
 const VERSION: u8 = 1;
 const CREATE: u8 = 1;
 const DROP: u8 = 2;
 const WRITE: u8 = 3;
+const BEGIN: u8 = 4;
 
 /// One thing that a transaction does.
 #[derive(Clone, Debug)]
@@ -24,6 +26,8 @@ pub enum Operation {
     Drop(Vec<ObjectId>),
     /// Rows inserted into and deleted from a table.
     Write { table: ObjectId, change: ZSet },
+    /// A source is read from here on: views made since find what is before in its history.
+    Begin { source: ObjectId, offsets: Offsets },
 }
 
 impl Operation {
@@ -44,6 +48,7 @@ pub fn encode(operations: &[Operation]) -> Result<Bytes> {
             Operation::Create(_) => CREATE,
             Operation::Drop(_) => DROP,
             Operation::Write { .. } => WRITE,
+            Operation::Begin { .. } => BEGIN,
         };
         out.push(tag);
         let length_at = out.len();
@@ -51,6 +56,7 @@ pub fn encode(operations: &[Operation]) -> Result<Bytes> {
         match operation {
             Operation::Create(item) => write_json(item, &mut out)?,
             Operation::Drop(ids) => write_json(ids, &mut out)?,
+            Operation::Begin { source, offsets } => write_json(&(source, offsets), &mut out)?,
             Operation::Write { table, change } => {
                 out.extend(table.0.to_be_bytes());
                 codec::encode(change, &mut out)?;
@@ -85,6 +91,10 @@ pub fn decode(bytes: &[u8]) -> Result<Vec<Operation>> {
         operations.push(match tag {
             CREATE => Operation::Create(serde_json::from_slice(payload).map_err(json)?),
             DROP => Operation::Drop(serde_json::from_slice(payload).map_err(json)?),
+            BEGIN => {
+                let (source, offsets) = serde_json::from_slice(payload).map_err(json)?;
+                Operation::Begin { source, offsets }
+            }
             WRITE => {
                 let (table, rows) = split_u32(payload).ok_or_else(broken)?;
                 Operation::Write { table: ObjectId(table), change: codec::decode(rows)? }

@@ -1,16 +1,20 @@
 //! From what is durable to what was: the last checkpoint, then the log's tail.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use crate::data::{Epoch, ObjectId};
+use crate::data::Epoch;
 use crate::engine::clock::Micros;
 use crate::engine::dataflows::Dataflows;
 use crate::engine::entry;
 use crate::engine::guard::guarded;
+use crate::engine::history::Histories;
 use crate::engine::hydrations::Hydrations;
 use crate::engine::record::{self, Record};
+use crate::engine::sources::saved_offsets;
 use crate::engine::storage::Storage;
 use crate::error::{Error, Result, SqlState};
+use crate::source::Intake;
 use crate::state::LogPosition;
 
 /// An engine's state as it was when the last acknowledged transaction was published.
@@ -24,8 +28,8 @@ pub struct Recovered {
     pub clock: Micros,
     /// Entries that turned out not to be possible, and why.
     pub voided: BTreeMap<LogPosition, Error>,
-    /// How far the checkpoint has taken in each source.
-    pub sources: BTreeMap<ObjectId, serde_json::Value>,
+    /// How far each source has been taken in.
+    pub histories: Histories,
 }
 
 /// Reads the last checkpoint and applies the entries of the log after it, each as a step.
@@ -42,12 +46,13 @@ pub fn recover(
     storage: &Storage,
     threads: usize,
     hydrations: &dyn Fn() -> Hydrations,
+    intake: &Arc<Intake>,
     acknowledged: Option<LogPosition>,
 ) -> Result<Recovered> {
     let mut voided = BTreeMap::new();
     loop {
         let tail = Tail::read(storage)?;
-        let failure = match apply(storage, threads, hydrations(), &tail) {
+        let failure = match apply(storage, threads, hydrations(), intake, &tail) {
             Ok(recovered) => return Ok(Recovered { voided, ..recovered }),
             Err(failure) => failure,
         };
@@ -101,11 +106,14 @@ fn apply(
     storage: &Storage,
     threads: usize,
     hydrations: Hydrations,
+    intake: &Arc<Intake>,
     tail: &Tail,
 ) -> std::result::Result<Recovered, Failure> {
     let Storage { store, log } = storage;
     let meta = store.meta()?.unwrap_or_default();
-    let (mut dataflows, mut epoch) = guarded(|| Dataflows::load(store, &meta, threads, hydrations))?;
+    let histories = Histories::new(intake.clone(), saved_offsets(&meta.sources)?);
+    let load = || Dataflows::load(store, &meta, threads, hydrations, histories.clone());
+    let (mut dataflows, mut epoch) = guarded(load)?;
     // Before the log's tail: what it drops is still part of the checkpoint, should this start be cut short.
     store.delete_unknown(&dataflows.known_operators())?;
     let mut position = meta.log_position;
@@ -118,6 +126,7 @@ fn apply(
         }
         let operations = entry::decode(entry)?;
         let step = || {
+            histories.begin(&operations);
             let epoch = dataflows.create(&operations, epoch)?.next();
             dataflows.step(epoch, meta.clock, &operations)?;
             let (_, last) = dataflows.finish(&operations, epoch)?;
@@ -125,6 +134,6 @@ fn apply(
         };
         epoch = guarded(step).map_err(|error| Failure { at: Some(at), error })?;
     }
-    let (durable, clock, sources, voided) = (meta.epoch, meta.clock, meta.sources, BTreeMap::new());
-    Ok(Recovered { dataflows, epoch, durable, position, clock, sources, voided })
+    let (durable, clock, voided) = (meta.epoch, meta.clock, BTreeMap::new());
+    Ok(Recovered { dataflows, epoch, durable, position, clock, histories, voided })
 }

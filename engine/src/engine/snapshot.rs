@@ -12,6 +12,7 @@ use crate::data::{Epoch, ObjectId};
 use crate::dataflow::{ErrorRow, HydrationStatus, StateSize, ViewErrors};
 use crate::engine::clock::Micros;
 use crate::engine::event_time::SourceTime;
+use crate::engine::history::spec_of;
 use crate::engine::hydrations::Hydrating;
 use crate::engine::metrics::Metrics;
 use crate::engine::sinks::Outlets;
@@ -107,14 +108,14 @@ impl Statistics for Snapshot {
     }
 
     fn partitions(&self, relation: ObjectId) -> Vec<Partition> {
-        let Some(status) = self.watches.read().get(&relation).map(Watch::status) else { return Vec::new() };
+        let Some(status) = self.watches.read().get(&relation).map(Watch::status) else { return self.idle(relation) };
         let connection = status.error;
         let times = self.event_times.get(&relation);
         let time = |partition: i32| times.and_then(|times| times.partitions.get(&partition));
         let partition = |(partition, status): (i32, PartitionStatus)| Partition {
             partition,
             state: status.state.name(),
-            next_offset: status.next,
+            next_offset: Some(status.next),
             lag: status.lag(),
             messages: status.messages,
             bytes: status.bytes,
@@ -140,6 +141,16 @@ impl Statistics for Snapshot {
 
 fn kept(StateSize { rows, bytes }: StateSize) -> Kept {
     Kept { rows, bytes }
+}
+
+impl Snapshot {
+    /// The partitions of a source that nothing reads now.
+    fn idle(&self, relation: ObjectId) -> Vec<Partition> {
+        let item = self.catalog.by_id(relation).filter(|item| item.is_source());
+        let Some(Ok(spec)) = item.map(|item| spec_of(item)) else { return Vec::new() };
+        let idle = |(partition, _)| Partition { partition, state: "idle", ..Partition::default() };
+        spec.kafka.start.iter().map(idle).collect()
+    }
 }
 
 /// What those who hold old snapshots may ask of the rest.

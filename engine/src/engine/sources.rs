@@ -1,4 +1,4 @@
-//! The readers of all tables with a connector.
+//! The readers of tables with a connector, and of sources while views read them.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -8,14 +8,15 @@ use arrow::array::{Array, BooleanArray, RecordBatch};
 use arrow::compute::{concat, concat_batches};
 use parking_lot::RwLock;
 
-use crate::catalog::{Catalog, Item, SOURCE_ERRORS};
+use crate::catalog::{Catalog, Item};
 use crate::data::{Epoch, ObjectId, ZSet};
 use crate::decode;
 use crate::engine::commit::Request;
 use crate::engine::dataflows::Stores;
+use crate::engine::history::{Histories, spec_of};
 use crate::engine::{Operation, dead_letters, upsert};
 use crate::error::{Error, Result};
-use crate::source::{BadRecord, Delivery, Intake, Offsets, PartitionState, Reader, SourceSpec, Watch};
+use crate::source::{Delivery, Intake, Offsets, PartitionState, Reader, SourceSpec, Watch};
 use crate::sql::normalize_jsonb;
 
 /// The statuses of all readers.
@@ -23,11 +24,10 @@ pub type Watches = Arc<RwLock<BTreeMap<ObjectId, Watch>>>;
 
 /// Who reads what, and how far the steps have taken it in.
 pub struct Sources {
-    intake: Arc<Intake>,
+    histories: Histories,
     /// Where readers deliver to: the step thread's inbox.
     inbox: Sender<Request>,
     readers: BTreeMap<ObjectId, Source>,
-    offsets: BTreeMap<ObjectId, Offsets>,
     /// What tells others how the readers are doing.
     watches: Watches,
     /// Counts recoveries: deliveries read before one are void.
@@ -41,24 +41,28 @@ struct Source {
 }
 
 impl Sources {
-    pub fn new(intake: Arc<Intake>, inbox: Sender<Request>) -> Sources {
-        let (readers, offsets, watches) = Default::default();
-        Sources { intake, inbox, readers, offsets, watches, generation: 0 }
+    /// Nothing is read before [`follow`](Sources::follow).
+    pub fn new(histories: Histories, inbox: Sender<Request>) -> Sources {
+        let (readers, watches) = Default::default();
+        Sources { histories, inbox, readers, watches, generation: 0 }
     }
 
-    /// Begins anew, at the offsets of a checkpoint.
-    pub fn restart(&mut self, catalog: &Catalog, saved: &BTreeMap<ObjectId, serde_json::Value>) -> Result<()> {
+    /// Begins anew, from where a recovery came to.
+    pub fn restart(&mut self, catalog: &Catalog, histories: Histories) {
         self.readers.clear();
         self.generation += 1;
-        let read = |(id, offsets): (&ObjectId, &serde_json::Value)| {
-            let offsets = serde_json::from_value(offsets.clone());
-            offsets
-                .map(|offsets| (*id, offsets))
-                .map_err(|error| Error::corrupt("the offsets of a source cannot be read").with_source(error))
-        };
-        self.offsets = saved.iter().map(read).collect::<Result<_>>()?;
+        self.histories = histories;
         self.follow(catalog);
-        Ok(())
+    }
+
+    /// Memory and threads of readers.
+    pub fn intake(&self) -> &Arc<Intake> {
+        self.histories.intake()
+    }
+
+    /// Takes note of the sources that a transaction begins to read.
+    pub fn begin(&mut self, operations: &[Operation]) {
+        self.histories.begin(operations);
     }
 
     /// What tells how the readers are doing, now and later.
@@ -77,14 +81,16 @@ impl Sources {
             let value = serde_json::to_value(offsets);
             value.map(|value| (*id, value)).map_err(|error| Error::internal("cannot write offsets").with_source(error))
         };
-        self.offsets.iter().map(write).collect()
+        self.histories.offsets().iter().map(write).collect()
     }
 
-    /// Starts the readers of new tables and stops those of tables that are gone.
+    /// Starts the readers of what is to be read now and stops those of what is not: of objects that are gone, and of
+    /// sources that no view reads any more, whose offsets are forgotten.
     pub fn follow(&mut self, catalog: &Catalog) {
-        self.readers.retain(|id, _| catalog.by_id(*id).is_some());
-        self.offsets.retain(|id, _| catalog.by_id(*id).is_some());
-        for item in catalog.items().filter(|item| item.connector().is_some()) {
+        let is_followed = |item: &Arc<Item>| !item.is_source() || catalog.is_read(item.id);
+        self.readers.retain(|id, _| catalog.by_id(*id).is_some_and(is_followed));
+        self.histories.retain(|id| catalog.by_id(id).is_some_and(is_followed));
+        for item in catalog.items().filter(|item| item.connector().is_some() && is_followed(item)) {
             if self.readers.contains_key(&item.id) {
                 continue;
             }
@@ -97,15 +103,12 @@ impl Sources {
     }
 
     fn start(&self, item: &Item) -> Result<Source> {
-        let spec = item.connector().cloned().unwrap_or_default();
-        let spec: SourceSpec = serde_json::from_value(spec)
-            .map_err(|error| Error::corrupt("a connector cannot be read").with_source(error))?;
-        let spec = Arc::new(spec);
-        let from = self.offsets.get(&item.id).cloned().unwrap_or_default();
+        let spec = Arc::new(spec_of(item)?);
+        let from = self.histories.offsets().get(&item.id).cloned().unwrap_or_default();
         let (inbox, generation) = (self.inbox.clone(), self.generation);
         let deliver = move |delivery| inbox.send(Request::Delivery(generation, Box::new(delivery))).is_ok();
         let decoder = decode::decoder(&spec, normalize_jsonb)?;
-        let reader = Reader::start(item.id, spec.clone(), &from, decoder, self.intake.clone(), Box::new(deliver))?;
+        let reader = Reader::start(item.id, spec.clone(), &from, decoder, self.intake().clone(), Box::new(deliver))?;
         Ok(Source { spec, name: item.name.clone(), reader })
     }
 
@@ -118,7 +121,7 @@ impl Sources {
     pub fn has_taken_in(&self, source: ObjectId, partition: i32) -> bool {
         let Some(Source { reader, .. }) = self.readers.get(&source) else { return false };
         let status = reader.watch().status();
-        let taken_in = self.offsets.get(&source).and_then(|offsets| offsets.get(partition));
+        let taken_in = self.histories.taken_in(source, partition);
         status.partitions.get(&partition).is_some_and(|status| {
             let delivered = taken_in.is_some_and(|taken_in| taken_in >= status.next) || status.messages == 0;
             status.state == PartitionState::Running && status.lag() == Some(0) && delivered
@@ -128,38 +131,47 @@ impl Sources {
     /// Takes note of deliveries that a step has taken in.
     pub fn advance(&mut self, deliveries: &[Delivery]) {
         for delivery in deliveries {
-            self.offsets.entry(delivery.relation).or_default().advance(&delivery.offsets);
+            self.histories.advance(delivery.relation, &delivery.offsets);
         }
     }
 
-    /// What deliveries write, to a step that follows `epoch`.
+    /// What deliveries write, and messages of histories that are no rows, to a step that follows `epoch`.
     pub fn operations(&self, deliveries: &[Delivery], stores: &Stores, epoch: Epoch) -> Result<Vec<Operation>> {
         let mut by_table: HashMap<ObjectId, Vec<&Delivery>> = HashMap::new();
-        let mut bad: Vec<(ObjectId, &str, BadRecord)> = Vec::new();
+        let mut bad = self.histories.take_bad();
+        dead_letters::forget_known(stores, epoch, &mut bad)?;
         for delivery in deliveries {
             let Some(source) = self.readers.get(&delivery.relation) else { continue };
             by_table.entry(delivery.relation).or_default().push(delivery);
-            bad.extend(delivery.bad.iter().map(|record| (delivery.relation, source.name.as_str(), record.clone())));
+            bad.extend(delivery.bad.iter().map(|record| (delivery.relation, source.name.clone(), record.clone())));
         }
         let mut operations = Vec::with_capacity(by_table.len() + 1);
         for (table, deliveries) in by_table {
-            let (Some(source), Some(store)) = (self.readers.get(&table), stores.get(&table)) else { continue };
+            let Some(source) = self.readers.get(&table) else { continue };
             let (rows, deleted) = joined(&source.spec, &deliveries)?;
-            let change = match &source.spec.primary_key {
-                Some(key) => upsert::change(store, key, &rows, deleted.as_ref(), epoch)?,
-                None => ZSet::inserts(rows),
+            let change = match (&source.spec.primary_key, stores.get(&table)) {
+                (Some(key), Some(store)) => upsert::change(store, key, &rows, deleted.as_ref(), epoch)?,
+                _ => ZSet::inserts(rows),
             };
             operations.push(Operation::Write { table, change });
         }
-        if let Some(store) = stores.get(&SOURCE_ERRORS).filter(|_| !bad.is_empty()) {
-            let change = ZSet::inserts(dead_letters::rows(epoch.next(), &bad)?);
-            operations.push(Operation::Write { table: SOURCE_ERRORS, change });
-            if let Some(change) = dead_letters::expired(store, epoch)? {
-                operations.push(Operation::Write { table: SOURCE_ERRORS, change });
-            }
-        }
+        operations.extend(dead_letters::operations(stores, epoch, &bad)?);
         Ok(operations)
     }
+}
+
+/// Reads what a checkpoint keeps of how far each source has been taken in.
+///
+/// # Errors
+/// XX001 when it does not read.
+pub fn saved_offsets(saved: &BTreeMap<ObjectId, serde_json::Value>) -> Result<BTreeMap<ObjectId, Offsets>> {
+    let read = |(id, offsets): (&ObjectId, &serde_json::Value)| {
+        let offsets = serde_json::from_value(offsets.clone());
+        offsets
+            .map(|offsets| (*id, offsets))
+            .map_err(|error| Error::corrupt("the offsets of a source cannot be read").with_source(error))
+    };
+    saved.iter().map(read).collect()
 }
 
 /// The rows of several deliveries of one source, in their order.

@@ -326,13 +326,14 @@ impl Stepper {
             operations.extend(self.sources.operations(deliveries, self.dataflows.stores(), self.epoch)?);
             self.dataflows.observe(deliveries, now)?;
             self.dataflows.step(epoch, now, &operations)?;
+            // A hydration that begins now reads up to here.
+            self.sources.advance(deliveries);
             self.dataflows.finish(&operations, epoch)
         });
         match stepped {
             Ok((gone, last)) => {
                 self.failures = 0;
                 self.epoch = last;
-                self.sources.advance(deliveries);
                 gone.into_iter().for_each(|table| self.locks.forget(table));
                 Ok(BTreeMap::new())
             }
@@ -343,9 +344,14 @@ impl Stepper {
     /// Adds what a transaction creates. An error leaves everything as it was; after a panic nothing is sure.
     fn create(&mut self, operations: &[Operation]) -> Result<()> {
         let epoch = self.epoch;
+        self.sources.begin(operations);
         let created = guarded(|| Ok(self.dataflows.create(operations, epoch)));
         match created {
-            Ok(created) => self.epoch = created?,
+            Ok(Ok(created)) => self.epoch = created,
+            Ok(Err(error)) => {
+                self.sources.follow(self.dataflows.catalog());
+                return Err(error);
+            }
             Err(panic) => {
                 self.recover(&panic, None)?;
                 return Err(panic);
@@ -372,7 +378,7 @@ impl Stepper {
                 self.position = recovered.position;
                 (self.durable, self.saved) = (recovered.durable, recovered.durable);
                 self.metrics.set_durable(self.durable);
-                self.sources.restart(self.dataflows.catalog(), &recovered.sources)?;
+                self.sources.restart(self.dataflows.catalog(), recovered.histories);
                 if !recovered.voided.is_empty() {
                     // What made the step fail has gone.
                     self.failures = 0;
@@ -399,7 +405,7 @@ impl Stepper {
         let storage = Storage::of(&self.storage)?;
         self.checkpointer = Checkpointer::start(storage.clone(), self.reports.clone(), self.metrics.clone())?;
         let hydrations = || Hydrations::new(self.reports.clone(), self.hydrations.clone());
-        recovery::recover(storage, self.threads, &hydrations, Some(acknowledged))
+        recovery::recover(storage, self.threads, &hydrations, self.sources.intake(), Some(acknowledged))
     }
 
     fn publish(&mut self) -> Arc<Snapshot> {
@@ -434,12 +440,18 @@ impl Stepper {
         if self.failed.is_some() {
             return;
         }
-        let epoch = self.epoch;
-        match guarded(|| self.dataflows.hydration(relation, run, epoch)) {
+        let (epoch, now) = (self.epoch, self.clock.read());
+        let taken = guarded(|| {
+            let Some(last) = self.dataflows.hydration(relation, run, epoch)? else { return Ok(None) };
+            // An epoch of its own, so that the next checkpoint has it, and what was found on the way.
+            let operations = self.sources.operations(&[], self.dataflows.stores(), last)?;
+            self.dataflows.step(last.next(), now, &operations)?;
+            Ok(Some(last.next()))
+        });
+        match taken {
             Ok(None) => {}
             Ok(Some(last)) => {
-                // An epoch of its own, so that the next checkpoint has it.
-                self.epoch = last.next();
+                self.epoch = last;
                 self.publish();
             }
             Err(error) => self.recover_and_publish(&error),

@@ -5,6 +5,7 @@
 //! A [`PointQuery`] needs neither planner nor threads.
 
 mod point;
+mod reading;
 mod stream;
 
 use std::sync::Arc;
@@ -28,6 +29,7 @@ use crate::error::{Error, Result};
 use crate::view::RowSnapshot;
 
 pub use point::PointQuery;
+pub use reading::{Open, ReadingTable, Stopped};
 pub use stream::RowStream;
 
 /// Where the rows of a relation come from.

@@ -1,4 +1,4 @@
-//! CREATE TABLE with a connector: a table whose rows come from a topic.
+//! CREATE SOURCE, and CREATE TABLE with a connector: relations whose rows come from a topic.
 
 use crate::catalog::{Item, ItemKind};
 use crate::data::{Column, RelationSchema, SqlType};
@@ -22,13 +22,11 @@ impl Session {
         create: &CreateConnector,
         statement: &Statement,
     ) -> Result<Response> {
-        if !create.stored {
-            return Err(Error::unsupported("CREATE SOURCE").with_hint("Use CREATE TABLE with the same options."));
-        }
-        self.begin_ddl("CREATE TABLE").await?;
+        let (kind, command) = if create.stored { ("table", "CREATE TABLE") } else { ("source", "CREATE SOURCE") };
+        self.begin_ddl(command).await?;
         let name = object_name(&create.name)?;
         if self.exists(&name, create.if_not_exists)? {
-            return Ok(Response::complete("CREATE TABLE"));
+            return Ok(Response::complete(command));
         }
         let options = create.kafka(&statement.source)?;
         let mut spec = self.source_spec(create, options.clone(), statement)?;
@@ -37,18 +35,21 @@ impl Session {
         if missing > 0 {
             let message = format!("{missing} messages of topic \"{}\" are no longer there", spec.kafka.topic);
             let mut notice = Notice::new(Severity::Notice, SqlState::SUCCESSFUL_COMPLETION, message);
-            notice.detail = Some("The table begins with the oldest message that Kafka has.".to_owned());
+            notice.detail = Some(format!("The {kind} begins with the oldest message that Kafka has."));
             self.notice(notice);
         }
         let columns = spec.columns.iter().map(|column| column.column.clone()).collect();
         let schema = RelationSchema { columns, primary_key: spec.primary_key.clone() };
         let connector = serde_json::to_value(&spec)
             .map_err(|error| Error::internal("cannot write a connector").with_source(error))?;
-        let kind = ItemKind::Table { defaults: vec![None; schema.columns.len()], connector: Some(connector) };
+        let kind = match create.stored {
+            true => ItemKind::Table { defaults: vec![None; schema.columns.len()], connector: Some(connector) },
+            false => ItemKind::Source { connector },
+        };
         let create_sql = create.shown(&statement.source, statement.range.clone());
         let id = self.engine.new_object();
         self.create(Item { id, name, kind, schema, create_sql, depends_on: Vec::new() })?;
-        Ok(Response::complete("CREATE TABLE"))
+        Ok(Response::complete(command))
     }
 
     /// What is to be read and how, but for the offsets to begin at.
@@ -62,8 +63,12 @@ impl Session {
             self.bind(&statement.source, Purpose::View, Arguments::NONE, |binder| {
                 definition(&create.name, &create.columns, &create.constraints, binder)
             })?;
+        if !create.stored && schema.primary_key.is_some() {
+            return Err(Error::unsupported("CREATE SOURCE with PRIMARY KEY")
+                .with_hint("Use CREATE TABLE: of the rows with one key it keeps the last."));
+        }
         if defaults.iter().any(Option::is_some) {
-            return Err(Error::unsupported("DEFAULT in a table with a connector")
+            return Err(Error::unsupported("DEFAULT in a relation with a connector")
                 .with_hint("A member that is missing is NULL; use coalesce() in a view."));
         }
         let member = |column| SourceColumn { column, origin: Origin::Member };
@@ -92,6 +97,14 @@ impl Session {
             retention,
             watermark: time.map(|(column, delay)| Watermark { column, delay, idle }),
         };
+        if !create.stored && spec.watermark.is_some() {
+            return Err(Error::unsupported("CREATE SOURCE with WATERMARK")
+                .with_hint("Use CREATE TABLE: its watermark is that of all its rows, those of its history too."));
+        }
+        if !create.stored && spec.retention.is_some() {
+            return Err(Error::unsupported("CREATE SOURCE with retention")
+                .with_hint("A source keeps no rows: leave the option out, or use CREATE TABLE."));
+        }
         // Refuses what messages cannot carry.
         decode::decoder(&spec, normalize_jsonb)?;
         Ok(spec)
@@ -112,6 +125,11 @@ fn metadata_column(include: &Include) -> SourceColumn {
 }
 
 /// Asks the brokers, on a thread that may wait for them.
+pub(super) async fn ask<T: Send + 'static>(question: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    let asked = tokio::task::spawn_blocking(question).await;
+    asked.map_err(|error| Error::internal(format!("asking the brokers failed: {error}")))?
+}
+
 async fn resolve_start(kafka: &Kafka, startup: StartupMode) -> Result<Resolved> {
     let kafka = kafka.clone();
     let start = match startup {
@@ -119,6 +137,5 @@ async fn resolve_start(kafka: &Kafka, startup: StartupMode) -> Result<Resolved> 
         StartupMode::Latest => Start::Latest,
         StartupMode::Timestamp(millis) => Start::Timestamp(millis),
     };
-    let asked = tokio::task::spawn_blocking(move || resolve(&kafka, start)).await;
-    asked.map_err(|error| Error::internal(format!("asking the brokers failed: {error}")))?
+    ask(move || resolve(&kafka, start)).await
 }

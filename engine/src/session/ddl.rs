@@ -1,6 +1,6 @@
 //! CREATE and DROP.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use sqlparser::ast::{self, Spanned};
@@ -89,7 +89,12 @@ impl Session {
         if self.exists(&object_name(&view.name)?, view.if_not_exists)? {
             return Ok(Response::complete(command));
         }
-        let view = self.view_item(view, statement)?;
+        let materialized = view.materialized;
+        let mut view = self.view_item(view, statement)?;
+        if materialized {
+            let partial = self.begin_sources(&view.name, &view.depends_on).await?;
+            view = view.with_partial(partial);
+        }
         self.create(view)?;
         Ok(Response::complete(command))
     }
@@ -108,8 +113,15 @@ impl Session {
         let schema = result_schema(&bound, &aliases)?;
         let query = view.query.to_string();
         let emit_on_window_close = statement.emit_on_window_close;
+        let partial = BTreeMap::new();
         let kind = match view.materialized {
-            true => ItemKind::MaterializedView { query, time_zone: settings.time_zone, strict, emit_on_window_close },
+            true => ItemKind::MaterializedView {
+                query,
+                time_zone: settings.time_zone,
+                strict,
+                emit_on_window_close,
+                partial,
+            },
             false => ItemKind::View { query },
         };
         let mut create_sql = ast::CreateView { if_not_exists: false, ..view.clone() }.to_string();

@@ -45,8 +45,8 @@ impl Session {
         refuse_insert_options(insert)?;
         let (name, conflict) = (insert_target(insert)?, on_conflict(insert)?);
         let table = match conflict {
-            None => self.table(name),
-            Some(_) => self.lock_table(name).await,
+            None => self.table(name, "insert into"),
+            Some(_) => self.lock_table(name, "insert into").await,
         };
         let table = table.map_err(|error| error.at(place(text, name)))?;
         let target = write_target(&table)?;
@@ -75,7 +75,7 @@ impl Session {
     ) -> Result<Response> {
         self.check_writable("UPDATE")?;
         let (name, alias) = update_target(update)?;
-        let table = self.lock_table(name).await.map_err(|error| error.at(place(text, name)))?;
+        let table = self.lock_table(name, "update").await.map_err(|error| error.at(place(text, name)))?;
         let (target, from) = (write_target(&table)?, update_from(update)?);
         check_matched(&table, from, update.returning.as_deref())?;
         let bound = self.bind(text, Purpose::Query, arguments, |binder| {
@@ -109,7 +109,7 @@ impl Session {
     ) -> Result<Response> {
         self.check_writable("DELETE")?;
         let (name, alias) = delete_target(delete)?;
-        let table = self.lock_table(name).await.map_err(|error| error.at(place(text, name)))?;
+        let table = self.lock_table(name, "delete from").await.map_err(|error| error.at(place(text, name)))?;
         let (relation, using) = (source(&table), delete.using.as_deref().unwrap_or_default());
         check_matched(&table, using, delete.returning.as_deref())?;
         let bound = self.bind(text, Purpose::Query, arguments, |binder| {
@@ -154,25 +154,15 @@ impl Session {
     ///
     /// # Errors
     /// 42P01 when there is none, 42809 when it is something that cannot be written to.
-    pub(super) fn table(&mut self, name: &ast::ObjectName) -> Result<Arc<Item>> {
+    pub(super) fn table(&mut self, name: &ast::ObjectName, verb: &str) -> Result<Arc<Item>> {
         let item = self.object(name)?;
-        match item.kind {
-            ItemKind::Table { connector: None, .. } => Ok(item),
-            ItemKind::Table { .. } => {
-                Err(Error::unsupported(format!("writing to \"{}\", a table with a connector", item.name))
-                    .with_hint("Its rows come from its topic."))
-            }
-            ItemKind::View { .. } | ItemKind::MaterializedView { .. } | ItemKind::Sink { .. } => {
-                let message = format!("cannot change {} \"{}\"", item.kind_name(), item.name);
-                let hint = "Change the tables that its query reads.";
-                Err(Error::new(SqlState::WRONG_OBJECT_TYPE, message).with_hint(hint))
-            }
-        }
+        check_written(&item, verb)?;
+        Ok(item)
     }
 
     /// The table of a name, of which this transaction alone may change rows.
-    async fn lock_table(&mut self, name: &ast::ObjectName) -> Result<Arc<Item>> {
-        let table = self.table(name)?;
+    async fn lock_table(&mut self, name: &ast::ObjectName, verb: &str) -> Result<Arc<Item>> {
+        let table = self.table(name, verb)?;
         if self.transaction().locks().has_table(table.id) {
             return Ok(table);
         }
@@ -181,7 +171,7 @@ impl Session {
         let transaction = self.transaction();
         transaction.move_to(engine.snapshot());
         transaction.hold(table.id, lock)?;
-        self.table(name)
+        self.table(name, verb)
     }
 
     /// Runs a query and keeps its rows, as rows of a table.
@@ -197,6 +187,25 @@ impl Session {
 }
 
 /// A table with its defaults, as the binder writes to it.
+/// Refuses what statements cannot write to; `verb` is what the statement would do.
+pub(super) fn check_written(item: &Item, verb: &str) -> Result<()> {
+    let (name, kind) = (&item.name, item.kind_name());
+    match item.kind {
+        ItemKind::Table { connector: None, .. } => Ok(()),
+        ItemKind::Table { .. } => Err(Error::unsupported(format!("writing to \"{name}\", a table with a connector"))
+            .with_hint("Its rows come from its topic.")),
+        ItemKind::Source { .. } => {
+            let message = format!("cannot {verb} {kind} \"{name}\"");
+            Err(Error::new(SqlState::FEATURE_NOT_SUPPORTED, message).with_hint("Its rows come from its topic."))
+        }
+        ItemKind::View { .. } | ItemKind::MaterializedView { .. } | ItemKind::Sink { .. } => {
+            let message = format!("cannot change {kind} \"{name}\"");
+            let hint = "Change the tables that its query reads.";
+            Err(Error::new(SqlState::WRONG_OBJECT_TYPE, message).with_hint(hint))
+        }
+    }
+}
+
 pub(super) fn write_target(table: &Item) -> Result<WriteTarget> {
     let ItemKind::Table { defaults, .. } = &table.kind else {
         return Err(Error::internal("rows are written to a table only"));

@@ -120,6 +120,7 @@ impl Names for RelationNames<'_> {
 fn kind(item: &Item) -> &'static str {
     match item.kind {
         ItemKind::Table { .. } => "Table",
+        ItemKind::Source { .. } => "Source",
         ItemKind::View { .. } => "View",
         ItemKind::MaterializedView { .. } => "Materialized View",
         ItemKind::Sink { .. } => "Sink",

@@ -10,7 +10,9 @@ use crate::data::SqlType;
 use crate::error::{Error, Result, SqlState};
 use crate::session::conflict::{no_pairs, on_conflict, updating};
 use crate::session::ddl::{object_name, undefined};
-use crate::session::dml::{delete_target, insert_alias, insert_target, rows_plan, update_target, write_target};
+use crate::session::dml::{
+    check_written, delete_target, insert_alias, insert_target, rows_plan, update_target, write_target,
+};
 use crate::session::matched::update_from;
 use crate::session::plans::{Ground, PlanCache, PlannedQuery};
 use crate::session::run::Arguments;
@@ -110,9 +112,7 @@ fn describe(binder: &mut Binder<'_>, command: &Command, catalog: &Catalog) -> Re
     let text = |name: &str| OutputColumn { name: name.to_owned(), ty: SqlType::Text, relation: None };
     let sql = match command {
         Command::Sql(sql) => &**sql,
-        Command::Flush | Command::CreateConnector(_) | Command::CreateSink(_) | Command::DropSinks { .. } => {
-            return Ok(None);
-        }
+        Command::Flush | Command::CreateConnector(_) | Command::CreateSink(_) | Command::Drop(_) => return Ok(None),
         Command::Explain(explain) => {
             if let Some(query) = explain.query() {
                 binder.bind_query(query)?;
@@ -123,7 +123,7 @@ fn describe(binder: &mut Binder<'_>, command: &Command, catalog: &Catalog) -> Re
     };
     match sql {
         ast::Statement::Insert(insert) => {
-            let table = written(catalog, insert_target(insert)?)?;
+            let table = written(catalog, insert_target(insert)?, "insert into")?;
             let (target, alias) = (write_target(&table)?, insert_alias(insert));
             binder.bind_insert_source(&target, &insert.columns, insert.source.as_deref())?;
             if let Some(update) = on_conflict(insert)?.and_then(updating) {
@@ -133,14 +133,14 @@ fn describe(binder: &mut Binder<'_>, command: &Command, catalog: &Catalog) -> Re
         }
         ast::Statement::Update(update) => {
             let (name, alias) = update_target(update)?;
-            let table = written(catalog, name)?;
+            let table = written(catalog, name, "update")?;
             let (assignments, selection) = (&update.assignments, update.selection.as_ref());
             binder.bind_update(&write_target(&table)?, alias, assignments, update_from(update)?, selection)?;
             returned(binder, &table, alias, update.returning.as_deref())
         }
         ast::Statement::Delete(delete) => {
             let (name, alias) = delete_target(delete)?;
-            let table = written(catalog, name)?;
+            let table = written(catalog, name, "delete from")?;
             let using = delete.using.as_deref().unwrap_or_default();
             binder.bind_where(&source(&table), alias, using, delete.selection.as_ref())?;
             returned(binder, &table, alias, delete.returning.as_deref())
@@ -152,9 +152,11 @@ fn describe(binder: &mut Binder<'_>, command: &Command, catalog: &Catalog) -> Re
 }
 
 /// The table that a statement writes to.
-fn written(catalog: &Catalog, name: &ast::ObjectName) -> Result<Arc<Item>> {
+fn written(catalog: &Catalog, name: &ast::ObjectName, verb: &str) -> Result<Arc<Item>> {
     let name = object_name(name)?;
-    catalog.by_name(&name).cloned().ok_or_else(|| undefined(&name))
+    let item = catalog.by_name(&name).cloned().ok_or_else(|| undefined(&name))?;
+    check_written(&item, verb)?;
+    Ok(item)
 }
 
 /// The columns of RETURNING.

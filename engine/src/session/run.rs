@@ -17,7 +17,7 @@ use crate::session::system::SettingChanges;
 use crate::session::transaction::Transaction;
 use crate::session::{Block, Session, ends_block};
 use crate::sql::bind::{BindSettings, Binder, Parameters, Purpose};
-use crate::sql::{CatalogNames, Command, ObjectKind, Statement, runnable};
+use crate::sql::{CatalogNames, Command, Statement, runnable};
 
 /// What a statement is run with: the values of its parameters, and the plan that was kept of it.
 #[derive(Clone, Copy)]
@@ -74,11 +74,11 @@ impl Session {
             Command::Flush => return self.flush().await,
             Command::CreateConnector(create) => return self.create_connector(create, statement).await,
             Command::CreateSink(create) => return self.create_sink(create, statement).await,
-            Command::DropSinks { if_exists, names, cascade } => {
-                return self.drop_all(ObjectKind::Sink.name(), *if_exists, names, *cascade).await;
-            }
             Command::Explain(explain) => return self.explain(explain, statement, arguments).await,
             Command::ShowCreate { kind, name } => return self.show_create(*kind, name),
+            Command::Drop(drop) => {
+                return self.drop_all(drop.kind.name(), drop.if_exists, &drop.names, drop.cascade).await;
+            }
         };
         match sql {
             ast::Statement::Query(query) => self.select(query, text, arguments).await,
@@ -146,14 +146,16 @@ impl Session {
     pub(super) async fn run_plan(&mut self, plan: LogicalPlan, parameters: &[ScalarValue]) -> Result<RowStream> {
         let engine = self.engine.clone();
         let plan = self.ready(plan, parameters).await?;
-        engine.queries.run(plan, &self.tables()?).await
+        let sources = self.source_tables(&plan).await?;
+        engine.queries.run(plan, &self.tables(sources)?).await
     }
 
     /// Runs a bound plan and forgets its rows; returns its operators with how many rows each gave.
     pub(super) async fn analyze_plan(&mut self, plan: LogicalPlan, parameters: &[ScalarValue]) -> Result<Vec<String>> {
         let engine = self.engine.clone();
         let plan = self.ready(plan, parameters).await?;
-        engine.queries.analyze(plan, &self.tables()?).await
+        let sources = self.source_tables(&plan).await?;
+        engine.queries.analyze(plan, &self.tables(sources)?).await
     }
 
     /// A bound plan as it can be run now.

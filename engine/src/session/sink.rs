@@ -1,5 +1,7 @@
 //! CREATE SINK: a query whose changes leave the database.
 
+use std::collections::BTreeMap;
+
 use crate::catalog::{Item, ItemKind};
 use crate::error::Result;
 use crate::session::ddl::{object_name, result_schema};
@@ -16,7 +18,8 @@ impl Session {
             return Ok(Response::complete("CREATE SINK"));
         }
         let sink = self.sink_item(create, statement)?;
-        self.create(sink)?;
+        let partial = self.begin_sources(&sink.name, &sink.depends_on).await?;
+        self.create(sink.with_partial(partial))?;
         Ok(Response::complete("CREATE SINK"))
     }
 
@@ -30,8 +33,9 @@ impl Session {
         let settings = self.bind_settings();
         let bound = names.bind(&settings, Purpose::View, &statement.source, |binder| binder.bind_query(&query))?;
         let schema = result_schema(&bound, &[])?;
-        let kind = ItemKind::Sink { query: query.to_string(), time_zone: settings.time_zone, connector };
         let (create_sql, depends_on) = (create.to_string(), names.used());
+        let (query, partial) = (query.to_string(), BTreeMap::new());
+        let kind = ItemKind::Sink { query, time_zone: settings.time_zone, connector, partial };
         Ok(Item { id: self.engine.new_object(), name, kind, schema, create_sql, depends_on })
     }
 }

@@ -12,6 +12,7 @@ use crate::catalog::{Catalog, DEFAULT_SCHEMA};
 use crate::engine::Snapshot;
 use crate::error::{Error, Result};
 use crate::query::Tables;
+use crate::session::sources::SourceTables;
 use crate::session::transaction::Transaction;
 use crate::session::{Session, Settings};
 use crate::view::RowSnapshot;
@@ -19,11 +20,16 @@ use crate::view::RowSnapshot;
 /// The relations of a statement: those of its transaction, and the system's.
 pub struct StatementTables<'a> {
     pub transaction: &'a Transaction,
+    /// The sources that it reads.
+    pub sources: SourceTables,
     pub system: Arc<System>,
 }
 
 impl Tables for StatementTables<'_> {
     fn rows(&self, relation: &RelationSource) -> Result<Arc<dyn TableProvider>> {
+        if let Some(source) = self.sources.get(&relation.id) {
+            return Ok(source.clone());
+        }
         let Some(virtual_relation) = relation_by_id(relation.id) else { return self.transaction.rows(relation) };
         let batch = self.system.rows(virtual_relation)?;
         Ok(Arc::new(MemTable::try_new(batch.schema(), vec![vec![batch]])?))
@@ -111,11 +117,11 @@ impl Session {
         changes.into_iter().try_for_each(|change| self.set_one(&change.name, change.value.as_deref(), change.local))
     }
 
-    /// The transaction's relations and the system's.
-    pub(super) fn tables(&mut self) -> Result<StatementTables<'_>> {
+    /// The transaction's relations, the sources that are read besides, and the system's.
+    pub(super) fn tables(&mut self, sources: SourceTables) -> Result<StatementTables<'_>> {
         let system = self.system();
         let transaction = self.transaction.as_ref().ok_or_else(|| Error::internal("no transaction is open"))?;
-        Ok(StatementTables { transaction, system })
+        Ok(StatementTables { transaction, sources, system })
     }
 }
 

@@ -119,6 +119,11 @@ impl Transaction {
         Ok(())
     }
 
+    /// Adds what changes neither the catalog nor rows.
+    pub fn add(&mut self, operation: Operation) {
+        self.operations.push(operation);
+    }
+
     /// Changes the catalog.
     pub fn change_catalog(&mut self, catalog: Catalog, operation: Operation) {
         self.catalog = Arc::new(catalog);

@@ -4,7 +4,7 @@ use arrow::array::{BooleanArray, RecordBatch};
 use bytes::Bytes;
 
 use crate::data::ObjectId;
-use crate::source::{Offsets, Permit, Times};
+use crate::source::{Message, Offsets, Permit, Times};
 
 /// Messages of one relation, decoded. Deliveries of a partition come in the order of its offsets, and rows of a delivery
 /// are in that order too: of two with one key, the later one stands.
@@ -40,6 +40,25 @@ pub struct BadRecord {
     pub key: Option<Bytes>,
     pub value: Option<Bytes>,
     pub error: String,
+}
+
+impl BadRecord {
+    /// A copy of a message, with the reason why it is no row.
+    pub fn new(message: &Message<'_>, error: String) -> BadRecord {
+        BadRecord {
+            partition: message.partition,
+            offset: message.offset,
+            timestamp_ms: message.timestamp_ms,
+            key: message.key.map(Bytes::copy_from_slice),
+            value: message.value.map(Bytes::copy_from_slice),
+            error,
+        }
+    }
+
+    /// Bytes of key and value.
+    pub fn bytes(&self) -> usize {
+        self.key.as_ref().map_or(0, Bytes::len) + self.value.as_ref().map_or(0, Bytes::len)
+    }
 }
 
 /// Offsets from `from` up to, not including, `to`.

@@ -1,7 +1,7 @@
 //! Replayable inputs with offsets.
 //!
 //! A [`Reader`] follows one topic from given [`Offsets`] and hands over [`Delivery`]s: rows, the messages that are no
-//! rows, and the offsets that both reach. What makes rows of messages is a [`Decoder`]. All readers of an engine share
+//! rows, and the offsets that both reach. A [`History`] reads a stretch of a topic once more, from offsets to offsets. What makes rows of messages is a [`Decoder`]. All readers of an engine share
 //! one [`Intake`]: the memory that deliveries may take before readers pause, and the threads that decode.
 
 mod delivery;
@@ -16,7 +16,7 @@ mod times;
 
 pub use delivery::{BadRecord, Delivery, LostRange};
 pub use intake::{Intake, Permit};
-pub use kafka::{Reader, Resolved, Start, Watch, ends, missing, resolve};
+pub use kafka::{Extent, History, Part, Reader, Resolved, Start, Watch, extent, resolve};
 pub use message::{Decoded, Decoder, Header, Message, Refusal};
 pub use offsets::Offsets;
 pub use spec::{Encoding, Envelope, Kafka, OnError, OnGap, Origin, SourceColumn, SourceSpec, Watermark};

@@ -1,7 +1,7 @@
 //! The catalog's answers to the binder.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use datafusion::logical_expr::LogicalPlan;
@@ -9,7 +9,7 @@ use sqlparser::ast;
 
 use crate::catalog::RelationSource;
 use crate::catalog::system::{self, System};
-use crate::catalog::{Catalog, DATABASE, DEFAULT_SCHEMA, Item, ItemKind, source_errors};
+use crate::catalog::{Catalog, DATABASE, DEFAULT_SCHEMA, Item, ItemKind, Partial, source_errors};
 use crate::data::ObjectId;
 use crate::error::{Error, Result, SqlState};
 use crate::sql::bind::{BindSettings, Binder, NameResolver, Parameters, Purpose, Relation};
@@ -20,17 +20,19 @@ pub struct CatalogNames<'a> {
     catalog: &'a Catalog,
     /// The session's view of the catalog; None for what is bound without a session.
     system: Option<&'a Arc<System>>,
+    /// Of which sources there is only a part of the history.
+    partial: Option<&'a BTreeMap<ObjectId, Partial>>,
     used: RefCell<BTreeSet<ObjectId>>,
 }
 
 impl<'a> CatalogNames<'a> {
     pub fn new(catalog: &'a Catalog) -> CatalogNames<'a> {
-        CatalogNames { catalog, system: None, used: RefCell::default() }
+        CatalogNames { catalog, system: None, partial: None, used: RefCell::default() }
     }
 
     /// Names as a session sees them, by its search path; functions about the catalog can be called.
     pub fn of_session(system: &'a Arc<System>) -> CatalogNames<'a> {
-        CatalogNames { catalog: &system.catalog, system: Some(system), used: RefCell::default() }
+        CatalogNames { catalog: &system.catalog, system: Some(system), partial: None, used: RefCell::default() }
     }
 
     /// The objects that were found so far, those behind views included, in order of their ids.
@@ -90,6 +92,13 @@ impl CatalogNames<'_> {
                 let hint = "Make a materialized view of its query.";
                 return Err(Error::new(SqlState::WRONG_OBJECT_TYPE, message).with_hint(hint));
             }
+            ItemKind::Source { .. } => {
+                let partial = self.partial.and_then(|partial| partial.get(&item.id));
+                Relation::Stored(match partial {
+                    Some(partial) => source(item).since(partial.place()),
+                    None => source(item),
+                })
+            }
             ItemKind::View { query } => Relation::View {
                 oid: item.id.0,
                 name: item.name.clone(),
@@ -100,17 +109,22 @@ impl CatalogNames<'_> {
     }
 }
 
-/// A stored relation as plans name it.
+/// A relation as plans name it.
 pub fn source(item: &Item) -> Arc<RelationSource> {
     RelationSource::new(item.id, item.name.clone(), item.schema.clone())
 }
 
-/// The plan of a materialized view's query.
+/// The plan of a materialized view's query; `partial` says of which sources it has only a part of the history.
 ///
 /// # Errors
 /// Whatever binding gives; for a view of the catalog none is expected.
-pub fn plan_view(query: &str, time_zone: &str, catalog: &Catalog) -> Result<LogicalPlan> {
-    let names = CatalogNames::new(catalog);
+pub fn plan_view(
+    query: &str,
+    time_zone: &str,
+    partial: &BTreeMap<ObjectId, Partial>,
+    catalog: &Catalog,
+) -> Result<LogicalPlan> {
+    let names = CatalogNames { partial: Some(partial), ..CatalogNames::new(catalog) };
     let settings =
         BindSettings { time_zone: time_zone.to_owned(), database: DATABASE.to_owned(), ..BindSettings::default() };
     let query = stored_query(query)?;

@@ -42,8 +42,8 @@ impl Statement {
             | Command::Explain(_)
             | Command::CreateConnector(_)
             | Command::CreateSink(_)
-            | Command::DropSinks { .. }
-            | Command::ShowCreate { .. } => None,
+            | Command::ShowCreate { .. }
+            | Command::Drop(_) => None,
         }
     }
 }
@@ -60,23 +60,29 @@ pub enum Command {
     Explain(Box<Explain>),
     /// `CREATE SINK … WITH (connector = …)`
     CreateSink(Box<CreateSink>),
-    /// `DROP SINK [IF EXISTS] name, … [CASCADE | RESTRICT]`
-    DropSinks {
-        if_exists: bool,
-        names: Vec<ast::ObjectName>,
-        cascade: bool,
-    },
-    /// `SHOW CREATE TABLE | VIEW | MATERIALIZED VIEW | SINK name`
+    /// `DROP SOURCE | SINK`: what the library does not know.
+    Drop(DropObjects),
+    /// `SHOW CREATE TABLE | SOURCE | VIEW | MATERIALIZED VIEW | SINK name`
     ShowCreate {
         kind: ObjectKind,
         name: ast::ObjectName,
     },
 }
 
+/// `DROP kind [IF EXISTS] name, … [CASCADE | RESTRICT]`
+#[derive(Clone, Debug)]
+pub struct DropObjects {
+    pub kind: ObjectKind,
+    pub if_exists: bool,
+    pub names: Vec<ast::ObjectName>,
+    pub cascade: bool,
+}
+
 /// The kinds of objects that statements name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ObjectKind {
     Table,
+    Source,
     View,
     MaterializedView,
     Sink,
@@ -87,6 +93,7 @@ impl ObjectKind {
     pub fn name(self) -> &'static str {
         match self {
             ObjectKind::Table => "table",
+            ObjectKind::Source => "source",
             ObjectKind::View => "view",
             ObjectKind::MaterializedView => "materialized view",
             ObjectKind::Sink => "sink",
@@ -106,10 +113,7 @@ pub fn parse_command(parser: &mut Parser<'_>) -> Result<Command, ParserError> {
         return Ok(Command::CreateSink(Box::new(sink)));
     }
     if parse_words(parser, &["DROP", "SINK"]) {
-        let if_exists = parser.parse_keywords(&[Keyword::IF, Keyword::EXISTS]);
-        let names = parser.parse_comma_separated(|parser| parser.parse_object_name(false))?;
-        let cascade = parser.parse_one_of_keywords(&[Keyword::CASCADE, Keyword::RESTRICT]) == Some(Keyword::CASCADE);
-        return Ok(Command::DropSinks { if_exists, names, cascade });
+        return Ok(Command::Drop(parse_drop(parser, ObjectKind::Sink)?));
     }
     if parser.parse_keyword(Keyword::FLUSH) {
         return Ok(Command::Flush);
@@ -118,6 +122,9 @@ pub fn parse_command(parser: &mut Parser<'_>) -> Result<Command, ParserError> {
         let kind = parse_object_kind(parser)?;
         return Ok(Command::ShowCreate { kind, name: parser.parse_object_name(false)? });
     }
+    if parser.parse_keywords(&[Keyword::DROP, Keyword::SOURCE]) {
+        return Ok(Command::Drop(parse_drop(parser, ObjectKind::Source)?));
+    }
     Ok(Command::Sql(Box::new(parser.parse_statement()?)))
 }
 
@@ -125,12 +132,22 @@ fn parse_object_kind(parser: &mut Parser<'_>) -> Result<ObjectKind, ParserError>
     if parse_words(parser, &["SINK"]) {
         return Ok(ObjectKind::Sink);
     }
-    Ok(match parser.expect_one_of_keywords(&[Keyword::TABLE, Keyword::VIEW, Keyword::MATERIALIZED])? {
+    let kinds = [Keyword::TABLE, Keyword::SOURCE, Keyword::VIEW, Keyword::MATERIALIZED];
+    Ok(match parser.expect_one_of_keywords(&kinds)? {
         Keyword::TABLE => ObjectKind::Table,
+        Keyword::SOURCE => ObjectKind::Source,
         Keyword::VIEW => ObjectKind::View,
         _ => {
             parser.expect_keyword(Keyword::VIEW)?;
             ObjectKind::MaterializedView
         }
     })
+}
+
+/// What follows the kind of objects.
+fn parse_drop(parser: &mut Parser<'_>, kind: ObjectKind) -> Result<DropObjects, ParserError> {
+    let if_exists = parser.parse_keywords(&[Keyword::IF, Keyword::EXISTS]);
+    let names = parser.parse_comma_separated(|parser| parser.parse_object_name(false))?;
+    let cascade = parser.parse_one_of_keywords(&[Keyword::CASCADE, Keyword::RESTRICT]) == Some(Keyword::CASCADE);
+    Ok(DropObjects { kind, if_exists, names, cascade })
 }

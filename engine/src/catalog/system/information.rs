@@ -81,7 +81,7 @@ fn add_column(rows: &mut Rows, object: &Object, at: usize, column: &Column) {
         _ => length.map(|length| length.saturating_mul(4)),
     };
     let (precision, radix, scale) = number(ty);
-    let not_null = object.kind == 'r' && !column.nullable;
+    let not_null = matches!(object.kind, 'r' | 'f') && !column.nullable;
     let updatable = object.kind == 'r' && object.item.is_some();
     rows.add([
         ("table_catalog", DATABASE.into()),

@@ -20,7 +20,8 @@ pub const VIEWS: &[Shape] = &[
         15_002,
         "\
         id oid, schema_name name, name name, materialized bool, strict bool, rows int8, state_rows int8, \
-        state_bytes int8, errors int8, inherited_errors int8, late_rows int8, freshness_p50_ms float8, \
+        state_bytes int8, errors int8, inherited_errors int8, late_rows int8, missing_messages int8, \
+        freshness_p50_ms float8, \
         freshness_p99_ms float8, freshness_messages int8, definition text, create_sql text, hydration text, \
         hydrated_rows int8, hydration_total int8, hydration_error text",
     ),
@@ -30,9 +31,9 @@ pub const VIEWS: &[Shape] = &[
         "sources",
         15_004,
         "\
-        id oid, name name, partition int4, status text, next_offset int8, lag int8, messages int8, bytes int8, \
-        bad_messages int8, lost_messages int8, watermark timestamptz, source_watermark timestamptz, idle bool, \
-        late_rows int8, error text",
+        id oid, name name, stored bool, partition int4, status text, next_offset int8, lag int8, messages int8, \
+        bytes int8, bad_messages int8, lost_messages int8, watermark timestamptz, source_watermark timestamptz, \
+        idle bool, late_rows int8, error text",
     ),
     view(
         "sinks",
@@ -83,6 +84,17 @@ fn state_bytes(system: &System, object: &Object) -> Datum {
     system.statistics.bytes(object.id()).map(|bytes| bytes as i64).into()
 }
 
+/// Messages of its sources that were gone when a materialized view was made.
+fn missing_messages(object: &Object) -> Datum {
+    let missing = match object.item.map(|item| &item.kind) {
+        Some(ItemKind::MaterializedView { partial, .. }) => {
+            Some(partial.values().map(|partial| partial.missing).sum::<u64>() as i64)
+        }
+        _ => None,
+    };
+    missing.into()
+}
+
 fn tables(system: &System, rows: &mut Rows) {
     for object in system.user_objects().filter(|object| object.kind == 'r') {
         rows.add([
@@ -117,6 +129,7 @@ fn views(system: &System, rows: &mut Rows) {
             ("late_rows", (system.statistics.late_count(object.id()) as i64).into()),
             ("errors", (system.statistics.error_count(object.id()) as i64).into()),
             ("inherited_errors", inherited_errors(system, object.id()).into()),
+            ("missing_messages", missing_messages(&object)),
             ("freshness_p50_ms", millis(|freshness| freshness.p50_ms)),
             ("freshness_p99_ms", millis(|freshness| freshness.p99_ms)),
             ("freshness_messages", freshness.map(|freshness| freshness.messages as i64).into()),
@@ -161,6 +174,7 @@ fn sources(system: &System, rows: &mut Rows) {
             rows.add([
                 ("id", item.id.0.into()),
                 ("name", item.name.as_str().into()),
+                ("stored", (!item.is_source()).into()),
                 ("partition", partition.partition.into()),
                 ("status", partition.state.into()),
                 ("next_offset", partition.next_offset.into()),

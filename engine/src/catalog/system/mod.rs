@@ -82,7 +82,7 @@ pub trait Statistics: Send + Sync {
     fn late_count(&self, view: ObjectId) -> u64;
     /// Those rows.
     fn late(&self, view: ObjectId) -> Vec<ViewError>;
-    /// The partitions that a table with a connector reads; none of other relations.
+    /// The partitions that a table with a connector or a source reads; none of other relations.
     fn partitions(&self, relation: ObjectId) -> Vec<Partition>;
     /// How a sink is doing; None for what is no sink.
     fn sink(&self, sink: ObjectId) -> Option<SinkStatus>;
@@ -119,12 +119,12 @@ pub struct Hydration {
 }
 
 /// How far a partition of a topic has been read.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Partition {
     pub partition: i32,
     pub state: &'static str,
-    /// The offset to be read next.
-    pub next_offset: i64,
+    /// The offset to be read next; None while nothing reads.
+    pub next_offset: Option<i64>,
     /// Messages between there and the end, where the end is known.
     pub lag: Option<i64>,
     /// Since the server started: messages, their bytes, those that are no rows, and offsets that Kafka no longer had.

@@ -54,7 +54,7 @@ pub fn attributes(system: &System, rows: &mut Rows) {
     for object in system.objects() {
         for (at, column) in object.schema.columns.iter().enumerate() {
             // A materialized view's columns are nullable to PostgreSQL, whatever we know of its query.
-            let not_null = object.kind == 'r' && !column.nullable;
+            let not_null = matches!(object.kind, 'r' | 'f') && !column.nullable;
             attribute(rows, object.oid, at, column, not_null, object.default(at).is_some());
         }
     }

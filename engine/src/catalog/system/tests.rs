@@ -1,5 +1,6 @@
 //! Every system relation, over a catalog with one of each kind.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 
 use arrow::array::{Array, AsArray};
@@ -110,7 +111,8 @@ fn system() -> System {
     catalog.insert(item(16384, "t", ItemKind::Table { defaults, connector: None }, &[])).unwrap();
     catalog.insert(item(16385, "v", ItemKind::View { query: view() }, &[16384])).unwrap();
     let (time_zone, strict, emit_on_window_close) = ("UTC".into(), false, false);
-    let kind = ItemKind::MaterializedView { query: view(), time_zone, strict, emit_on_window_close };
+    let partial = BTreeMap::new();
+    let kind = ItemKind::MaterializedView { query: view(), time_zone, strict, emit_on_window_close, partial };
     catalog.insert(item(16386, "m", kind, &[16384])).unwrap();
     System {
         catalog: Arc::new(catalog),

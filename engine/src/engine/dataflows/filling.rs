@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use super::Dataflows;
 use crate::data::{Epoch, ObjectId};
-use crate::dataflow::{Hydration, Rows};
+use crate::dataflow::Hydration;
 use crate::engine::hydrations::Outcome;
 use crate::error::{Error, Result};
 
@@ -27,7 +28,9 @@ impl Dataflows {
                 continue;
             }
             let progress = self.hydrations.progress(relation);
-            let started = self.graph.set_aside(relation, now, &mut no_history, progress);
+            let (histories, catalog) = (self.histories.clone(), self.catalog.clone());
+            let mut history = |source| histories.read(&catalog, source, relation);
+            let started = self.graph.set_aside(relation, now, &mut history, progress);
             match started.and_then(|hydration| self.hydrations.start(hydration)) {
                 Ok(None) => {}
                 Ok(Some(done)) => now = self.splice(relation, done, now)?,
@@ -83,6 +86,17 @@ impl Dataflows {
         Ok(found)
     }
 
+    /// Takes note in a view of the history that Kafka has deleted since the view was made.
+    fn shorten(&mut self, view: ObjectId) -> Result<()> {
+        let shortened = self.histories.take_shortened(view);
+        let mut catalog = (*self.catalog).clone();
+        let Some(item) = catalog.remove(view).filter(|_| !shortened.is_empty()) else { return Ok(()) };
+        catalog.insert(Arc::unwrap_or_clone(item).with_partial(shortened))?;
+        self.catalog = Arc::new(catalog);
+        self.unsaved.created.push(view);
+        Ok(())
+    }
+
     /// Gives relations that are not hydrated new nodes: those they had are of no use any more.
     pub(super) fn renew(&mut self, relations: &BTreeSet<ObjectId>) -> Result<()> {
         for relation in relations.iter().rev() {
@@ -90,6 +104,7 @@ impl Dataflows {
             self.forget(&dropped);
         }
         for relation in relations {
+            self.shorten(*relation)?;
             let Some(item) = self.catalog.by_id(*relation).cloned() else { continue };
             self.add(&item)?;
             self.graph.claim(*relation)?;
@@ -97,9 +112,4 @@ impl Dataflows {
         }
         Ok(())
     }
-}
-
-/// Every base relation is stored: none has to be read again.
-fn no_history(relation: ObjectId) -> Result<Rows> {
-    Err(Error::internal(format!("relation {relation} has no rows to begin with")))
 }

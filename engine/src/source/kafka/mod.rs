@@ -4,6 +4,7 @@
 //! broker remembers decides what we read. [`queue`] alone has `unsafe` code.
 
 mod client;
+mod history;
 mod queue;
 mod reader;
 mod runs;
@@ -12,5 +13,6 @@ mod start;
 mod tests;
 mod tracker;
 
+pub use history::{History, Part};
 pub use reader::{Reader, Watch};
-pub use start::{Resolved, Start, ends, missing, resolve};
+pub use start::{Extent, Resolved, Start, extent, resolve};

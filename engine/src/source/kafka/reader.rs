@@ -6,7 +6,6 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use parking_lot::Mutex;
 use rdkafka::consumer::Consumer;
 use rdkafka::error::RDKafkaErrorCode;
@@ -23,10 +22,10 @@ use crate::source::{
 };
 
 /// Longest wait for messages, and for room: how often reports are looked at.
-const TURN: Duration = Duration::from_millis(100);
+pub(super) const TURN: Duration = Duration::from_millis(100);
 
 /// Messages taken at once. The memory they take is bounded by librdkafka's queue.
-const MOST_MESSAGES: usize = 16_384;
+pub(super) const MOST_MESSAGES: usize = 16_384;
 
 /// How long a question to the cluster may hold up a partition that goes on after a gap.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -289,18 +288,11 @@ impl Follower {
             .map(|refusal| {
                 let message = &messages[refusal.index];
                 tracker.bad(message.partition);
-                BadRecord {
-                    partition: message.partition,
-                    offset: message.offset,
-                    timestamp_ms: message.timestamp_ms,
-                    key: message.key.map(Bytes::copy_from_slice),
-                    value: message.value.map(Bytes::copy_from_slice),
-                    error: refusal.reason,
-                }
+                BadRecord::new(message, refusal.reason)
             })
             .collect();
         drop(tracker);
-        let bad_bytes: usize = bad.iter().map(|bad| bad.value.as_ref().map_or(0, Bytes::len)).sum();
+        let bad_bytes: usize = bad.iter().map(BadRecord::bytes).sum();
         let bytes = decoded.rows.get_array_memory_size() + bad_bytes;
         (self.deliver)(Delivery {
             relation: self.relation,
@@ -411,7 +403,7 @@ fn partitions(messages: &[Message<'_>], refused: &[Refusal]) -> Vec<(i32, usize)
 }
 
 /// Whether an error says that messages are there which nobody can read.
-fn is_unreadable(code: RDKafkaErrorCode) -> bool {
+pub(super) fn is_unreadable(code: RDKafkaErrorCode) -> bool {
     matches!(
         code,
         RDKafkaErrorCode::BadMessage

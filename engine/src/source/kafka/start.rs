@@ -52,23 +52,54 @@ pub fn resolve(kafka: &Kafka, start: Start) -> Result<Resolved> {
     }
 }
 
-/// How many offsets after [`Kafka::start`] are no longer there: the history that a new view would miss. Blocks for up to
-/// ten seconds.
-///
-/// # Errors
-/// As [`resolve`].
-pub fn missing(kafka: &Kafka) -> Result<u64> {
-    let gone = |(partition, low, _): (i32, i64, i64)| (low - kafka.start.get(partition).unwrap_or(0)).max(0);
-    Ok(Topic::open(kafka)?.watermarks()?.map(|watermarks| gone(watermarks).unsigned_abs()).sum())
+/// The messages that a topic has now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Extent {
+    /// The offset of the oldest message of each partition.
+    pub first: Offsets,
+    /// The offset after the last message; with `read_committed`, of the finished transactions.
+    pub end: Offsets,
 }
 
-/// The offsets after the last message of each partition; with `read_committed`, of the finished transactions. Blocks for
-/// up to ten seconds.
+impl Extent {
+    /// Where reading begins that should begin at [`Kafka::start`]: later where messages are gone.
+    ///
+    /// # Errors
+    /// 55000 when the topic ends before that: it is another one of the same name.
+    pub fn begin(&self, kafka: &Kafka) -> Result<Offsets> {
+        let topic = &kafka.topic;
+        let begin = |(partition, end): (i32, i64)| {
+            let start = kafka.start.get(partition).unwrap_or(0);
+            if end < start {
+                let message =
+                    format!("partition {partition} of topic \"{topic}\" ends at offset {end}, before {start}");
+                return Err(Error::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message)
+                    .with_detail("The source begins there: the topic was made anew since the source was created.")
+                    .with_hint("Drop the source and create it again."));
+            }
+            Ok((partition, start.max(self.first.get(partition).unwrap_or(0))))
+        };
+        self.end.iter().map(begin).collect()
+    }
+
+    /// Messages after [`Kafka::start`] that are no longer there.
+    pub fn missing(&self, kafka: &Kafka) -> u64 {
+        let gone = |(partition, first): (i32, i64)| (first - kafka.start.get(partition).unwrap_or(0)).max(0);
+        self.first.iter().map(|first| gone(first).unsigned_abs()).sum()
+    }
+}
+
+/// Asks for the messages that a topic has now. Blocks for up to ten seconds.
 ///
 /// # Errors
 /// As [`resolve`].
-pub fn ends(kafka: &Kafka) -> Result<Offsets> {
-    Ok(Topic::open(kafka)?.watermarks()?.map(|(partition, _, high)| (partition, high)).collect())
+pub fn extent(kafka: &Kafka) -> Result<Extent> {
+    let mut extent = Extent { first: Offsets::default(), end: Offsets::default() };
+    for (partition, first, end) in Topic::open(kafka)?.watermarks()? {
+        extent.first.set(partition, first);
+        extent.end.set(partition, end);
+    }
+    Ok(extent)
 }
 
 /// A topic that answers questions until the deadline.

@@ -12,7 +12,7 @@ use datafusion::logical_expr::{
 
 use crate::catalog::RelationSource;
 use crate::data::{ObjectId, ZSet};
-use crate::dataflow::operators::{Constant, Output, Taker, Union, Unnest};
+use crate::dataflow::operators::{Constant, Output, SourceInput, Taker, Union, Unnest};
 use crate::dataflow::{Graph, Input, NodeId, NodeSpec, OperatorIds, Properties};
 use crate::error::{Error, Result};
 use crate::sql::fingerprint::field_type;
@@ -184,6 +184,10 @@ impl Lowering<'_> {
             unsupported(format!("reading \"{}\"", source.name))
                 .with_hint("A materialized view can read tables, sources and other materialized views.")
         })?;
+        let node = match &source.since {
+            Some(place) => self.since(node, source.id, place)?,
+            None => node,
+        };
         if !scan.filters.is_empty() || scan.fetch.is_some() {
             return Err(Error::internal("a filter or limit within a scan"));
         }
@@ -191,6 +195,15 @@ impl Lowering<'_> {
         Ok(match &scan.projection {
             Some(columns) => flow.select(columns),
             None => flow,
+        })
+    }
+
+    /// A source from a place in its history on, for views that did not see what was before: a node of its own, so that
+    /// they share no state with views that did.
+    fn since(&mut self, source: NodeId, id: ObjectId, place: &str) -> Result<NodeId> {
+        self.intern(&format!("source {id} since {place}"), vec![Input::plain(source)], |graph| {
+            let operator = Box::new(SourceInput::new(graph.schema(source)?.clone()));
+            Ok(NodeSpec { operator, store: None, properties: graph.properties(source)?.clone() })
         })
     }
 

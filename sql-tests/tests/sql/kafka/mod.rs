@@ -5,6 +5,7 @@ mod demo;
 mod event_time;
 mod reader;
 mod retention;
+mod sources;
 mod tables;
 
 pub use broker::Broker;

@@ -122,7 +122,7 @@ async fn committed_transactions_are_read_and_others_are_not() {
         }
         let spec = spec(broker, &topic, offsets(&[(0, 0)]));
         // The marks of the four ends have offsets too.
-        let end = source::ends(&spec.kafka).expect("the topic's end");
+        let end = source::extent(&spec.kafka).expect("the topic's extent").end;
         assert_eq!(end, offsets(&[(0, 404)]));
         let mut following = Following::new(spec);
         following.reach(&end);
@@ -140,7 +140,7 @@ async fn an_open_transaction_is_waited_for() {
     producer.begin_transaction().expect("a transaction");
     send(&producer, "open", 0, 0..3);
     send(&broker.producer(&[]), "open", 0, 3..5);
-    assert_eq!(source::ends(&spec.kafka).expect("the topic's end"), offsets(&[(0, 0)]));
+    assert_eq!(source::extent(&spec.kafka).expect("the topic's extent").end, offsets(&[(0, 0)]));
     let mut following = Following::new(spec);
     following.wait_for(|status| status.partitions[&0].state == PartitionState::Running);
     assert!(following.numbers.is_empty());
@@ -186,9 +186,9 @@ async fn deleted_messages_are_missed_loudly() {
     broker.create_topic("shrinking", 1).await;
     send(&broker.producer(&[]), "shrinking", 0, 0..10);
     let mut spec = spec(broker, "shrinking", offsets(&[(0, 2)]));
-    assert_eq!(source::missing(&spec.kafka).expect("an answer"), 0);
+    assert_eq!(source::extent(&spec.kafka).expect("an answer").missing(&spec.kafka), 0);
     broker.delete_records("shrinking", 0, 6).await;
-    assert_eq!(source::missing(&spec.kafka).expect("an answer"), 4);
+    assert_eq!(source::extent(&spec.kafka).expect("an answer").missing(&spec.kafka), 4);
     let earliest = source::resolve(&spec.kafka, Start::Earliest).expect("offsets");
     assert_eq!((earliest.start, earliest.missing), (offsets(&[(0, 6)]), 6));
 

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::fixture::{Cluster, Following, PATIENCE, offsets};
-use crate::source::{Kafka, OnError, PartitionState, Start, ends, missing, resolve};
+use crate::source::{Kafka, OnError, PartitionState, Start, extent, resolve};
 
 #[test]
 fn partitions_are_read_in_order_and_from_given_offsets() {
@@ -119,8 +119,8 @@ fn starts_are_resolved_once() {
     assert_eq!((earliest.start, earliest.missing), (offsets(&[(0, 0), (1, 0)]), 0));
     let latest = resolve(&kafka, Start::Latest).unwrap();
     assert_eq!((latest.start.clone(), latest.missing), (offsets(&[(0, 0), (1, 10)]), 0));
-    assert_eq!(ends(&kafka).unwrap(), latest.start);
-    assert_eq!(missing(&kafka).unwrap(), 0);
+    let extent = extent(&kafka).unwrap();
+    assert_eq!((&extent.end, extent.missing(&kafka)), (&latest.start, 0));
     // A reader without offsets of its own begins there.
     let mut spec = cluster.spec();
     spec.kafka.start = latest.start;

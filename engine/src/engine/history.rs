@@ -1,0 +1,203 @@
+//! The history of sources: what was in their topics before a view was, read from Kafka again.
+//!
+//! A view over a source begins with the messages from where the source begins up to the offsets that the steps have
+//! taken in; the steps bring those after. So all views over a source have seen the same messages at every epoch.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::catalog::{Catalog, Item, Partial};
+use crate::data::{ObjectId, ZSet};
+use crate::dataflow::Rows;
+use crate::decode;
+use crate::engine::Operation;
+use crate::error::{Error, Result};
+use crate::source::{BadRecord, History, Intake, Offsets, Part, SourceSpec, extent};
+use crate::sql::normalize_jsonb;
+
+/// Messages that are no rows, by source, partition and offset.
+type Bad = BTreeMap<(ObjectId, i32, i64), (String, BadRecord)>;
+
+/// Messages that are no rows are kept up to so many, and so many bytes.
+const MOST_BAD: usize = 100_000;
+const MOST_BAD_BYTES: usize = 64 << 20;
+
+/// How far sources have been taken in, and what reads what they had before. Its clones are one.
+#[derive(Clone)]
+pub struct Histories(Arc<Shared>);
+
+struct Shared {
+    intake: Arc<Intake>,
+    /// How far the steps have taken in what is read.
+    offsets: Mutex<BTreeMap<ObjectId, Offsets>>,
+    bad: Mutex<BadHistory>,
+    /// Views that found less history than there was when they were made, by source.
+    shortened: Mutex<BTreeMap<ObjectId, BTreeMap<ObjectId, Partial>>>,
+}
+
+impl Histories {
+    pub fn new(intake: Arc<Intake>, offsets: BTreeMap<ObjectId, Offsets>) -> Histories {
+        let (bad, shortened) = Default::default();
+        Histories(Arc::new(Shared { intake, offsets: Mutex::new(offsets), bad, shortened }))
+    }
+
+    /// Memory and threads of readers.
+    pub fn intake(&self) -> &Arc<Intake> {
+        &self.0.intake
+    }
+
+    /// Takes note of the sources that a transaction begins to read.
+    pub fn begin(&self, operations: &[Operation]) {
+        for operation in operations {
+            if let Operation::Begin { source, offsets } = operation {
+                self.0.offsets.lock().insert(*source, offsets.clone());
+            }
+        }
+    }
+
+    /// Takes note of how far a step has come.
+    pub fn advance(&self, source: ObjectId, offsets: &Offsets) {
+        self.0.offsets.lock().entry(source).or_default().advance(offsets);
+    }
+
+    /// Forgets the offsets of others.
+    pub fn retain(&self, is_read: impl Fn(ObjectId) -> bool) {
+        self.0.offsets.lock().retain(|source, _| is_read(*source));
+    }
+
+    /// How far the steps have taken in what is read.
+    pub fn offsets(&self) -> BTreeMap<ObjectId, Offsets> {
+        self.0.offsets.lock().clone()
+    }
+
+    /// How far the steps have taken in a partition.
+    pub fn taken_in(&self, source: ObjectId, partition: i32) -> Option<i64> {
+        self.0.offsets.lock().get(&source).and_then(|offsets| offsets.get(partition))
+    }
+
+    /// The rows of a source from where a view begins up to where the steps are now; read by another thread, later.
+    /// Messages that are no rows are left for [`take_bad`](Histories::take_bad).
+    ///
+    /// # Errors
+    /// XX000 for a source that is not read. Whatever [`History`] gives comes with the rows.
+    pub fn read(&self, catalog: &Catalog, source: ObjectId, view: ObjectId) -> Result<Rows> {
+        let offsets = self.0.offsets.lock().get(&source).cloned();
+        let (Some(item), Some(offsets)) = (catalog.by_id(source), offsets) else {
+            return Err(Error::internal(format!("relation {source} has no rows to begin with")));
+        };
+        let spec = Arc::new(spec_of(item)?);
+        let mut to = spec.kafka.start.clone();
+        to.advance(&offsets);
+        let mut from = spec.kafka.start.clone();
+        if let Some(partial) = catalog.by_id(view).and_then(|view| view.partial(source)) {
+            from.advance(&Offsets(partial.first.clone()));
+        }
+        let (histories, name) = (self.clone(), item.name.clone());
+        Ok(Box::new(Reading { histories, view, source, name, spec, from, to, history: None, ended: false }))
+    }
+
+    /// Messages found to be no rows since the last call, perhaps not for the first time.
+    pub fn take_bad(&self) -> Vec<(ObjectId, String, BadRecord)> {
+        let found = std::mem::take(&mut *self.0.bad.lock()).records;
+        found.into_iter().map(|((source, ..), (name, record))| (source, name, record)).collect()
+    }
+
+    /// What a view can have of the history of its sources where that is less than it was told.
+    pub fn take_shortened(&self, view: ObjectId) -> BTreeMap<ObjectId, Partial> {
+        self.0.shortened.lock().remove(&view).unwrap_or_default()
+    }
+}
+
+/// A history that is about to be read.
+struct Reading {
+    histories: Histories,
+    view: ObjectId,
+    source: ObjectId,
+    name: String,
+    spec: Arc<SourceSpec>,
+    from: Offsets,
+    to: Offsets,
+    /// None before the first part.
+    history: Option<History>,
+    ended: bool,
+}
+
+impl Reading {
+    fn part(&mut self) -> Result<Option<ZSet>> {
+        let history = match &mut self.history {
+            Some(history) => history,
+            None => {
+                let decoder = decode::decoder(&self.spec, normalize_jsonb)?;
+                let (spec, intake) = (self.spec.clone(), self.histories.intake().clone());
+                let history = History::open(spec, &self.from, &self.to, decoder, intake, Box::new(|| false))?;
+                self.history.insert(history)
+            }
+        };
+        let Some(part) = history.next() else { return Ok(None) };
+        let Part { rows, bad } = match part {
+            Ok(part) => part,
+            Err(error) => {
+                if history.is_gone() {
+                    self.shorten();
+                }
+                return Err(error);
+            }
+        };
+        if !bad.is_empty() {
+            let mut all = self.histories.0.bad.lock();
+            bad.into_iter().for_each(|record| all.add(self.source, &self.name, record));
+        }
+        Ok(Some(ZSet::inserts(rows)))
+    }
+
+    /// Asks what there is, for the next attempt.
+    fn shorten(&self) {
+        let kafka = &self.spec.kafka;
+        let Ok(extent) = extent(kafka) else { return };
+        let Ok(first) = extent.begin(kafka) else { return };
+        let partial = Partial { first: first.0, missing: extent.missing(kafka) };
+        self.histories.0.shortened.lock().entry(self.view).or_default().insert(self.source, partial);
+    }
+}
+
+impl Iterator for Reading {
+    type Item = Result<ZSet>;
+
+    fn next(&mut self) -> Option<Result<ZSet>> {
+        if self.ended {
+            return None;
+        }
+        let part = self.part();
+        self.ended = !matches!(part, Ok(Some(_)));
+        part.transpose()
+    }
+}
+
+/// The last messages found to be no rows: older ones go, as they do from the table that they are for.
+#[derive(Default)]
+struct BadHistory {
+    records: Bad,
+    bytes: usize,
+}
+
+impl BadHistory {
+    fn add(&mut self, source: ObjectId, name: &str, record: BadRecord) {
+        self.bytes += record.bytes();
+        let before = self.records.insert((source, record.partition, record.offset), (name.to_owned(), record));
+        self.bytes -= before.map_or(0, |(_, record)| record.bytes());
+        while self.records.len() > MOST_BAD || (self.bytes > MOST_BAD_BYTES && self.records.len() > 1) {
+            self.bytes -= self.records.pop_first().map_or(0, |(_, (_, record))| record.bytes());
+        }
+    }
+}
+
+/// How an object's rows are read from outside.
+///
+/// # Errors
+/// XX001 when the catalog's form of it does not read.
+pub fn spec_of(item: &Item) -> Result<SourceSpec> {
+    serde_json::from_value(item.connector().cloned().unwrap_or_default())
+        .map_err(|error| Error::corrupt("a connector cannot be read").with_source(error))
+}

@@ -1,0 +1,112 @@
+//! Sources: what a new view begins with, and queries that read one.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use datafusion::catalog::TableProvider;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::logical_expr::LogicalPlan;
+
+use crate::catalog::{Item, Partial, RelationSource};
+use crate::data::{ObjectId, ZSet};
+use crate::decode;
+use crate::engine::{Operation, spec_of};
+use crate::error::{Result, SqlState};
+use crate::query::{ReadingTable, Stopped};
+use crate::session::Session;
+use crate::session::connector::ask;
+use crate::session::response::{Notice, Severity};
+use crate::source::{Extent, History, SourceSpec, extent};
+use crate::sql::normalize_jsonb;
+
+/// The sources that a statement reads, each up to the end that it had when the statement began.
+pub type SourceTables = BTreeMap<ObjectId, Arc<dyn TableProvider>>;
+
+impl Session {
+    /// What a new view (or sink) reads of its sources: those that nothing has read before are read from the ends that they
+    /// have now. Returns the sources of whose history there is only a part.
+    ///
+    /// # Errors
+    /// 08006 when the brokers do not answer, 42704 when a topic is gone, 55000 when it is another one.
+    pub(super) async fn begin_sources(
+        &mut self,
+        view: &str,
+        reads: &[ObjectId],
+    ) -> Result<BTreeMap<ObjectId, Partial>> {
+        let transaction = self.transaction();
+        let (catalog, before) = (transaction.catalog().clone(), transaction.snapshot().catalog.clone());
+        let mut partial = BTreeMap::new();
+        for item in reads.iter().filter_map(|id| catalog.by_id(*id)).filter(|item| item.is_source()) {
+            let (spec, extent) = topic(item).await?;
+            let first = extent.begin(&spec.kafka)?;
+            let missing = extent.missing(&spec.kafka);
+            if missing > 0 {
+                let topic = &spec.kafka.topic;
+                let message = format!("{missing} messages of topic \"{topic}\" are missing from \"{view}\"");
+                let mut notice = Notice::new(Severity::Notice, SqlState::SUCCESSFUL_COMPLETION, message);
+                notice.detail =
+                    Some(format!("Kafka no longer has all messages since source \"{}\" was created.", item.name));
+                self.notice(notice);
+                partial.insert(item.id, Partial { first: first.0, missing });
+            }
+            // One that was read before this transaction goes on from where it is.
+            if !before.is_read(item.id) && !self.transaction().catalog().is_read(item.id) {
+                self.transaction().add(Operation::Begin { source: item.id, offsets: extent.end });
+            }
+        }
+        Ok(partial)
+    }
+
+    /// Tables of the sources that a plan reads.
+    ///
+    /// # Errors
+    /// As [`begin_sources`](Session::begin_sources).
+    pub(super) async fn source_tables(&mut self, plan: &LogicalPlan) -> Result<SourceTables> {
+        let catalog = self.transaction().catalog().clone();
+        let mut tables = SourceTables::new();
+        for id in scanned(plan)? {
+            let Some(item) = catalog.by_id(id).filter(|item| item.is_source()) else { continue };
+            let (spec, extent) = topic(item).await?;
+            tables.insert(id, Arc::new(self.source_table(item, spec, &extent)?));
+        }
+        Ok(tables)
+    }
+
+    /// A source from its start to its end of now.
+    fn source_table(&self, item: &Item, spec: Arc<SourceSpec>, extent: &Extent) -> Result<ReadingTable> {
+        let (from, to) = (extent.begin(&spec.kafka)?, extent.end.clone());
+        let (decoder, intake) = (decode::decoder(&spec, normalize_jsonb)?, self.engine.intake.clone());
+        let schema = item.schema.arrow();
+        let as_declared = schema.clone();
+        let open = move |stopped: Stopped| -> Result<Box<dyn Iterator<Item = _>>> {
+            let history = History::open(spec.clone(), &from, &to, decoder.clone(), intake.clone(), stopped)?;
+            let schema = as_declared.clone();
+            Ok(Box::new(
+                history.map(move |part| Ok(ZSet::inserts(part?.rows).with_schema(schema.clone())?.batch().clone())),
+            ))
+        };
+        Ok(ReadingTable::new(item.name.clone(), schema, Arc::new(open)))
+    }
+}
+
+/// How a source is read, and what its topic has now.
+async fn topic(item: &Item) -> Result<(Arc<SourceSpec>, Extent)> {
+    let spec = Arc::new(spec_of(item)?);
+    let asked = spec.clone();
+    let extent = ask(move || extent(&asked.kafka)).await?;
+    Ok((spec, extent))
+}
+
+/// The relations that a plan reads.
+fn scanned(plan: &LogicalPlan) -> Result<BTreeSet<ObjectId>> {
+    let mut found = BTreeSet::new();
+    plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::TableScan(scan) = node
+            && let Some(relation) = scan.source.downcast_ref::<RelationSource>()
+        {
+            found.insert(relation.id);
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(found)
+}
