@@ -1,7 +1,7 @@
 //! Type names of the syntax tree.
 
 use sqlparser::ast::{
-    ArrayElemTypeDef, CharacterLength, DataType, ExactNumberInfo, IntervalFields, ObjectName, TimezoneInfo,
+    ArrayElemTypeDef, CharacterLength, DataType, ExactNumberInfo, IntervalFields, ObjectName, StructField, TimezoneInfo,
 };
 
 use crate::data::SqlType;
@@ -46,6 +46,7 @@ pub fn sql_type(name: &DataType) -> Result<SqlType> {
         DataType::Regclass => SqlType::Regclass,
         DataType::Array(ArrayElemTypeDef::SquareBracket(element, _)) => array(element)?,
         DataType::Array(ArrayElemTypeDef::AngleBracket(element)) => array(element)?,
+        DataType::Struct(fields, _) => record(fields)?,
         DataType::Custom(name, modifiers) if modifiers.is_empty() => custom(name)?,
         DataType::Custom(name, modifiers) => custom_with(name, modifiers)?,
         other => return Err(Error::unsupported(format!("type {}", other.to_string().to_lowercase()))),
@@ -58,6 +59,20 @@ fn array(element: &DataType) -> Result<SqlType> {
         array @ SqlType::Array(_) => array,
         element => element.array(),
     })
+}
+
+/// `struct<name type, …>`
+fn record(fields: &[StructField]) -> Result<SqlType> {
+    let mut record: Vec<(String, SqlType)> = Vec::with_capacity(fields.len());
+    for StructField { field_name, field_type, .. } in fields {
+        let name = field_name.as_ref().map(fold).unwrap_or_default();
+        if record.iter().any(|(other, _)| *other == name) {
+            let message = format!("field \"{name}\" specified more than once");
+            return Err(Error::new(SqlState::DUPLICATE_COLUMN, message));
+        }
+        record.push((name, sql_type(field_type)?));
+    }
+    Ok(SqlType::Record(record))
 }
 
 fn float(info: &ExactNumberInfo) -> Result<SqlType> {

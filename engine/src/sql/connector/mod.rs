@@ -4,6 +4,7 @@
 //! parser's data types: the binder knows what they are.
 
 mod ast;
+mod column;
 mod options;
 mod parse;
 mod properties;

@@ -5,6 +5,7 @@ use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Span, Token};
 
 use super::ast::{ConnectorOption, CreateConnector, Include, Metadata, Watermark};
+use super::column::parse_column;
 use crate::sql::word::{is_word, parse_words};
 
 /// Reads the statement if the parser is at one; leaves the parser as it is at any other statement, an ordinary CREATE
@@ -117,7 +118,7 @@ fn parse_items(parser: &mut Parser<'_>, statement: &mut CreateConnector) -> Resu
         } else if let Some(constraint) = parser.parse_optional_table_constraint()? {
             statement.constraints.push(constraint);
         } else {
-            statement.columns.push(parser.parse_column_def()?);
+            statement.columns.push(parse_column(parser)?);
         }
         if parser.consume_token(&Token::RParen) {
             return Ok(());

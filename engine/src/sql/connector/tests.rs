@@ -223,3 +223,22 @@ fn what_is_not_done_yet_is_refused() {
     let sql = format!("CREATE SOURCE s (a int) WITH ({LEAST})");
     assert_eq!(connector(&sql).kafka(&sql).unwrap_err().sqlstate().code(), "42601");
 }
+
+#[test]
+fn structs_within_structs() {
+    let sql = "CREATE TABLE t (a struct<b int, c struct<d text[], \"E\" struct<f int>>[]> NOT NULL, g struct<h struct<i int>>)
+        WITH (connector = 'kafka') FORMAT PLAIN ENCODE JSON";
+    let create = connector(sql);
+    let types: Vec<String> = create.columns.iter().map(|column| column.data_type.to_string()).collect();
+    assert_eq!(types, ["STRUCT<b INT, c STRUCT<d TEXT[], \"E\" STRUCT<f INT>>[]>", "STRUCT<h STRUCT<i INT>>"]);
+    assert_eq!(create.columns[0].options.len(), 1);
+}
+
+#[test]
+fn broken_structs_are_refused() {
+    let deep = format!("{}int{}", "struct<a ".repeat(1000), ">".repeat(1000));
+    for broken in ["struct<", "struct<>", "struct<a>", "struct<a int", "struct<a int>>", "struct<a int,>", &deep] {
+        let sql = format!("CREATE SOURCE s (c {broken}) WITH (connector = 'kafka') FORMAT PLAIN ENCODE JSON");
+        assert!(parse(&sql).is_err(), "{broken}");
+    }
+}
