@@ -2,7 +2,7 @@
 //!
 //! | record | bytes (big-endian) |
 //! |---|---|
-//! | transaction | [`TRANSACTION`], index u16, the [entry](crate::engine::entry) |
+//! | transaction | [`TRANSACTION`], index u16, the [entry] |
 //! | void | [`VOID`], position u64 of the transaction that never was |
 //!
 //! The index counts the transactions that one fsync made durable: the last such group may hold some that nobody was told of.

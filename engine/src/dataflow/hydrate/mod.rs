@@ -8,7 +8,7 @@
 //! ```
 //!
 //! The nodes that a new view brings are taken out of the graph into a [`Hydration`], a graph of its own beside it, until
-//! they agree with the others; [`Graph::splice`] puts them back between two steps.
+//! they agree with the others; [`splice`](crate::dataflow::Graph::splice) puts them back between two steps.
 //!
 //! # Reading
 //!
@@ -35,7 +35,7 @@
 //!
 //! The nodes aside count epochs of their own, from 1: a slice is one, a round is one. Their stores are written under those,
 //! and read by nobody but themselves. The stores they stand on go on under the graph's epochs. So an operator asks for
-//! the epoch of each store ([`StepContext::now`], [`StepContext::before`]): for its own, the slice and the slice before; for
+//! the epoch of each store (`StepContext::now` and `before`): for its own, the slice and the slice before; for
 //! the others, while reading, E and E, for nothing changes there, and in a round, G and F. With that every step aside is
 //! what a step of the whole graph from F to G would be, and dL ⋈ R(old) + L(new) ⋈ dR holds with each side's own old and new.
 //! E and F stay readable because the graph does not let the horizon of compaction pass the epoch that a hydration has
