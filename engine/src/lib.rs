@@ -45,4 +45,4 @@ pub use session::{
     CancelHandle, Notice, Prepared, Response, Rows, Session, SessionParams, Severity, TransactionStatus,
 };
 pub use source::nexmark;
-pub use sql::{OutputColumn, Statement, format, input};
+pub use sql::{OutputColumn, Statement, format, input, reference};

@@ -23,6 +23,7 @@ mod word;
 pub use adt::json::normalize as normalize_jsonb;
 pub use bind::{BoundQuery, OutputColumn, fold};
 pub use decorrelate::decorrelate;
+pub use functions::reference;
 pub use lower::{LoweredView, add_source, add_table, follow_time, lower_closing_view, lower_sink, lower_view};
 pub use names::{CatalogNames, plan_view, source};
 pub use optimize::optimize_view;

@@ -2,7 +2,7 @@
 //!
 //! - `layout` reads the sources: who imports whom, which words and sizes are allowed.
 //! - `scripts` runs the sqllogictest scripts of `sql-tests/scripts` on every backend they are for.
-//! - `kafka` reads from a real Kafka broker.
+//! - `kafka` reads from a real Kafka broker; `reference` holds `docs/sql.md` against the server.
 //! - `consistency` looks at a bank while money moves; `recovery` kills the server under load.
 
 mod consistency;
@@ -11,6 +11,7 @@ mod kafka;
 mod layout;
 mod postgres;
 mod recovery;
+mod reference;
 mod render;
 mod scripts;
 mod server;

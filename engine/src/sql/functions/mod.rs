@@ -19,6 +19,7 @@ mod json;
 pub mod math;
 mod numeric_sum;
 pub mod ordered_set;
+pub mod reference;
 mod regexp;
 pub mod resolve;
 pub mod signature;
@@ -32,42 +33,43 @@ pub use resolve::{Choice, choose, element};
 pub use udf::{PgScalar, itself, named_itself};
 
 use crate::data::SqlType;
-use signature::{Function, T};
+use signature::Function;
 
 /// All functions of a name.
 pub fn named(name: &str) -> impl Iterator<Item = &'static Function> {
-    FUNCTIONS.iter().copied().flatten().filter(move |function| function.name == name)
+    FUNCTIONS.iter().flat_map(|(_, functions)| *functions).filter(move |function| function.name == name)
 }
 
-const FUNCTIONS: &[&[Function]] = &[
-    aggregate::FUNCTIONS,
-    aggregate::STATISTICS,
-    array_functions::FUNCTIONS,
-    catalog::FIXED,
-    catalog::FUNCTIONS,
-    datetime::FUNCTIONS,
-    json::FUNCTIONS,
-    math::FUNCTIONS,
-    regexp::FUNCTIONS,
-    system::FUNCTIONS,
-    text::FUNCTIONS,
-    text_more::FUNCTIONS,
-    window::FUNCTIONS,
+/// By the families of the reference.
+const FUNCTIONS: &[(&str, &[Function])] = &[
+    ("Mathematical functions", math::FUNCTIONS),
+    ("Text functions", text::FUNCTIONS),
+    ("Text functions", text_more::FUNCTIONS),
+    ("Regular expressions", regexp::FUNCTIONS),
+    ("Date and time functions", datetime::FUNCTIONS),
+    ("JSON functions", json::FUNCTIONS),
+    ("Array and set-returning functions", array_functions::FUNCTIONS),
+    ("Aggregates", aggregate::FUNCTIONS),
+    ("Aggregates", aggregate::STATISTICS),
+    ("Window functions", window::FUNCTIONS),
+    ("Session and system functions", system::FUNCTIONS),
+    ("Catalog functions", catalog::FUNCTIONS),
+    ("Catalog functions", catalog::FIXED),
 ];
 
-const OPERATORS: &[&[Function]] = &[
-    arithmetic::INTEGER_OPERATORS,
-    arithmetic::NUMERIC_OPERATORS,
-    arithmetic::FLOAT_OPERATORS,
-    array_functions::OPERATORS,
-    datetime_operators::OPERATORS,
-    json::OPERATORS,
-    text::OPERATORS,
+const OPERATORS: &[(&str, &[Function])] = &[
+    ("Arithmetic", arithmetic::INTEGER_OPERATORS),
+    ("Arithmetic", arithmetic::NUMERIC_OPERATORS),
+    ("Arithmetic", arithmetic::FLOAT_OPERATORS),
+    ("Text", text::OPERATORS),
+    ("Date and time", datetime_operators::OPERATORS),
+    ("JSON", json::OPERATORS),
+    ("Arrays", array_functions::OPERATORS),
 ];
 
 /// Chooses the operator of a symbol (but no comparison) for operands of these types.
 pub fn choose_operator(symbol: &str, given: &[SqlType]) -> Choice {
-    let named = || OPERATORS.iter().copied().flatten().filter(|operator| operator.name == symbol);
+    let named = || OPERATORS.iter().flat_map(|(_, operators)| *operators).filter(|operator| operator.name == symbol);
     choose_with_guess(named, given)
 }
 
@@ -93,9 +95,4 @@ fn choose_with_guess<I: Iterator<Item = &'static Function>>(candidates: impl Fn(
         }
     }
     choose(candidates(), given)
-}
-
-/// The names of all functions, for completion and tests.
-pub fn names() -> impl Iterator<Item = (&'static str, &'static [T])> {
-    FUNCTIONS.iter().copied().flatten().map(|function| (function.name, function.args))
 }
