@@ -1,12 +1,15 @@
 //! A base relation as a logical plan names it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
+use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Constraint, Constraints};
-use datafusion::logical_expr::TableSource;
+use datafusion::logical_expr::{LogicalPlan, TableSource};
 
 use crate::data::{ObjectId, RelationSchema};
+use crate::error::Result;
 
 /// A stored or virtual relation: the `source` of every `TableScan` that the binder makes.
 #[derive(Clone, Debug)]
@@ -34,6 +37,20 @@ impl RelationSource {
     /// The same source with only that part of its history that begins here.
     pub fn since(self: Arc<RelationSource>, place: String) -> Arc<RelationSource> {
         Arc::new(RelationSource { since: Some(place), ..Arc::unwrap_or_clone(self) })
+    }
+
+    /// The relations that a plan reads.
+    pub fn all_in(plan: &LogicalPlan) -> Result<BTreeSet<ObjectId>> {
+        let mut found = BTreeSet::new();
+        plan.apply_with_subqueries(|node| {
+            if let LogicalPlan::TableScan(scan) = node
+                && let Some(relation) = scan.source.downcast_ref::<RelationSource>()
+            {
+                found.insert(relation.id);
+            }
+            Ok(TreeNodeRecursion::Continue)
+        })?;
+        Ok(found)
     }
 }
 

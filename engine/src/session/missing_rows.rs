@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::logical_expr::LogicalPlan;
 
 use crate::catalog::{Catalog, Item, RelationSource};
@@ -27,7 +26,7 @@ impl Session {
             return Ok(());
         }
         let mut lacking = BTreeSet::new();
-        for relation in relations(plan)? {
+        for relation in RelationSource::all_in(plan)? {
             let views = lacking_views(relation, &catalog, &errors);
             if let (Some(item), Some(view)) = (catalog.by_id(relation), views.iter().next_back())
                 && item.is_strict()
@@ -46,20 +45,6 @@ impl Session {
         }
         Ok(())
     }
-}
-
-/// The relations that a plan reads.
-fn relations(plan: &LogicalPlan) -> Result<BTreeSet<ObjectId>> {
-    let mut found = BTreeSet::new();
-    plan.apply_with_subqueries(|node| {
-        if let LogicalPlan::TableScan(scan) = node
-            && let Some(relation) = scan.source.downcast_ref::<RelationSource>()
-        {
-            found.insert(relation.id);
-        }
-        Ok(TreeNodeRecursion::Continue)
-    })?;
-    Ok(found)
 }
 
 /// Of a relation and those that it is made from, the views that lack rows.

@@ -1,10 +1,9 @@
 //! Sources: what a new view begins with, and queries that read one.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use datafusion::catalog::TableProvider;
-use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::logical_expr::LogicalPlan;
 
 use crate::catalog::{Item, Partial, RelationSource};
@@ -64,7 +63,7 @@ impl Session {
     pub(super) async fn source_tables(&mut self, plan: &LogicalPlan) -> Result<SourceTables> {
         let catalog = self.transaction().catalog().clone();
         let mut tables = SourceTables::new();
-        for id in scanned(plan)? {
+        for id in RelationSource::all_in(plan)? {
             let Some(item) = catalog.by_id(id).filter(|item| item.is_source()) else { continue };
             let (spec, extent) = topic(item).await?;
             tables.insert(id, Arc::new(self.source_table(item, spec, &extent)?));
@@ -95,18 +94,4 @@ async fn topic(item: &Item) -> Result<(Arc<SourceSpec>, Extent)> {
     let asked = spec.clone();
     let extent = ask(move || extent(&asked.kafka)).await?;
     Ok((spec, extent))
-}
-
-/// The relations that a plan reads.
-fn scanned(plan: &LogicalPlan) -> Result<BTreeSet<ObjectId>> {
-    let mut found = BTreeSet::new();
-    plan.apply_with_subqueries(|node| {
-        if let LogicalPlan::TableScan(scan) = node
-            && let Some(relation) = scan.source.downcast_ref::<RelationSource>()
-        {
-            found.insert(relation.id);
-        }
-        Ok(TreeNodeRecursion::Continue)
-    })?;
-    Ok(found)
 }
