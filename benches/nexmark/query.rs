@@ -76,27 +76,31 @@ pub async fn run(
     let before = server.usage()?;
     let began = Instant::now();
     rows(&client, &create).await?;
-    let (rows, state_bytes) = finished(&client, &progress, began).await?;
+    finished(&client, &progress, began).await?;
     let seconds = began.elapsed().as_secs_f64();
     let after = server.usage()?;
+    // State is measured once a second.
+    tokio::time::sleep(Duration::from_millis(1200)).await;
+    let found = rows(&client, &progress).await?;
+    let number = |column: usize| found.first().and_then(|row| row[column].parse().ok()).unwrap_or(0);
     let events = topic.events as f64;
     Ok(Figures {
         seconds,
         events_per_second: events / seconds,
         cpu_seconds_per_million: (after.cpu_seconds - before.cpu_seconds) / (events / 1e6),
         peak_memory_bytes: after.peak_memory,
-        state_bytes,
-        rows,
+        state_bytes: number(2),
+        rows: number(1),
     })
 }
 
-/// Waits until the topic's history is in; the rows and bytes of state then.
-async fn finished(client: &Client, progress: &str, began: Instant) -> Outcome<(u64, u64)> {
+/// Waits until the topic's history is in.
+async fn finished(client: &Client, progress: &str, began: Instant) -> Outcome<()> {
     loop {
         let found = rows(client, progress).await?;
         let found = found.first().ok_or("the query is not listed")?;
         match found[0].as_str() {
-            "hydrated" => return Ok((found[1].parse().unwrap_or(0), found[2].parse().unwrap_or(0))),
+            "hydrated" => return Ok(()),
             "failed" => return Err("the query failed to start".into()),
             _ if began.elapsed() > PATIENCE => return Err("the query takes too long".into()),
             _ => tokio::time::sleep(Duration::from_millis(20)).await,

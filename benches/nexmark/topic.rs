@@ -78,8 +78,8 @@ fn fill(config: &ClientConfig, topic: &str, events: u64, partitions: i32, stream
         message.clear();
         Event::of(stream, number).write_message(&mut message);
         let partition = i32::try_from(number % u64::try_from(partitions)?)?;
+        // No time of its own: Kafka deletes what it takes for old.
         let mut record = BaseRecord::<(), [u8]>::to(topic).partition(partition).payload(&message);
-        record = record.timestamp(stream.time(number));
         while let Err((error, back)) = producer.send(record) {
             if error != KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull) {
                 return Err(error.into());

@@ -40,7 +40,8 @@ pub const VIEWS: &[Shape] = &[
         15_020,
         "\
         id oid, schema_name name, name name, connector text, inserted int8, deleted int8, state_bytes int8, \
-        definition text, create_sql text",
+        definition text, create_sql text, hydration text, hydrated_rows int8, hydration_total int8, \
+        hydration_error text",
     ),
     view(
         "checkpoints",
@@ -111,12 +112,11 @@ fn tables(system: &System, rows: &mut Rows) {
 
 fn views(system: &System, rows: &mut Rows) {
     for object in system.user_objects().filter(|object| matches!(object.kind, 'v' | 'm')) {
-        let hydration = system.statistics.hydration(object.id());
-        let state = (object.kind == 'm').then(|| hydration.as_ref().map_or("hydrated", |hydration| hydration.state));
         let kept = if object.kind == 'm' { system.statistics.kept(object.id()) } else { None };
         let freshness = if object.kind == 'm' { system.statistics.freshness(object.id()) } else { None };
         let millis =
             |figure: fn(Freshness) -> Option<f64>| freshness.and_then(figure).map_or(Datum::Null, Datum::Float);
+        let [state, hydrated_rows, total, error] = hydration(system, object.id(), object.kind == 'm');
         rows.add([
             ("id", object.oid.into()),
             ("schema_name", object.schema_name.into()),
@@ -135,15 +135,21 @@ fn views(system: &System, rows: &mut Rows) {
             ("freshness_messages", freshness.map(|freshness| freshness.messages as i64).into()),
             ("definition", object.definition().into()),
             ("create_sql", object.item.map(|item| item.create_sql.as_str()).into()),
-            ("hydration", state.into()),
-            ("hydrated_rows", hydration.as_ref().map(|hydration| hydration.rows as i64).into()),
-            (
-                "hydration_total",
-                hydration.as_ref().and_then(|hydration| hydration.expected).map(|rows| rows as i64).into(),
-            ),
-            ("hydration_error", hydration.and_then(|hydration| hydration.error).into()),
+            ("hydration", state),
+            ("hydrated_rows", hydrated_rows),
+            ("hydration_total", total),
+            ("hydration_error", error),
         ]);
     }
+}
+
+/// How a relation that is `maintained` is being filled: state, rows so far, rows in all, and what went wrong.
+fn hydration(system: &System, relation: ObjectId, maintained: bool) -> [Datum; 4] {
+    let Some(hydration) = system.statistics.hydration(relation) else {
+        return [maintained.then_some("hydrated").into(), Datum::Null, Datum::Null, Datum::Null];
+    };
+    let total = hydration.expected.map(|rows| rows as i64);
+    [hydration.state.into(), (hydration.rows as i64).into(), total.into(), hydration.error.into()]
 }
 
 /// The rows that the views behind a view lack.
@@ -198,6 +204,7 @@ fn sinks(system: &System, rows: &mut Rows) {
         let ItemKind::Sink { query, connector, .. } = &item.kind else { continue };
         let status = system.statistics.sink(item.id);
         let count = |count: fn(SinkStatus) -> u64| Datum::from(status.map(|status| count(status) as i64));
+        let [state, hydrated_rows, total, error] = hydration(system, item.id, true);
         rows.add([
             ("id", item.id.0.into()),
             ("schema_name", DEFAULT_SCHEMA.into()),
@@ -208,6 +215,10 @@ fn sinks(system: &System, rows: &mut Rows) {
             ("state_bytes", count(|status| status.state_bytes)),
             ("definition", format!(" {query};").into()),
             ("create_sql", item.create_sql.as_str().into()),
+            ("hydration", state),
+            ("hydrated_rows", hydrated_rows),
+            ("hydration_total", total),
+            ("hydration_error", error),
         ]);
     }
 }
