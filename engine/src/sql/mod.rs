@@ -4,6 +4,7 @@ mod adt;
 pub mod bind;
 pub mod connector;
 mod decorrelate;
+mod dialect;
 mod emit;
 pub mod explain;
 mod fingerprint;

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use sqlparser::ast;
-use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::keywords::RESERVED_FOR_COLUMN_ALIAS;
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer, TokenizerError, Whitespace};
 
 use crate::error::{Error, Result, SqlState};
 use crate::sql::bind::SourceText;
+use crate::sql::dialect::Postgres;
 use crate::sql::emit::take_emit_clauses;
 use crate::sql::statement::{Statement, parse_command};
 
@@ -19,7 +19,7 @@ pub(super) const MAX_DEPTH: usize = 100;
 /// The statements of a query string; none if it is empty. Syntax errors are 42601, with position.
 pub fn parse(sql: &str) -> Result<Vec<Statement>> {
     let (source, whole) = (SourceText::new(sql), Arc::<str>::from(sql));
-    let dialect = PostgreSqlDialect {};
+    let dialect = Postgres;
     let tokens = Tokenizer::new(&dialect, sql).tokenize_with_location().map_err(|e| lexical_error(&source, &e))?;
     let mut written = continued(&source, &tokens)?;
     let emits = take_emit_clauses(&mut written);
@@ -101,7 +101,7 @@ fn string_of(token: &mut Token) -> Option<&mut String> {
 /// # Errors
 /// XX001 when it is none.
 pub fn parse_expression(text: &str) -> Result<ast::Expr> {
-    let dialect = PostgreSqlDialect {};
+    let dialect = Postgres;
     let parser = Parser::new(&dialect).with_recursion_limit(MAX_DEPTH).try_with_sql(text);
     parser
         .and_then(|mut parser| parser.parse_expr())
@@ -192,10 +192,10 @@ fn open_dollar_quote(text: &str) -> Option<usize> {
         let tag = text[start + 1..].split('$').next().unwrap_or_default();
         tag.chars().all(|character| character.is_alphanumeric() || character == '_')
     };
-    let complete = |start: usize| Tokenizer::new(&PostgreSqlDialect {}, &text[..start]).tokenize().is_ok();
+    let complete = |start: usize| Tokenizer::new(&Postgres, &text[..start]).tokenize().is_ok();
     let mut dollars = text.match_indices('$').map(|(start, _)| start);
     dollars.find(|start| {
-        opens(*start) && complete(*start) && Tokenizer::new(&PostgreSqlDialect {}, &text[*start..]).tokenize().is_err()
+        opens(*start) && complete(*start) && Tokenizer::new(&Postgres, &text[*start..]).tokenize().is_err()
     })
 }
 
