@@ -259,7 +259,9 @@ impl Tables for Transaction {
                 let status = self.snapshot.hydrating[&relation.id].status();
                 Err(not_readable(&self.catalog, relation.id, &status))
             }
-            None if !written && self.catalog.by_id(relation.id).is_some_and(|item| item.kind_name() != "table") => {
+            None if !written
+                && self.catalog.by_id(relation.id).is_some_and(|item| item.kind_name() == "materialized view") =>
+            {
                 let message = format!("materialized view \"{}\" has not been populated", relation.name);
                 let hint = "It can be read after this transaction has ended.";
                 Err(Error::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message).with_hint(hint))

@@ -224,6 +224,8 @@ async fn queries_read_a_source() {
         ("SELECT count(*), sum(n), count(other) FROM readings2", "30000|449985000|0"),
         ("SELECT count(*) FROM (SELECT n FROM readings2 LIMIT 7) AS l", "7"),
         ("SELECT n FROM readings2 ORDER BY n DESC LIMIT 1", "29999"),
+        ("SELECT n FROM readings2 WHERE n = 17", "17"),
+        ("SELECT count(*) FROM (SELECT n FROM readings2 WHERE n IN (3, 5, -1)) AS few", "2"),
         ("SELECT count(*) FROM readings2 a JOIN readings2 b ON a.n = b.n WHERE a.k = 3", "3000"),
         ("SELECT count(*) FROM readings2 WHERE n IN (SELECT k FROM readings2)", "10"),
         ("SELECT count(*) FROM (SELECT DISTINCT p, o FROM readings2) AS d", "30000"),
