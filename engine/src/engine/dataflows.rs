@@ -54,7 +54,7 @@ struct Unsaved {
     dropped: Vec<ObjectId>,
     dropped_operators: Vec<OperatorId>,
     /// Whether nodes became part of the graph.
-    spliced: bool,
+    operators_changed: bool,
 }
 
 impl Dataflows {
@@ -367,8 +367,8 @@ impl Dataflows {
 
     /// Puts all that changed since the last call into a checkpoint.
     pub fn save(&mut self, durable: Epoch, out: &mut Checkpoint) -> Result<()> {
-        let Unsaved { created, dropped, dropped_operators, spliced } = std::mem::take(&mut self.unsaved);
-        let changed = spliced || !dropped.is_empty();
+        let Unsaved { created, dropped, dropped_operators, operators_changed } = std::mem::take(&mut self.unsaved);
+        let changed = operators_changed || !dropped.is_empty();
         dropped_operators.into_iter().for_each(|operator| out.drop_operator(operator));
         dropped.into_iter().for_each(|id| catalog::store::delete(id, out));
         for item in created.iter().filter_map(|id| self.catalog.by_id(*id)) {

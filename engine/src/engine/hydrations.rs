@@ -204,8 +204,7 @@ impl Hydrations {
 
     /// Works on a hydration: here, while it has read few rows, else on a thread. Returns it if it is done.
     pub fn start(&mut self, mut hydration: Hydration) -> Result<Option<Hydration>> {
-        let few = hydration.expected().is_some_and(|rows| rows <= FEW_ROWS);
-        if few {
+        if hydration.is_small(FEW_ROWS) {
             let advanced = catch_unwind(AssertUnwindSafe(|| hydration.advance_by(FEW_ROWS)));
             if advanced.unwrap_or_else(|panic| Err(panicked(&*panic)))? {
                 return Ok(Some(hydration));

@@ -30,27 +30,28 @@ pub struct Sources {
     readers: BTreeMap<ObjectId, Source>,
     /// What tells others how the readers are doing.
     watches: Watches,
-    /// Counts recoveries: deliveries read before one are void.
-    generation: u64,
+    /// Counts the readers that were started: deliveries of one that is no more are void.
+    started: u64,
 }
 
 struct Source {
     spec: Arc<SourceSpec>,
     name: String,
     reader: Reader,
+    /// The reader's number.
+    run: u64,
 }
 
 impl Sources {
     /// Nothing is read before [`follow`](Sources::follow).
     pub fn new(histories: Histories, inbox: Sender<Request>) -> Sources {
         let (readers, watches) = Default::default();
-        Sources { histories, inbox, readers, watches, generation: 0 }
+        Sources { histories, inbox, readers, watches, started: 0 }
     }
 
     /// Begins anew, from where a recovery came to.
     pub fn restart(&mut self, catalog: &Catalog, histories: Histories) {
         self.readers.clear();
-        self.generation += 1;
         self.histories = histories;
         self.follow(catalog);
     }
@@ -102,19 +103,21 @@ impl Sources {
         *self.watches.write() = self.readers.iter().map(|(id, source)| (*id, source.reader.watch())).collect();
     }
 
-    fn start(&self, item: &Item) -> Result<Source> {
+    fn start(&mut self, item: &Item) -> Result<Source> {
         let spec = Arc::new(spec_of(item)?);
         let from = self.histories.offsets().get(&item.id).cloned().unwrap_or_default();
-        let (inbox, generation) = (self.inbox.clone(), self.generation);
-        let deliver = move |delivery| inbox.send(Request::Delivery(generation, Box::new(delivery))).is_ok();
+        self.started += 1;
+        let (inbox, run) = (self.inbox.clone(), self.started);
+        let deliver = move |delivery| inbox.send(Request::Delivery(run, Box::new(delivery))).is_ok();
         let decoder = decode::decoder(&spec, normalize_jsonb)?;
         let reader = Reader::start(item.id, spec.clone(), &from, decoder, self.intake().clone(), Box::new(deliver))?;
-        Ok(Source { spec, name: item.name.clone(), reader })
+        Ok(Source { spec, name: item.name.clone(), reader, run })
     }
 
-    /// Whether a delivery is of this life of the engine, and of a source that is still there.
-    pub fn expects(&self, generation: u64, delivery: &Delivery) -> bool {
-        generation == self.generation && self.readers.contains_key(&delivery.relation)
+    /// Whether a delivery is of a reader that is still there. Of one before it, of the same source, it may tell what a
+    /// history has told since.
+    pub fn expects(&self, run: u64, delivery: &Delivery) -> bool {
+        self.readers.get(&delivery.relation).is_some_and(|source| source.run == run)
     }
 
     /// Whether the steps have taken in all that a partition has.

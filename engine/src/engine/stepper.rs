@@ -234,8 +234,8 @@ impl Stepper {
                     batch.bytes += commit.bytes();
                     batch.commits.push(commit);
                 }
-                Request::Delivery(generation, delivery) => {
-                    if self.sources.expects(generation, &delivery) {
+                Request::Delivery(run, delivery) => {
+                    if self.sources.expects(run, &delivery) {
                         batch.bytes += delivery.permit.bytes();
                         batch.deliveries.push(*delivery);
                     }

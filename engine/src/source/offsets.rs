@@ -17,9 +17,11 @@ impl Offsets {
         self.0.insert(partition, next);
     }
 
-    /// Takes over the offsets of the partitions that `later` names.
+    /// Takes over the offsets of the partitions that `later` names, where they are later: reading never goes back.
     pub fn advance(&mut self, later: &Offsets) {
-        self.0.extend(later.0.iter().map(|(partition, next)| (*partition, *next)));
+        for (partition, next) in later.iter() {
+            self.0.entry(partition).and_modify(|own| *own = next.max(*own)).or_insert(next);
+        }
     }
 
     /// Whether every partition that `end` names has been read to there. A partition that is not named here stands at 0.

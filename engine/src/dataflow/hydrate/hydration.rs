@@ -77,6 +77,12 @@ impl Hydration {
         self.progress.status().expected
     }
 
+    /// Whether there are at most so many rows to read, and to meet in the stores of inputs: one row may meet all of them.
+    pub fn is_small(&self, most: u64) -> bool {
+        let met: u64 = self.stored.iter().map(|input| input.rows.rows()).sum();
+        met <= most && self.expected().is_some_and(|rows| rows <= most)
+    }
+
     /// Does a bounded piece of the work: a slice of the reading, or a round of catching up.
     ///
     /// # Errors

@@ -45,7 +45,7 @@ impl Dataflows {
         match spliced.unwrap_or_else(|_| Err(Error::internal("hydration panicked"))) {
             Ok(last) => {
                 self.hydrations.remove(relation);
-                self.unsaved.spliced = true;
+                self.unsaved.operators_changed = true;
                 Ok(epoch.max(last))
             }
             Err(error) => {
@@ -102,6 +102,9 @@ impl Dataflows {
         for relation in relations.iter().rev() {
             let dropped = self.graph.remove(*relation)?;
             self.forget(&dropped);
+            // Among them may be saved nodes of a view that was dropped: what is saved of them is of no use any more.
+            self.unsaved.operators_changed |= !dropped.is_empty();
+            self.unsaved.dropped_operators.extend(dropped);
         }
         for relation in relations {
             self.shorten(*relation)?;
