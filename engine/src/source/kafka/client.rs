@@ -95,6 +95,11 @@ pub struct Context {
 }
 
 impl Context {
+    /// Whether an error was reported since the last call of [`take`](Context::take).
+    pub fn has_error(&self) -> bool {
+        self.reports.lock().error.is_some()
+    }
+
     /// The reports since the last call.
     pub fn take(&self) -> Reports {
         std::mem::take(&mut self.reports.lock())

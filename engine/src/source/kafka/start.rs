@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::metadata::Metadata;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::client::{Client, Context, connect, report};
@@ -12,6 +13,10 @@ use crate::source::{Kafka, Offsets};
 
 /// How long the cluster has to answer everything.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long brokers have to answer once connections to some have failed.
+const GRACE: Duration = Duration::from_secs(3);
+/// How long one question waits before the client is looked at.
+const ATTEMPT: Duration = Duration::from_millis(200);
 
 /// Where reading begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,8 +122,7 @@ impl Topic<'_> {
         let client = connect(kafka, context.clone())?;
         let deadline = Instant::now() + PATIENCE;
         let mut topic = Topic { client, context, kafka, partitions: Vec::new(), deadline };
-        let metadata =
-            topic.client.fetch_metadata(Some(&kafka.topic), topic.left()).map_err(|error| topic.unreachable(&error))?;
+        let metadata = topic.metadata()?;
         let Some(found) = metadata.topics().iter().find(|found| found.name() == kafka.topic) else {
             return Err(topic.unknown());
         };
@@ -135,6 +139,24 @@ impl Topic<'_> {
             return Err(topic.unknown());
         }
         Ok(topic)
+    }
+
+    /// Asks for the topic, until there is an answer or no hope for one.
+    fn metadata(&self) -> Result<Metadata> {
+        let hopeless = Instant::now() + GRACE;
+        loop {
+            let error = match self.client.fetch_metadata(Some(&self.kafka.topic), self.left().min(ATTEMPT)) {
+                Ok(metadata) => return Ok(metadata),
+                Err(error) => error,
+            };
+            report(&self.client);
+            let code = error.rdkafka_error_code();
+            let silent = [RDKafkaErrorCode::BrokerTransportFailure, RDKafkaErrorCode::OperationTimedOut];
+            let (now, waits) = (Instant::now(), code.is_some_and(|code| silent.contains(&code)));
+            if !waits || now >= self.deadline || now >= hopeless && self.context.has_error() {
+                return Err(self.unreachable(&error));
+            }
+        }
     }
 
     /// Per partition its first offset and the one after its last.
