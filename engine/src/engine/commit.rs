@@ -54,7 +54,7 @@ pub enum Explained {
 /// A message to the step thread.
 pub enum Request {
     Commit(Commit),
-    /// Rows of a source, read since the recovery of this number.
+    /// Rows of a source, from the reader of this number.
     Delivery(u64, Box<Delivery>),
     /// Answered when everything published now is durable in a checkpoint.
     Flush(oneshot::Sender<Result<()>>),

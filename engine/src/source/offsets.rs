@@ -39,3 +39,15 @@ impl FromIterator<(i32, i64)> for Offsets {
         Offsets(offsets.into_iter().collect())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn offsets_never_go_back() {
+        let mut offsets: Offsets = [(0, 5), (1, 5)].into_iter().collect();
+        offsets.advance(&[(0, 3), (1, 9), (2, 1)].into_iter().collect());
+        assert_eq!(offsets, [(0, 5), (1, 9), (2, 1)].into_iter().collect());
+    }
+}
