@@ -1,0 +1,195 @@
+//! Steps that transactions and deliveries make.
+
+use std::collections::BTreeMap;
+use std::sync::mpsc::Receiver;
+
+use crate::engine::commit::{Commit, Request};
+use crate::engine::guard::guarded;
+use crate::engine::keys::KeyCheck;
+use crate::engine::stepper::Stepper;
+use crate::engine::storage::Storage;
+use crate::engine::{Operation, record};
+use crate::error::{Error, Result, SqlState};
+use crate::source::Delivery;
+use crate::state::LogPosition;
+
+/// Transactions taken into one step, so that its length stays bounded.
+const MOST_COMMITS: usize = 1024;
+
+/// Bytes of rows that one transaction may write: what a step can hold in one piece, with room to spare.
+const MOST_WRITTEN: usize = 512 << 20;
+
+/// Bytes of deliveries taken into one step.
+const MOST_BYTES: usize = 16 << 20;
+
+/// What becomes one epoch.
+#[derive(Default)]
+struct Batch {
+    commits: Vec<Commit>,
+    deliveries: Vec<Delivery>,
+    bytes: usize,
+}
+
+impl Batch {
+    fn is_empty(&self) -> bool {
+        self.commits.is_empty() && self.deliveries.is_empty()
+    }
+
+    /// Whether nothing more fits: there is enough, or a change of the catalog is in it.
+    fn is_full(&self) -> bool {
+        self.commits.len() >= MOST_COMMITS
+            || self.bytes >= MOST_BYTES
+            || self.commits.first().is_some_and(Commit::is_ddl)
+    }
+}
+
+impl Stepper {
+    /// Takes in what else is waiting: deliveries, and transactions that only write rows, share a step and an fsync; one
+    /// that changes the catalog has a step to itself. Returns the request that did not fit.
+    pub(super) fn gather(&mut self, first: Request, requests: &Receiver<Request>) -> Option<Request> {
+        let mut batch = Batch::default();
+        let mut next = Some(first);
+        let mut left = None;
+        while let Some(request) = next.take() {
+            match request {
+                Request::Commit(commit) if batch.is_empty() || !commit.is_ddl() => {
+                    batch.bytes += commit.bytes();
+                    batch.commits.push(commit);
+                }
+                Request::Delivery(run, delivery) => {
+                    if self.sources.expects(run, &delivery) {
+                        batch.bytes += delivery.permit.bytes();
+                        batch.deliveries.push(*delivery);
+                    }
+                }
+                other => {
+                    left = Some(other);
+                    break;
+                }
+            }
+            if !batch.is_full() {
+                next = requests.try_recv().ok().and_then(|request| self.hold(request));
+            }
+        }
+        self.take_in(batch);
+        left
+    }
+
+    /// Makes transactions durable and visible, and deliveries visible, all at one epoch.
+    fn take_in(&mut self, Batch { commits, deliveries, .. }: Batch) {
+        if let Some(error) = &self.failed {
+            let error = error.duplicate();
+            return commits.into_iter().for_each(|commit| commit.finish(Err(error.duplicate())));
+        }
+        let commits = self.accepted(commits);
+        if commits.is_empty() && deliveries.is_empty() {
+            return;
+        }
+        match self.log_and_step(&commits, &deliveries) {
+            Ok(mut voided) => {
+                let snapshot = self.publish();
+                // After a step that failed they are read again.
+                if self.failures == 0 {
+                    self.metrics.delivered(&deliveries);
+                }
+                if commits.iter().any(Commit::is_ddl) {
+                    self.sources.follow(&snapshot.catalog);
+                }
+                for (index, commit) in commits.into_iter().enumerate() {
+                    commit.finish(voided.remove(&index).map_or_else(|| Ok(snapshot.clone()), Err));
+                }
+            }
+            Err(error) => commits.into_iter().for_each(|commit| commit.finish(Err(error.duplicate()))),
+        }
+    }
+
+    /// Answers the transactions that cannot be, and returns the others.
+    fn accepted(&mut self, group: Vec<Commit>) -> Vec<Commit> {
+        let catalog = self.dataflows.catalog().clone();
+        let mut keys = KeyCheck::new(self.dataflows.stores().clone(), self.epoch);
+        let mut accepted = Vec::with_capacity(group.len());
+        for commit in group {
+            let fits = match commit.bytes() {
+                bytes if bytes > MOST_WRITTEN => Err(too_large()),
+                _ => Ok(()),
+            };
+            match fits.and_then(|()| guarded(|| keys.accept(&catalog, &commit.operations))) {
+                Ok(()) => accepted.push(commit),
+                Err(error) => commit.finish(Err(error)),
+            }
+        }
+        accepted
+    }
+
+    /// One step. An error before the log has the entries leaves everything as it was; one after it sends the engine back
+    /// to its last checkpoint, from where the log and the sources bring it here again. Returned are the transactions that
+    /// turned out not to be possible then.
+    fn log_and_step(&mut self, commits: &[Commit], deliveries: &[Delivery]) -> Result<BTreeMap<usize, Error>> {
+        let records = record::transactions(commits.iter().map(|commit| commit.operations.as_slice()))?;
+        if let Some(first) = commits.first().filter(|_| commits.iter().any(Commit::is_ddl)) {
+            self.create(&first.operations)?;
+        }
+        let acknowledged = self.position;
+        if !records.is_empty() {
+            match Storage::of(&self.storage)?.log.append(&records) {
+                Ok(position) => self.position = position,
+                Err(error) => {
+                    let voided = self.recover(&error, Some(acknowledged))?;
+                    // A failed write may be there all the same, and then it was applied.
+                    let there = self.position.0 >= acknowledged.0 + records.len() as u64;
+                    return if there { Ok(by_index(voided, acknowledged)) } else { Err(error) };
+                }
+            }
+        }
+        let (epoch, now) = (self.epoch.next(), self.clock.read());
+        let stepped = guarded(|| {
+            let mut operations: Vec<Operation> =
+                commits.iter().flat_map(|commit| commit.operations.iter().cloned()).collect();
+            operations.extend(self.sources.operations(deliveries, self.dataflows.stores(), self.epoch)?);
+            self.dataflows.observe(deliveries, now)?;
+            self.dataflows.step(epoch, now, &operations)?;
+            // A hydration that begins now reads up to here.
+            self.sources.advance(deliveries);
+            self.dataflows.finish(&operations, epoch)
+        });
+        match stepped {
+            Ok((gone, last)) => {
+                self.failures = 0;
+                self.epoch = last;
+                gone.into_iter().for_each(|table| self.locks.forget(table));
+                Ok(BTreeMap::new())
+            }
+            Err(error) => Ok(by_index(self.recover(&error, Some(acknowledged))?, acknowledged)),
+        }
+    }
+
+    /// Adds what a transaction creates. An error leaves everything as it was; after a panic nothing is sure.
+    fn create(&mut self, operations: &[Operation]) -> Result<()> {
+        let epoch = self.epoch;
+        self.sources.begin(operations);
+        let created = guarded(|| Ok(self.dataflows.create(operations, epoch)));
+        match created {
+            Ok(Ok(created)) => self.epoch = created,
+            Ok(Err(error)) => {
+                self.sources.follow(self.dataflows.catalog());
+                return Err(error);
+            }
+            Err(panic) => {
+                self.recover(&panic, None)?;
+                return Err(panic);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn too_large() -> Error {
+    let message = "a transaction writes too much";
+    let hint = format!("Write at most {} MiB of rows in one transaction.", MOST_WRITTEN >> 20);
+    Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, message).with_hint(hint)
+}
+
+/// Which transactions of a group are void, given the position before the first of them.
+fn by_index(voided: BTreeMap<LogPosition, Error>, before: LogPosition) -> BTreeMap<usize, Error> {
+    voided.into_iter().map(|(at, error)| ((at.0 - before.0 - 1) as usize, error)).collect()
+}
