@@ -12,6 +12,7 @@ mod history;
 mod hydrations;
 mod keys;
 mod locks;
+mod memory;
 mod metrics;
 mod operators;
 mod record;
@@ -43,6 +44,7 @@ pub use history::spec_of;
 pub use hydrations::{HydrationLimit, not_readable};
 pub use keys::KeyCheck;
 pub use locks::{Locks, TableLock};
+pub use memory::{ManualMemory, MemoryGauge, available_memory};
 pub use snapshot::{Snapshot, SnapshotLimits};
 
 use crate::data::ObjectId;
@@ -53,6 +55,7 @@ pub use crate::engine::commit::Explained;
 use crate::engine::commit::{Commit, Request};
 use crate::engine::hydrations::Hydrations;
 use crate::engine::locks::LockTable;
+use crate::engine::memory::{Memory, Watcher, percent};
 use crate::engine::metrics::Metrics;
 use crate::engine::snapshot::LiveSnapshots;
 use crate::engine::sources::Sources;
@@ -74,6 +77,10 @@ pub struct EngineOptions {
     pub query_threads: usize,
     /// Views over much that are filled at the same time.
     pub hydrations: HydrationLimit,
+    /// Bytes of memory that the process may take before sources pause.
+    pub memory_limit: u64,
+    /// Where the engine learns how many it takes.
+    pub memory_gauge: MemoryGauge,
     /// Bytes of messages that wait to be taken in by a step; sources pause when there are more.
     pub intake_memory: usize,
     /// Bytes that all running queries may hold together.
@@ -84,21 +91,42 @@ pub struct EngineOptions {
     pub time: TimeSource,
 }
 
+/// Of the memory there is, in percent, what the process takes if nothing is said.
+const DEFAULT_SHARE: u64 = 70;
+/// Memory that is taken to be there where the system does not tell.
+const ASSUMED_MEMORY: u64 = 8 << 30;
+/// Of the process's memory, in percent, what queries may take together.
+const QUERY_SHARE: u64 = 25;
+/// The same for messages that wait for a step, and how much of it is of use.
+const INTAKE_SHARE: u64 = 5;
+const MOST_INTAKE: usize = 128 << 20;
+
 impl EngineOptions {
-    /// The defaults for a directory: all cores for steps, all but one for queries, 1 GiB for them.
+    /// The defaults for a directory: all cores for steps, all but one for queries, 70 % of the memory there is.
     pub fn new(data_dir: impl Into<PathBuf>) -> EngineOptions {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let data_dir = data_dir.into();
-        EngineOptions {
-            data_dir,
+        let memory_limit = percent(available_memory().unwrap_or(ASSUMED_MEMORY), DEFAULT_SHARE);
+        let options = EngineOptions {
+            data_dir: data_dir.into(),
             step_threads: cores,
             query_threads: cores.max(2) - 1,
-            query_memory: 1 << 30,
-            intake_memory: 128 << 20,
+            query_memory: 0,
+            intake_memory: 0,
+            memory_limit,
+            memory_gauge: MemoryGauge::Process,
             snapshots: SnapshotLimits { age: Duration::from_secs(3600), memory: 1 << 30 },
             time: TimeSource::System,
             hydrations: HydrationLimit::new(4),
-        }
+        };
+        options.with_memory_limit(memory_limit)
+    }
+
+    /// The same with a budget of so many bytes for the process; queries and messages that wait have their shares of it.
+    #[must_use]
+    pub fn with_memory_limit(self, bytes: u64) -> EngineOptions {
+        let share = |of_it| usize::try_from(percent(bytes, of_it)).unwrap_or(usize::MAX);
+        let (query_memory, intake_memory) = (share(QUERY_SHARE), share(INTAKE_SHARE).min(MOST_INTAKE));
+        EngineOptions { memory_limit: bytes, query_memory, intake_memory, ..self }
     }
 }
 
@@ -117,7 +145,9 @@ pub struct Shared {
     pub queries: QueryEngine,
     /// Threads that decode, for statements that read topics themselves.
     pub intake: Arc<Intake>,
+    memory: Arc<Memory>,
     next_object: AtomicU32,
+    _watcher: Watcher,
     /// The step thread; None once it was waited for.
     stepper: Mutex<Option<JoinHandle<()>>>,
 }
@@ -146,11 +176,12 @@ impl Engine {
         let storage = Storage::open(directory)?;
         let intake = Intake::new(options.intake_memory, options.step_threads)?;
         let (requests, inbox) = channel();
-        let hydrations = || Hydrations::new(requests.clone(), options.hydrations.clone());
+        let memory = Arc::new(Memory::new(options.memory_limit, options.memory_gauge));
+        let hydrations = || Hydrations::new(requests.clone(), options.hydrations.clone(), memory.clone());
         let mut recovered = recovery::recover(&storage, options.step_threads, &hydrations, &intake, None)?;
         let next_object = AtomicU32::new(recovered.dataflows.next_object());
         let locks = Arc::<LockTable>::default();
-        let metrics = Arc::new(Metrics::new(intake.clone(), recovered.durable));
+        let metrics = Arc::new(Metrics::new(intake.clone(), memory.clone(), recovered.durable));
         let mut sources = Sources::new(recovered.histories, requests.clone());
         sources.follow(recovered.dataflows.catalog());
         let snapshot = Arc::new(Snapshot {
@@ -173,6 +204,12 @@ impl Engine {
         let mut live = LiveSnapshots::default();
         live.add(&snapshot, clock.now());
         let (published, snapshots) = watch::channel(snapshot);
+        let (held, wake) = (intake.clone(), requests.clone());
+        let watcher = Watcher::start(memory.clone(), move |scarce| {
+            held.hold(scarce);
+            // A checkpoint may be due.
+            wake.send(Request::Time).ok();
+        })?;
         let stepper = Stepper {
             checkpointer: Checkpointer::start(storage.clone(), requests.clone(), metrics.clone())?,
             reports: requests.clone(),
@@ -194,6 +231,7 @@ impl Engine {
             metrics,
             threads: options.step_threads,
             hydrations: options.hydrations,
+            memory: memory.clone(),
             failures: 0,
             failed: None,
         };
@@ -203,7 +241,17 @@ impl Engine {
             .map_err(|error| Error::internal("cannot start the step thread").with_source(error))?;
         let queries = QueryEngine::new(options.query_threads, options.query_memory)?;
         let stepper = Mutex::new(Some(stepper));
-        Ok(Engine(Arc::new(Shared { snapshots, requests, locks, queries, intake, next_object, stepper })))
+        Ok(Engine(Arc::new(Shared {
+            snapshots,
+            requests,
+            locks,
+            queries,
+            intake,
+            memory,
+            next_object,
+            _watcher: watcher,
+            stepper,
+        })))
     }
 
     /// A session, as a client's connection has one.
@@ -234,6 +282,15 @@ impl Shared {
     /// An identifier for a new object.
     pub fn new_object(&self) -> ObjectId {
         ObjectId(self.next_object.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Whether a transaction may write so many bytes of rows more than there are.
+    ///
+    /// # Errors
+    /// 54000 when they are more than any may write, 53200 when there is no memory for them now.
+    pub fn admit(&self, bytes: usize) -> Result<()> {
+        commit::check_size(bytes)?;
+        self.memory.admit(bytes as u64)
     }
 
     /// Makes a transaction durable and visible; returns when it is both.

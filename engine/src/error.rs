@@ -258,13 +258,20 @@ impl From<DataFusionError> for Error {
             },
             DataFusionError::ArrowError(inner, _) => Error::from(*inner),
             DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => Error::from(*inner),
-            DataFusionError::ResourcesExhausted(message) => Error::new(SqlState::OUT_OF_MEMORY, message),
+            DataFusionError::ResourcesExhausted(message) => exhausted(&message),
             DataFusionError::NotImplemented(message) => Error::unsupported(message),
             // Cloned by shared streams: find ours behind it by reference.
             DataFusionError::Shared(inner) => Error::from_shared(&inner),
             other => Error::internal(other.strip_backtrace()),
         }
     }
+}
+
+/// Queries hold as much as all of them together may.
+fn exhausted(reason: &str) -> Error {
+    Error::new(SqlState::OUT_OF_MEMORY, "out of memory")
+        .with_detail(format!("{}.", reason.lines().next().unwrap_or_default().trim_end_matches('.')))
+        .with_hint("All queries together may take a quarter of memory_limit: read less at once, or keep the result as a materialized view.")
 }
 
 impl Error {
@@ -275,6 +282,7 @@ impl Error {
                 None => Error::internal(inner.to_string()),
             },
             DataFusionError::ArrowError(inner, _) => Error::from_arrow(inner),
+            DataFusionError::ResourcesExhausted(message) => exhausted(message),
             other => Error::internal(other.strip_backtrace()),
         }
     }

@@ -40,7 +40,10 @@ pub mod state;
 pub mod view;
 
 pub use datafusion::scalar::ScalarValue;
-pub use engine::{Engine, EngineOptions, HydrationLimit, ManualClock, SnapshotLimits, TimeSource};
+pub use engine::{
+    Engine, EngineOptions, HydrationLimit, ManualClock, ManualMemory, MemoryGauge, SnapshotLimits, TimeSource,
+    available_memory,
+};
 pub use session::{
     CancelHandle, Notice, Prepared, Response, Rows, Session, SessionParams, Severity, TransactionStatus,
 };

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use clap::{Args, CommandFactory};
 use serde::Deserialize;
 
+use crate::memory_limit::MemoryLimit;
+
 /// Where clients connect when nothing else is said.
 pub const DEFAULT_LISTEN: &str = "127.0.0.1:7432";
 pub const DEFAULT_MAX_CONNECTIONS: u32 = 200;
@@ -24,7 +26,7 @@ pub struct Flags {
     /// Address and port for Postgres clients [default: 127.0.0.1:7432]
     #[arg(long, env = "LEVADA_LISTEN", value_name = "ADDRESS")]
     listen: Option<String>,
-    /// File with settings: data_dir, listen, insecure, max_connections, log
+    /// File with settings: data_dir, listen, insecure, max_connections, memory_limit, log
     #[arg(long, env = "LEVADA_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
     /// Allow to listen where other machines can connect: there are no passwords and no encryption
@@ -34,6 +36,9 @@ pub struct Flags {
     /// Sessions at the same time [default: 200]
     #[arg(long, env = "LEVADA_MAX_CONNECTIONS", value_name = "NUMBER")]
     max_connections: Option<u32>,
+    /// Memory that the server may take before sources pause: bytes, or percent of what there is [default: 70%]
+    #[arg(long, env = "LEVADA_MEMORY_LIMIT", value_name = "BYTES")]
+    memory_limit: Option<MemoryLimit>,
     /// What to log: a level, or levels by module [default: info]
     #[arg(long, env = "LEVADA_LOG", value_name = "FILTER")]
     log: Option<String>,
@@ -47,6 +52,7 @@ struct File {
     listen: Option<String>,
     insecure: Option<bool>,
     max_connections: Option<u32>,
+    memory_limit: Option<MemoryLimit>,
     log: Option<String>,
 }
 
@@ -58,6 +64,8 @@ pub struct Config {
     pub listen: String,
     pub insecure: bool,
     pub max_connections: u32,
+    /// None for the engine's default.
+    pub memory_limit: Option<MemoryLimit>,
     pub log: String,
 }
 
@@ -94,6 +102,7 @@ impl Config {
             listen: flags.listen.or(file.listen).unwrap_or_else(|| DEFAULT_LISTEN.to_owned()),
             insecure: flags.insecure.or(file.insecure).unwrap_or(false),
             max_connections,
+            memory_limit: flags.memory_limit.or(file.memory_limit),
             log: flags.log.or(file.log).unwrap_or_else(|| DEFAULT_LOG.to_owned()),
         })
     }
@@ -151,7 +160,8 @@ mod tests {
 
     #[test]
     fn flags_go_over_the_file() {
-        let file = "data_dir = '/a'\nlisten = '127.0.0.1:1'\ninsecure = true\nmax_connections = 7";
+        let file =
+            "data_dir = '/a'\nlisten = '127.0.0.1:1'\ninsecure = true\nmax_connections = 7\nmemory_limit = '1GB'";
         let flags = Flags { listen: Some("127.0.0.1:2".to_owned()), insecure: Some(false), ..Flags::default() };
         let config = with_file(file, flags).unwrap();
         let expected = Config {
@@ -159,6 +169,7 @@ mod tests {
             listen: "127.0.0.1:2".to_owned(),
             insecure: false,
             max_connections: 7,
+            memory_limit: Some(MemoryLimit::Bytes(1 << 30)),
             log: "info".to_owned(),
         };
         assert_eq!(config, expected);

@@ -61,9 +61,10 @@ impl Checkpointer {
         self.in_flight.is_some()
     }
 
-    /// How long until the next one is due; None while one is in flight.
-    pub fn due_in(&self) -> Option<Duration> {
-        self.in_flight.is_none().then(|| self.pause.saturating_sub(self.began.elapsed()))
+    /// How long until the next one is due; None while one is in flight. Early ones free memory the sooner.
+    pub fn due_in(&self, early: bool) -> Option<Duration> {
+        let pause = if early { INTERVAL } else { self.pause };
+        self.in_flight.is_none().then(|| pause.saturating_sub(self.began.elapsed()))
     }
 
     /// Hands a checkpoint over; `position` is the last entry of the log that it covers.

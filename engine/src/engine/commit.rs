@@ -8,8 +8,11 @@ use crate::catalog::Item;
 use crate::data::ObjectId;
 use crate::dataflow::PlanLine;
 use crate::engine::{Locks, Operation, Snapshot};
-use crate::error::Result;
+use crate::error::{Error, Result, SqlState};
 use crate::source::Delivery;
+
+/// Bytes of rows that one transaction may write: what a step can hold in one piece, with room to spare.
+const MOST_WRITTEN: usize = 512 << 20;
 
 /// A transaction to be made durable and visible.
 pub struct Commit {
@@ -35,6 +38,20 @@ impl Commit {
         self.operations.iter().map(written).sum()
     }
 
+    /// Bytes of rows that are there afterwards and were not before; 0 when there are fewer.
+    pub fn growth(&self) -> u64 {
+        let grown = |operation: &Operation| match operation {
+            Operation::Write { change, .. } if !change.is_empty() => {
+                let bytes = change.batch().get_array_memory_size() as i64;
+                let rows = change.len() as i64;
+                let net = change.weights().map_or(rows, |weights| weights.iter().sum());
+                bytes.saturating_mul(net.clamp(-rows, rows)) / rows
+            }
+            _ => 0,
+        };
+        self.operations.iter().map(grown).sum::<i64>().max(0).unsigned_abs()
+    }
+
     /// Answers. Nobody listens when the client has gone, which is no error: what is durable stays.
     pub fn finish(self, outcome: Result<Arc<Snapshot>>) {
         if let Ok(snapshot) = &outcome {
@@ -42,6 +59,18 @@ impl Commit {
         }
         self.reply.send(outcome).ok();
     }
+}
+
+/// Whether a transaction may write so many bytes of rows.
+///
+/// # Errors
+/// 54000 when they are too many.
+pub fn check_size(bytes: usize) -> Result<()> {
+    if bytes <= MOST_WRITTEN {
+        return Ok(());
+    }
+    let hint = format!("Write at most {} MiB of rows in one transaction.", MOST_WRITTEN >> 20);
+    Err(Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, "a transaction writes too much").with_hint(hint))
 }
 
 /// What a dataflow is asked for.

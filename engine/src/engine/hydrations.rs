@@ -20,6 +20,7 @@ use crate::data::ObjectId;
 use crate::dataflow::{Hydration, HydrationState, HydrationStatus, Progress, Stage};
 use crate::engine::Snapshot;
 use crate::engine::commit::Request;
+use crate::engine::memory::Memory;
 use crate::error::{Error, Result, SqlState};
 
 /// Rows of input that are taken in on the step thread.
@@ -39,6 +40,7 @@ pub struct Hydrations {
     /// Where threads report to: the step thread's inbox.
     inbox: Sender<Request>,
     limit: HydrationLimit,
+    memory: Arc<Memory>,
     next_run: u64,
 }
 
@@ -169,8 +171,8 @@ impl Drop for Place {
 }
 
 impl Hydrations {
-    pub fn new(inbox: Sender<Request>, limit: HydrationLimit) -> Hydrations {
-        Hydrations { relations: BTreeMap::new(), inbox, limit, next_run: 0 }
+    pub fn new(inbox: Sender<Request>, limit: HydrationLimit, memory: Arc<Memory>) -> Hydrations {
+        Hydrations { relations: BTreeMap::new(), inbox, limit, memory, next_run: 0 }
     }
 
     /// Takes note of a relation that has to be hydrated; of one that is known, it begins anew.
@@ -211,8 +213,8 @@ impl Hydrations {
             }
         }
         let relation = hydration.relation();
-        let limit = self.limit.clone();
-        self.spawn(relation, move |control| match work(&limit, hydration, control) {
+        let (limit, memory) = (self.limit.clone(), self.memory.clone());
+        self.spawn(relation, move |control| match work(&limit, &memory, hydration, control) {
             Ok(Some(level)) => Some(Outcome::Level(Box::new(level))),
             Ok(None) => None,
             Err(error) => Some(Outcome::Failed(error)),
@@ -259,11 +261,22 @@ impl Hydrations {
 }
 
 /// Drives a hydration until it is level; None when it was called off.
-fn work(limit: &HydrationLimit, mut hydration: Hydration, control: &Control) -> Result<Option<Hydration>> {
+fn work(
+    limit: &HydrationLimit,
+    memory: &Memory,
+    mut hydration: Hydration,
+    control: &Control,
+) -> Result<Option<Hydration>> {
     // Who waits for a broker must not keep others waiting.
     let _place = hydration.expected().map(|_| limit.take(control));
     while !control.is_called_off() {
         limit.pass(control);
+        if memory.is_scarce() {
+            hydration.paused(true);
+            while memory.is_scarce() && control.pause(PATIENCE) {}
+            hydration.paused(false);
+            continue;
+        }
         let advanced = catch_unwind(AssertUnwindSafe(|| hydration.advance()));
         if advanced.unwrap_or_else(|panic| Err(panicked(&*panic)))? == Stage::Level {
             return Ok(Some(hydration));
@@ -294,7 +307,7 @@ pub fn are_readable(snapshot: &Snapshot, relations: &[ObjectId]) -> Result<bool>
 /// Why a relation cannot be read.
 pub fn not_readable(catalog: &Catalog, relation: ObjectId, status: &HydrationStatus) -> Error {
     let name = catalog.by_id(relation).map_or("", |item| &item.name);
-    let HydrationStatus { state, rows, expected, error } = status;
+    let HydrationStatus { state, rows, expected, error, paused } = status;
     if let (HydrationState::Failed, Some(reason)) = (state, error) {
         let message = format!("materialized view \"{name}\" could not be filled: {reason}");
         let error = Error::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message);
@@ -302,6 +315,7 @@ pub fn not_readable(catalog: &Catalog, relation: ObjectId, status: &HydrationSta
     }
     let message = format!("materialized view \"{name}\" is still being filled");
     let detail = match (state, expected) {
+        _ if *paused => "It waits for memory to become free.".to_owned(),
         (HydrationState::Waiting, _) => "It waits for a view that it reads, which is being filled itself.".to_owned(),
         (_, Some(expected)) => format!("It has read {rows} of {expected} rows."),
         (_, None) => format!("It has read {rows} rows."),

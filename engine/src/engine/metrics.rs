@@ -2,7 +2,6 @@
 
 mod checkpoints;
 mod freshness;
-mod memory;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,6 +18,7 @@ use crate::catalog::system::{CheckpointRecord, Freshness};
 use crate::data::{Epoch, ObjectId};
 use crate::dataflow::{Sizes, StateSize};
 use crate::engine::Snapshot;
+use crate::engine::memory::{self, Memory};
 use crate::source::{Delivery, Intake};
 
 /// How often it is looked at how much is kept.
@@ -29,6 +29,8 @@ pub struct Metrics {
     /// When the engine was opened, in microseconds since 1970.
     pub opened_at: i64,
     intake: Arc<Intake>,
+    /// The budget of the process.
+    pub memory: Arc<Memory>,
     steps: AtomicU64,
     durable: AtomicU64,
     checkpoints: Mutex<Checkpoints>,
@@ -45,10 +47,11 @@ struct Measured {
 }
 
 impl Metrics {
-    pub fn new(intake: Arc<Intake>, durable: Epoch) -> Metrics {
+    pub fn new(intake: Arc<Intake>, memory: Arc<Memory>, durable: Epoch) -> Metrics {
         Metrics {
             opened_at: now(),
             intake,
+            memory,
             steps: AtomicU64::new(0),
             durable: AtomicU64::new(durable.0),
             checkpoints: Mutex::default(),

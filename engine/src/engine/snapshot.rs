@@ -17,7 +17,7 @@ use crate::engine::hydrations::Hydrating;
 use crate::engine::metrics::Metrics;
 use crate::engine::sinks::Outlets;
 use crate::engine::sources::Watches;
-use crate::source::{PartitionStatus, Watch};
+use crate::source::{PartitionState, PartitionStatus, Pause, Watch};
 use crate::view::RowStore;
 
 /// The catalog and the stored relations as one epoch left them.
@@ -73,8 +73,10 @@ impl Statistics for Snapshot {
         if self.stores.contains_key(&relation) {
             return None;
         }
-        let HydrationStatus { state, rows, expected, error } = self.hydrating.get(&relation)?.status();
-        Some(Hydration { state: state.name(), rows, expected, error })
+        let status = self.hydrating.get(&relation)?.status();
+        let state = status.name();
+        let HydrationStatus { rows, expected, error, .. } = status;
+        Some(Hydration { state, rows, expected, error })
     }
 
     fn kept(&self, view: ObjectId) -> Option<Kept> {
@@ -93,7 +95,7 @@ impl Statistics for Snapshot {
 
     fn engine(&self) -> EngineStatus {
         let (used, limit) = self.metrics.waiting();
-        let paused = self.watches.read().values().filter(|watch| watch.status().paused).count();
+        let paused = self.watches.read().values().filter(|watch| watch.status().paused.is_some()).count();
         EngineStatus {
             opened_at: self.metrics.opened_at,
             epoch: self.epoch.0,
@@ -101,6 +103,8 @@ impl Statistics for Snapshot {
             steps: self.metrics.steps(),
             kept: kept(self.metrics.kept()),
             resident_bytes: self.metrics.resident(),
+            memory_used: self.metrics.memory.used(),
+            memory_limit: self.metrics.memory.limit(),
             waiting_bytes: used as u64,
             waiting_limit: limit as u64,
             sources_paused: paused as u64,
@@ -110,11 +114,15 @@ impl Statistics for Snapshot {
     fn partitions(&self, relation: ObjectId) -> Vec<Partition> {
         let Some(status) = self.watches.read().get(&relation).map(Watch::status) else { return self.idle(relation) };
         let connection = status.error;
+        let for_memory = status.paused == Some(Pause::Memory);
         let times = self.event_times.get(&relation);
         let time = |partition: i32| times.and_then(|times| times.partitions.get(&partition));
         let partition = |(partition, status): (i32, PartitionStatus)| Partition {
             partition,
-            state: status.state.name(),
+            state: match status.state {
+                PartitionState::Running if for_memory => "paused: memory",
+                state => state.name(),
+            },
             next_offset: Some(status.next),
             lag: status.lag(),
             messages: status.messages,
@@ -242,10 +250,15 @@ mod tests {
     use std::sync::LazyLock;
 
     use super::*;
+    use crate::engine::memory::{ManualMemory, Memory, MemoryGauge};
     use crate::source::Intake;
 
     static METRICS: LazyLock<Arc<Metrics>> =
-        LazyLock::new(|| Arc::new(Metrics::new(Intake::new(1, 1).unwrap(), Epoch::ZERO)));
+        LazyLock::new(|| Arc::new(Metrics::new(Intake::new(1, 1).unwrap(), memory(), Epoch::ZERO)));
+
+    fn memory() -> Arc<Memory> {
+        Arc::new(Memory::new(1, MemoryGauge::Manual(ManualMemory::default())))
+    }
 
     fn snapshot(epoch: u64) -> Arc<Snapshot> {
         let (catalog, stores, errors, late, event_times, hydrating, watches, outlets) = Default::default();

@@ -124,6 +124,10 @@ impl Sources {
     pub fn has_taken_in(&self, source: ObjectId, partition: i32) -> bool {
         let Some(Source { reader, .. }) = self.readers.get(&source) else { return false };
         let status = reader.watch().status();
+        if status.paused.is_some() {
+            // What came since it paused is not known.
+            return false;
+        }
         let taken_in = self.histories.taken_in(source, partition);
         status.partitions.get(&partition).is_some_and(|status| {
             let delivered = taken_in.is_some_and(|taken_in| taken_in >= status.next) || status.messages == 0;

@@ -20,6 +20,7 @@ use crate::engine::dataflows::Dataflows;
 use crate::engine::guard::guarded;
 use crate::engine::hydrations::HydrationLimit;
 use crate::engine::locks::LockTable;
+use crate::engine::memory::Memory;
 use crate::engine::metrics::Metrics;
 use crate::engine::snapshot::{LiveSnapshots, Snapshot, SnapshotLimits};
 use crate::engine::sources::Sources;
@@ -65,6 +66,8 @@ pub struct Stepper {
     pub threads: usize,
     /// Views that may be filled at the same time.
     pub hydrations: HydrationLimit,
+    /// The budget of the process.
+    pub memory: Arc<Memory>,
     /// Steps that failed since the last that did not.
     pub failures: u32,
     /// Why nothing can be written any more.

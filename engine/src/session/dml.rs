@@ -7,6 +7,7 @@ use arrow::datatypes::{Field, Schema};
 use datafusion::datasource::{MemTable, provider_as_source};
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
 use datafusion::scalar::ScalarValue;
+use futures::TryStreamExt;
 use sqlparser::ast;
 
 use crate::catalog::{Item, ItemKind};
@@ -181,12 +182,24 @@ impl Session {
         schema: &RelationSchema,
         parameters: &[ScalarValue],
     ) -> Result<Vec<ZSet>> {
-        let batches = self.batches(bound.plan, parameters).await?;
-        batches.iter().map(|batch| rows_of(schema, batch, 0)).collect()
+        let mut batches = self.run_plan(bound.plan, parameters).await?;
+        let (mut rows, mut bytes) = (Vec::new(), 0);
+        while let Some(batch) = batches.try_next().await? {
+            // Looked at before all are here: a query may have more rows than memory can hold.
+            bytes += sliced_bytes(&batch)?;
+            self.engine.admit(bytes)?;
+            rows.push(rows_of(schema, &batch, 0)?);
+        }
+        Ok(rows)
     }
 }
 
-/// A table with its defaults, as the binder writes to it.
+/// Bytes of the rows of a batch, which may be a small part of what it points into.
+fn sliced_bytes(batch: &RecordBatch) -> Result<usize> {
+    let sizes = batch.columns().iter().map(|column| Ok(column.to_data().get_slice_memory_size()?));
+    sizes.sum()
+}
+
 /// Refuses what statements cannot write to; `verb` is what the statement would do.
 pub(super) fn check_written(item: &Item, verb: &str) -> Result<()> {
     let (name, kind) = (&item.name, item.kind_name());
@@ -206,6 +219,7 @@ pub(super) fn check_written(item: &Item, verb: &str) -> Result<()> {
     }
 }
 
+/// A table with its defaults, as the binder writes to it.
 pub(super) fn write_target(table: &Item) -> Result<WriteTarget> {
     let ItemKind::Table { defaults, .. } = &table.kind else {
         return Err(Error::internal("rows are written to a table only"));

@@ -14,9 +14,25 @@ use crate::error::{Error, Result};
 /// that a message larger than the limit passes too.
 pub struct Intake {
     limit: usize,
-    used: Mutex<usize>,
+    state: Mutex<State>,
     released: Condvar,
     pool: ThreadPool,
+}
+
+#[derive(Default)]
+struct State {
+    used: usize,
+    /// Whether nothing is to be read, however much room there is.
+    held: bool,
+}
+
+/// Why a reader waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pause {
+    /// For the steps to take in what was delivered.
+    Steps,
+    /// For memory of the process to become free.
+    Memory,
 }
 
 impl Intake {
@@ -30,7 +46,7 @@ impl Intake {
             .thread_name(|index| format!("decode-{index}"))
             .build()
             .map_err(|error| Error::internal("decoding threads cannot be started").with_source(error))?;
-        Ok(Arc::new(Intake { limit, used: Mutex::new(0), released: Condvar::new(), pool }))
+        Ok(Arc::new(Intake { limit, state: Mutex::default(), released: Condvar::new(), pool }))
     }
 
     /// Bytes that deliveries may hold before readers pause.
@@ -40,16 +56,30 @@ impl Intake {
 
     /// Bytes that deliveries hold now.
     pub fn used(&self) -> usize {
-        *self.used.lock()
+        self.state.lock().used
     }
 
-    /// Waits, not longer than this, until there is room; whether there is.
-    pub(super) fn wait_for_room(&self, timeout: Duration) -> bool {
-        let mut used = self.used.lock();
-        if *used >= self.limit {
-            self.released.wait_for(&mut used, timeout);
+    /// Lets all readers pause, or go on: what they have fetched ahead is freed meanwhile.
+    pub fn hold(&self, held: bool) {
+        self.state.lock().held = held;
+        self.released.notify_all();
+    }
+
+    /// Waits, not longer than this, until there is room; why there is none, if so.
+    pub(super) fn wait_for_room(&self, timeout: Duration) -> Option<Pause> {
+        let mut state = self.state.lock();
+        if self.pause(&state).is_some() {
+            self.released.wait_for(&mut state, timeout);
         }
-        *used < self.limit
+        self.pause(&state)
+    }
+
+    fn pause(&self, state: &State) -> Option<Pause> {
+        match state {
+            State { held: true, .. } => Some(Pause::Memory),
+            State { used, .. } if *used >= self.limit => Some(Pause::Steps),
+            State { .. } => None,
+        }
     }
 
     /// Wakes those that wait for room, so that they look whether they should stop.
@@ -58,7 +88,7 @@ impl Intake {
     }
 
     pub(super) fn take(self: &Arc<Intake>, bytes: usize) -> Permit {
-        *self.used.lock() += bytes;
+        self.state.lock().used += bytes;
         Permit { intake: self.clone(), bytes }
     }
 
@@ -81,7 +111,7 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        *self.intake.used.lock() -= self.bytes;
+        self.intake.state.lock().used -= self.bytes;
         self.intake.released.notify_all();
     }
 }

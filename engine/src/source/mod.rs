@@ -15,7 +15,7 @@ mod status;
 mod times;
 
 pub use delivery::{BadRecord, Delivery, LostRange};
-pub use intake::{Intake, Permit};
+pub use intake::{Intake, Pause, Permit};
 pub use kafka::{Extent, History, Part, Reader, Resolved, Start, Watch, extent, resolve};
 pub use message::{Decoded, Decoder, Header, Message, Refusal};
 pub use offsets::Offsets;

@@ -2,14 +2,16 @@
 
 use std::collections::BTreeMap;
 
+use super::intake::Pause;
+
 /// A reader's state as of now; watermarks and connections are at most a second old.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SourceStatus {
     pub partitions: BTreeMap<i32, PartitionStatus>,
     /// Whether any broker is connected.
     pub connected: bool,
-    /// Whether the reader waits for the steps to take in what it has delivered.
-    pub paused: bool,
+    /// Why the reader waits before it takes more, if it does.
+    pub paused: Option<Pause>,
     /// The last error of the connection, until it is up again.
     pub error: Option<String>,
 }

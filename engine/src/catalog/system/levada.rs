@@ -55,7 +55,7 @@ pub const VIEWS: &[Shape] = &[
         15_007,
         "\
         opened_at timestamptz, epoch int8, durable_epoch int8, steps int8, state_rows int8, state_bytes int8, \
-        resident_bytes int8, waiting_bytes int8, \
+        resident_bytes int8, memory_used int8, memory_limit int8, waiting_bytes int8, \
         waiting_limit int8, sources_paused int8",
     ),
     view("dependencies", 15_003, "object_id oid, object_name name, depends_on_id oid, depends_on_name name"),
@@ -250,6 +250,8 @@ fn engine(system: &System, rows: &mut Rows) {
         ("state_rows", (engine.kept.rows as i64).into()),
         ("state_bytes", (engine.kept.bytes as i64).into()),
         ("resident_bytes", engine.resident_bytes.map(|bytes| bytes as i64).into()),
+        ("memory_used", engine.memory_used.map(|bytes| bytes as i64).into()),
+        ("memory_limit", i64::try_from(engine.memory_limit).ok().into()),
         ("waiting_bytes", (engine.waiting_bytes as i64).into()),
         ("waiting_limit", (engine.waiting_limit as i64).into()),
         ("sources_paused", (engine.sources_paused as i64).into()),

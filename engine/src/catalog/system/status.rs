@@ -72,9 +72,12 @@ pub struct EngineStatus {
     pub kept: Kept,
     /// Bytes of memory that the process takes, where the system tells.
     pub resident_bytes: Option<u64>,
+    /// Bytes of memory that count against the budget, where the system tells, and the budget.
+    pub memory_used: Option<u64>,
+    pub memory_limit: u64,
     /// Bytes of messages that wait for a step, and how many there may be before sources pause.
     pub waiting_bytes: u64,
     pub waiting_limit: u64,
-    /// Sources that pause because there are so many.
+    /// Sources that pause because there are so many, or because memory is scarce.
     pub sources_paused: u64,
 }

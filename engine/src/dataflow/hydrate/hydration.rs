@@ -83,6 +83,11 @@ impl Hydration {
         met <= most && self.expected().is_some_and(|rows| rows <= most)
     }
 
+    /// Lets its progress tell that it waits for memory, or no longer does.
+    pub fn paused(&self, paused: bool) {
+        self.progress.paused(paused);
+    }
+
     /// Does a bounded piece of the work: a slice of the reading, or a round of catching up.
     ///
     /// # Errors

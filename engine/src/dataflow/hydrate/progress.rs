@@ -17,8 +17,7 @@ pub enum HydrationState {
 }
 
 impl HydrationState {
-    /// As users see it.
-    pub fn name(self) -> &'static str {
+    fn name(self) -> &'static str {
         match self {
             HydrationState::Waiting => "waiting",
             HydrationState::Reading => "reading",
@@ -38,6 +37,15 @@ pub struct HydrationStatus {
     pub expected: Option<u64>,
     /// Why the last try failed.
     pub error: Option<String>,
+    /// Whether it waits for memory.
+    pub paused: bool,
+}
+
+impl HydrationStatus {
+    /// What it does, as users see it.
+    pub fn name(&self) -> &'static str {
+        if self.paused { "paused: memory" } else { self.state.name() }
+    }
 }
 
 /// The status of a hydration, across tries.
@@ -68,6 +76,10 @@ impl Progress {
 
     pub(super) fn catching_up(&self) {
         self.0.lock().state = HydrationState::CatchingUp;
+    }
+
+    pub(super) fn paused(&self, paused: bool) {
+        self.0.lock().paused = paused;
     }
 
     /// A try has failed.

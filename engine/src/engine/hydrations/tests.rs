@@ -8,6 +8,7 @@ use arrow::array::{Int32Array, RecordBatch};
 use super::*;
 use crate::data::{Column, Epoch, OperatorId, RelationSchema, SqlType, ZSet};
 use crate::dataflow::{Graph, Input, NodeSpec, Properties, Rows};
+use crate::engine::memory::MemoryGauge;
 use crate::sql::add_source;
 
 const SOURCE: ObjectId = ObjectId(1);
@@ -36,9 +37,13 @@ fn part(graph: &Graph, n: i32) -> ZSet {
     ZSet::inserts(RecordBatch::try_new(schema, vec![Arc::new(Int32Array::from(vec![n]))]).unwrap())
 }
 
+fn memory(gauge: MemoryGauge) -> Arc<Memory> {
+    Arc::new(Memory::new(1 << 30, gauge))
+}
+
 fn hydrations() -> (Hydrations, Receiver<Request>) {
     let (reports, inbox) = channel();
-    let mut hydrations = Hydrations::new(reports, HydrationLimit::new(1));
+    let mut hydrations = Hydrations::new(reports, HydrationLimit::new(1), memory(MemoryGauge::default()));
     hydrations.add(VIEW);
     (hydrations, inbox)
 }

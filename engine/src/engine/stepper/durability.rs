@@ -16,7 +16,7 @@ impl Stepper {
     /// How long until a checkpoint is due; None while there is nothing to save.
     pub(super) fn checkpoint_in(&self) -> Option<Duration> {
         let unsaved = self.saved < self.epoch && self.failed.is_none();
-        if unsaved { self.checkpointer.due_in() } else { None }
+        if unsaved { self.checkpointer.due_in(self.memory.is_scarce()) } else { None }
     }
 
     pub(super) fn begin_checkpoint(&mut self) {

@@ -3,21 +3,18 @@
 use std::collections::BTreeMap;
 use std::sync::mpsc::Receiver;
 
-use crate::engine::commit::{Commit, Request};
+use crate::engine::commit::{Commit, Request, check_size};
 use crate::engine::guard::guarded;
 use crate::engine::keys::KeyCheck;
 use crate::engine::stepper::Stepper;
 use crate::engine::storage::Storage;
 use crate::engine::{Operation, record};
-use crate::error::{Error, Result, SqlState};
+use crate::error::{Error, Result};
 use crate::source::Delivery;
 use crate::state::LogPosition;
 
 /// Transactions taken into one step, so that its length stays bounded.
 const MOST_COMMITS: usize = 1024;
-
-/// Bytes of rows that one transaction may write: what a step can hold in one piece, with room to spare.
-const MOST_WRITTEN: usize = 512 << 20;
 
 /// Bytes of deliveries taken into one step.
 const MOST_BYTES: usize = 16 << 20;
@@ -109,10 +106,7 @@ impl Stepper {
         let mut keys = KeyCheck::new(self.dataflows.stores().clone(), self.epoch);
         let mut accepted = Vec::with_capacity(group.len());
         for commit in group {
-            let fits = match commit.bytes() {
-                bytes if bytes > MOST_WRITTEN => Err(too_large()),
-                _ => Ok(()),
-            };
+            let fits = check_size(commit.bytes()).and_then(|()| self.memory.admit(commit.growth()));
             match fits.and_then(|()| guarded(|| keys.accept(&catalog, &commit.operations))) {
                 Ok(()) => accepted.push(commit),
                 Err(error) => commit.finish(Err(error)),
@@ -181,12 +175,6 @@ impl Stepper {
         }
         Ok(())
     }
-}
-
-fn too_large() -> Error {
-    let message = "a transaction writes too much";
-    let hint = format!("Write at most {} MiB of rows in one transaction.", MOST_WRITTEN >> 20);
-    Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, message).with_hint(hint)
 }
 
 /// Which transactions of a group are void, given the position before the first of them.

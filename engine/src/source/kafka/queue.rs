@@ -20,6 +20,9 @@ use super::client::Client;
 use crate::error::{Error, Result, SqlState};
 use crate::source::{Header, Message};
 
+/// Messages thrown away at once.
+const MOST_DRAINED: usize = 1024;
+
 /// One queue for all partitions of a topic.
 pub struct Queue {
     client: Client,
@@ -65,6 +68,11 @@ impl Queue {
     pub fn stop(&self, partition: i32) {
         // SAFETY: the topic lives. Fails only where the partition was not started.
         unsafe { rd::rd_kafka_consume_stop(self.topic, partition) };
+    }
+
+    /// Throws away what was fetched of partitions that are stopped and not taken.
+    pub fn drain(&self) {
+        while !self.take(Duration::ZERO, MOST_DRAINED).pointers.is_empty() {}
     }
 
     /// Messages and errors: waits for the first, then takes all there are, up to `at_most`.

@@ -1,5 +1,6 @@
 //! A thread that follows a topic.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -17,7 +18,7 @@ use super::tracker::Tracker;
 use crate::data::ObjectId;
 use crate::error::{Error, Result};
 use crate::source::{
-    BadRecord, Decoded, Decoder, Delivery, Intake, LostRange, Message, Offsets, OnError, OnGap, PartitionState,
+    BadRecord, Decoded, Decoder, Delivery, Intake, LostRange, Message, Offsets, OnError, OnGap, PartitionState, Pause,
     Refusal, SourceSpec, SourceStatus, Times,
 };
 
@@ -77,6 +78,7 @@ impl Reader {
             shared: shared.clone(),
             intake: intake.clone(),
             queue,
+            suspended: Cell::new(false),
             _alive: alive,
         };
         let queue = Arc::downgrade(&follower.queue);
@@ -134,6 +136,8 @@ struct Follower {
     shared: Arc<Shared>,
     intake: Arc<Intake>,
     queue: Arc<Queue>,
+    /// Whether fetching has stopped for want of memory.
+    suspended: Cell<bool>,
     _alive: Sender<()>,
 }
 
@@ -145,9 +149,13 @@ impl Follower {
                 looked = Instant::now();
                 self.read_reports();
             }
-            let room = self.intake.wait_for_room(TURN);
-            self.shared.tracker.lock().set_paused(!room);
-            if !room || self.is_stopped() {
+            let pause = self.intake.wait_for_room(TURN);
+            self.shared.tracker.lock().set_paused(pause);
+            if self.is_stopped() {
+                break;
+            }
+            self.suspend(pause == Some(Pause::Memory));
+            if pause.is_some() {
                 continue;
             }
             let batch = self.queue.take(TURN, MOST_MESSAGES);
@@ -176,7 +184,26 @@ impl Follower {
 
     fn add(&self, partition: i32, offset: i64) -> Result<()> {
         self.shared.tracker.lock().add(partition, offset);
-        self.queue.start(partition, offset)
+        // If not now, it is started with the others.
+        if self.suspended.get() { Ok(()) } else { self.queue.start(partition, offset) }
+    }
+
+    /// Stops fetching and frees what was fetched ahead, or goes on behind what was delivered last.
+    fn suspend(&self, suspend: bool) {
+        if suspend == self.suspended.replace(suspend) {
+            return;
+        }
+        let partitions = self.shared.tracker.lock().read();
+        if suspend {
+            partitions.iter().for_each(|(partition, _)| self.queue.stop(*partition));
+            self.queue.drain();
+            return;
+        }
+        for (partition, next) in partitions {
+            if let Err(error) = self.queue.start(partition, next) {
+                self.stop(partition, PartitionState::Failed, error.message().to_owned());
+            }
+        }
     }
 
     /// Connections, ends of partitions, new partitions.

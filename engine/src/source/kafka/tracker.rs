@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use rdkafka::statistics::Statistics;
 
-use crate::source::{Message, PartitionState, PartitionStatus, SourceStatus};
+use crate::source::{Message, PartitionState, PartitionStatus, Pause, SourceStatus};
 
 /// The reader's picture of its topic; copies of it answer for the reader's status.
 #[derive(Default)]
@@ -19,6 +19,12 @@ impl Tracker {
 
     pub fn status(&self) -> SourceStatus {
         self.status.clone()
+    }
+
+    /// The partitions that are read, and where they go on.
+    pub fn read(&self) -> Vec<(i32, i64)> {
+        let read = self.status.partitions.iter().filter(|(_, known)| !known.state.is_stopped());
+        read.map(|(partition, known)| (*partition, known.next)).collect()
     }
 
     pub fn get(&self, partition: i32) -> Option<&PartitionStatus> {
@@ -86,7 +92,7 @@ impl Tracker {
         }
     }
 
-    pub fn set_paused(&mut self, paused: bool) {
+    pub fn set_paused(&mut self, paused: Option<Pause>) {
         self.status.paused = paused;
     }
 

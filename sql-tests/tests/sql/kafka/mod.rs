@@ -3,6 +3,7 @@
 mod broker;
 mod demo;
 mod event_time;
+mod memory;
 mod reader;
 mod retention;
 mod sources;

@@ -1,0 +1,106 @@
+//! Sources that pause while memory is scarce, by what a test says of memory.
+
+use std::time::Instant;
+
+use levada_engine::{Engine, EngineOptions, ManualMemory, MemoryGauge};
+
+use super::Broker;
+use super::broker::PATIENCE;
+use super::tables::send;
+use crate::in_process::InProcess;
+
+const LIMIT: u64 = 1 << 30;
+
+/// A session of an engine in this process.
+struct Database(InProcess);
+
+impl Database {
+    async fn rows(&mut self, sql: &str) -> Vec<String> {
+        let rows = self.0.rows(sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+        let value = |value: Option<String>| value.unwrap_or_else(|| "NULL".to_owned());
+        rows.into_iter().map(|row| row.into_iter().map(value).collect::<Vec<_>>().join("|")).collect()
+    }
+
+    async fn refusal(&mut self, sql: &str) -> String {
+        format!("{:?}", self.0.rows(sql).await.expect_err(sql))
+    }
+
+    /// Waits until a query answers this.
+    async fn until(&mut self, sql: &str, expected: &[&str]) {
+        let asked = Instant::now();
+        loop {
+            let found = self.rows(sql).await;
+            if found == expected {
+                return;
+            }
+            assert!(asked.elapsed() < PATIENCE, "{sql}: {found:?} instead of {expected:?}");
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+fn create_table(broker: &Broker, name: &str, columns: &str) -> String {
+    format!(
+        "CREATE TABLE {name} ({columns}) WITH (connector = 'kafka', topic = '{name}', \
+         properties.bootstrap.server = '{}') FORMAT PLAIN ENCODE JSON",
+        broker.address()
+    )
+}
+
+fn numbers(range: std::ops::Range<i64>) -> impl Iterator<Item = (String, Option<String>)> {
+    range.map(|n| (n.to_string(), Some(format!(r#"{{"n":{n}}}"#))))
+}
+
+const STATUS: &str = "SELECT DISTINCT status FROM levada_catalog.sources";
+
+/// Nothing is read meanwhile, and nothing is lost; queries and whatever frees memory go on.
+#[tokio::test(flavor = "multi_thread")]
+async fn sources_pause_while_memory_is_scarce() {
+    let broker = Broker::shared();
+    broker.create_topic("scarce", 2).await;
+    let data = tempfile::tempdir().expect("a temporary folder");
+    let memory = ManualMemory::default();
+    let options = EngineOptions::new(data.path()).with_memory_limit(LIMIT);
+    let options = EngineOptions { memory_gauge: MemoryGauge::Manual(memory.clone()), ..options };
+    let engine = Engine::open(options).expect("an engine");
+    let mut database = Database(InProcess::connect(&engine, false).expect("a session"));
+    database.rows(&create_table(broker, "scarce", "n bigint")).await;
+    database.rows("CREATE TABLE notes (n int)").await;
+    database.rows("INSERT INTO notes SELECT generate_series(1, 20000)").await;
+    database.rows("CREATE MATERIALIZED VIEW total AS SELECT count(*) AS c, sum(n) AS s FROM scarce").await;
+    send(broker, "scarce", numbers(0..100));
+    database.until("SELECT c FROM total", &["100"]).await;
+
+    memory.set(LIMIT / 100 * 95);
+    database.until(STATUS, &["paused: memory"]).await;
+    let engine_row = "SELECT memory_used, memory_limit, sources_paused FROM levada_catalog.engine";
+    assert_eq!(database.rows(engine_row).await, [format!("{}|{LIMIT}|1", LIMIT / 100 * 95)]);
+    send(broker, "scarce", numbers(100..200));
+    // There is room for a few rows; a new view over many waits, and can be dropped.
+    database.rows("INSERT INTO notes VALUES (0)").await;
+    database.rows("CREATE MATERIALIZED VIEW halves AS SELECT n / 2 AS half, count(*) AS c FROM notes GROUP BY 1").await;
+    database.rows("CREATE MATERIALIZED VIEW thirds AS SELECT n / 3 AS third FROM notes").await;
+    let hydration = "SELECT DISTINCT hydration FROM levada_catalog.views WHERE name IN ('halves', 'thirds')";
+    database.until(hydration, &["paused: memory"]).await;
+    assert!(database.refusal("SELECT * FROM halves").await.contains("55000"));
+    database.rows("DROP MATERIALIZED VIEW thirds").await;
+
+    memory.set(LIMIT);
+    database.until("SELECT memory_used FROM levada_catalog.engine", &[&LIMIT.to_string()]).await;
+    let refusal = database.refusal("INSERT INTO notes VALUES (-1)").await;
+    assert!(refusal.contains("53200"), "{refusal}");
+    database.rows("UPDATE notes SET n = -n WHERE n > 19000").await;
+    database.rows("DELETE FROM notes WHERE n < 0").await;
+    assert_eq!(database.rows("SELECT count(*), max(n) FROM notes").await, ["19001|19000"]);
+    assert_eq!(database.rows("SELECT c FROM total").await, ["100"]);
+    assert_eq!(database.rows(STATUS).await, ["paused: memory"]);
+    database.rows("DROP MATERIALIZED VIEW total").await;
+
+    memory.set(LIMIT / 2);
+    database.until("SELECT count(*), sum(n) FROM scarce", &["200|19900"]).await;
+    database.until(STATUS, &["running"]).await;
+    database.until(hydration, &["hydrated"]).await;
+    assert_eq!(database.rows("SELECT count(*), sum(c) FROM halves").await, ["9501|19001"]);
+    database.rows("INSERT INTO notes VALUES (-1)").await;
+    engine.shutdown().await.expect("a last checkpoint");
+}
