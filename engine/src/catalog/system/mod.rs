@@ -5,6 +5,8 @@
 //! statement's snapshot, the session, and what the engine knows of stored relations. Relations that describe what we do
 //! not have, such as triggers, are empty.
 
+mod composite;
+mod foreign;
 mod information;
 mod information_columns;
 mod levada;
@@ -28,6 +30,7 @@ use std::sync::{Arc, LazyLock, Weak};
 
 use arrow::array::RecordBatch;
 
+pub use composite::type_name as composite_name;
 pub use names::{function_name, namespace_name, namespace_oid};
 pub use objects::{Index, Object, relation_name};
 pub use shape::SystemRelation;
@@ -273,6 +276,9 @@ fn builder(schema: &str, name: &str) -> Option<Build> {
         ("pg_catalog", "pg_settings") => pg_cluster::settings,
         ("pg_catalog", "pg_am") => pg_cluster::access_methods,
         ("pg_catalog", "pg_collation") => pg_cluster::collations,
+        ("pg_catalog", "pg_foreign_data_wrapper") => foreign::wrappers,
+        ("pg_catalog", "pg_foreign_server") => foreign::servers,
+        ("pg_catalog", "pg_foreign_table") => foreign::tables,
         ("pg_catalog", "pg_language") => pg_cluster::languages,
         ("pg_catalog", "pg_tablespace") => pg_cluster::tablespaces,
         ("information_schema", name) => return information::builder(name),

@@ -1,5 +1,6 @@
 //! `pg_class` and what describes its relations: columns, defaults, indexes, constraints, and the views over them.
 
+use super::composite::{self, type_oid};
 use super::names::OWNER_NAME;
 use super::objects::Object;
 use super::pg_type::storage;
@@ -47,6 +48,7 @@ pub fn classes(system: &System, rows: &mut Rows) {
             ("relreplident", "n".into()),
         ]);
     }
+    composite::classes(system, rows);
 }
 
 /// `pg_attribute`.
@@ -64,15 +66,17 @@ pub fn attributes(system: &System, rows: &mut Rows) {
             attribute(rows, index.oid, at, column, false, false);
         }
     }
+    composite::attributes(system, rows);
 }
 
-fn attribute(rows: &mut Rows, relation: u32, at: usize, column: &Column, not_null: bool, has_default: bool) {
+/// A column's row of `pg_attribute`; `at` is its position, from 0.
+pub fn attribute(rows: &mut Rows, relation: u32, at: usize, column: &Column, not_null: bool, has_default: bool) {
     let (by_value, align, storage, collation) = storage(column.ty.oid());
     let dimensions = i64::from(matches!(column.ty, SqlType::Array(_)));
     rows.add([
         ("attrelid", relation.into()),
         ("attname", column.name.as_str().into()),
-        ("atttypid", column.ty.oid().into()),
+        ("atttypid", type_oid(&column.ty).into()),
         ("attstattarget", (-1).into()),
         ("attlen", column.ty.type_len().into()),
         ("attnum", (at as i64 + 1).into()),

@@ -1,7 +1,7 @@
 //! `pg_type`, and in `pg_proc` the functions by which it says how values are read and written.
 
 use super::rows::{Datum, Rows};
-use super::{OWNER, PG_CATALOG, System};
+use super::{OWNER, PG_CATALOG, System, composite};
 
 /// Facts of PostgreSQL's `pg_type.dat`: name, OID, OID of the array type, length, by value, kind, category, preferred,
 /// alignment, storage, collation, element, then name and OID of the input, output, receive and send functions, then
@@ -47,7 +47,7 @@ regrole 4096 4097 4 t b N f i p 0 0 regrolein 4098 regroleout 4092 regrolerecv 4
 ";
 
 /// OIDs of `array_in`, `array_out`, `array_recv`, `array_send`, `array_typanalyze` and `array_subscript_handler`.
-const ARRAY_FUNCTIONS: [(&str, u32); 6] = [
+pub const ARRAY_FUNCTIONS: [(&str, u32); 6] = [
     ("array_in", 750),
     ("array_out", 751),
     ("array_recv", 2400),
@@ -142,13 +142,14 @@ impl TypeFacts {
 }
 
 /// `pg_type`.
-pub fn types(_: &System, rows: &mut Rows) {
+pub fn types(system: &System, rows: &mut Rows) {
     for ty in TypeFacts::all() {
         ty.add_to(rows);
         if ty.number(2) != 0 {
             ty.add_array_to(rows);
         }
     }
+    composite::types(system, rows);
 }
 
 /// `pg_proc`: input and output functions of types. What can be called in SQL is not listed.

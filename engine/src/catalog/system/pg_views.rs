@@ -116,6 +116,12 @@ pub const VIEWS: &[Shape] = &[
         valuntil timestamptz, useconfig _text",
     ),
     view(
+        "pg_user_mappings",
+        12187,
+        "\
+        umid oid, srvid oid, srvname name, umuser oid, usename name, umoptions _text",
+    ),
+    view(
         "pg_views",
         12028,
         "\

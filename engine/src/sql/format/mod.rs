@@ -111,7 +111,10 @@ pub fn text(array: &ArrayRef, ty: &SqlType, row: usize, settings: &FormatSetting
 /// An object's name, its number where there is none, `-` for none.
 pub fn object_name(ty: &SqlType, oid: u32, catalog: Option<&Catalog>) -> String {
     let name = match ty {
-        SqlType::Regtype => SqlType::from_oid(oid).map(|ty| ty.to_string()),
+        SqlType::Regtype => {
+            let row_type = || system::composite_name(catalog?, oid);
+            SqlType::from_oid(oid).map(|ty| ty.to_string()).or_else(row_type)
+        }
         SqlType::Regproc => system::function_name(oid).map(quote_ident),
         SqlType::Regnamespace => system::namespace_name(oid).map(quote_ident),
         _ => catalog.and_then(|catalog| system::relation_name(catalog, oid)),

@@ -10,7 +10,7 @@ use super::signature::T::{
 };
 use super::signature::{Function, T, catalog, f};
 use crate::catalog::DATABASE;
-use crate::catalog::system::{Object, System, function_name};
+use crate::catalog::system::{Object, System, composite_name, function_name};
 use crate::data::SqlType;
 use crate::error::{Error, Result, SqlState};
 use crate::sql::format::object_name;
@@ -39,6 +39,12 @@ pub const FUNCTIONS: &[Function] = &[
     catalog("pg_database_size", &[Name], Int8, database_size),
     catalog("pg_database_size", &[Oid], Int8, database_size),
     catalog("pg_table_is_visible", &[Oid], Bool, is_visible),
+    catalog("pg_type_is_visible", &[Oid], Bool, |s, c| {
+        map1(c, |oid: u32| {
+            let known = SqlType::from_oid(oid).is_some() || composite_name(&s.catalog, oid).is_some();
+            Ok(known.then_some(true))
+        })
+    }),
     catalog("to_regclass", &[Text], Regclass, |s, c| {
         map1(c, |name: &str| Ok(object(s, name)?.map(|object| object.oid)))
     }),
@@ -61,7 +67,6 @@ pub const FIXED: &[Function] = &[
     f("pg_get_expr", &[Text, Oid], Text, first),
     f("pg_get_expr", &[Text, Oid, Bool], Text, first),
     f("pg_encoding_to_char", &[Int4], Name, |c| map1(c, |number: i32| Ok(encoding(number)))),
-    f("pg_type_is_visible", &[Oid], Bool, |c| map1(c, |oid: u32| Ok(SqlType::from_oid(oid).map(|_| true)))),
     f("pg_function_is_visible", &[Oid], Bool, |c| map1(c, |oid: u32| Ok(function_name(oid).map(|_| true)))),
     f("pg_collation_is_visible", &[Oid], Bool, yes),
     f("pg_operator_is_visible", &[Oid], Bool, yes),
@@ -70,6 +75,11 @@ pub const FIXED: &[Function] = &[
     f("pg_conversion_is_visible", &[Oid], Bool, yes),
     f("pg_ts_config_is_visible", &[Oid], Bool, yes),
     f("pg_statistics_obj_is_visible", &[Oid], Bool, yes),
+    f("pg_tablespace_size", &[Oid], Int8, |c| map1(c, |_: u32| Ok(0i64))),
+    f("pg_char_to_encoding", &[Name], Int4, |c| {
+        map1(c, |name: &str| Ok(if matches!(name.to_ascii_uppercase().as_str(), "UTF8" | "UTF-8") { 6 } else { -1 }))
+    }),
+    f("getdatabaseencoding", &[], Name, |c| map_rows(c, |_| Ok(Some("UTF8")))),
     f("pg_relation_is_publishable", &[Regclass], Bool, no),
     f("pg_is_other_temp_schema", &[Oid], Bool, no),
     f("pg_my_temp_schema", &[], T::Oid, |c| map_rows(c, |_| Ok(Some(0u32)))),

@@ -102,7 +102,7 @@ fn raw(text: &str, path: &[Step]) -> Result<Option<String>> {
     Ok(json::raw_path(text, path)?.map(str::to_owned))
 }
 
-fn raw_text(text: &str, path: &[Step]) -> Result<Option<String>> {
+pub(super) fn raw_text(text: &str, path: &[Step]) -> Result<Option<String>> {
     match json::raw_path(text, path)? {
         Some("null") | None => Ok(None),
         Some(value) if value.starts_with('"') => Ok(json::parse(value)?.as_text()),

@@ -19,6 +19,7 @@ mod json;
 pub mod math;
 mod numeric_sum;
 pub mod ordered_set;
+mod pairs;
 pub mod reference;
 mod regexp;
 pub mod resolve;
@@ -49,12 +50,14 @@ const FUNCTIONS: &[(&str, &[Function])] = &[
     ("Date and time functions", datetime::FUNCTIONS),
     ("JSON functions", json::FUNCTIONS),
     ("Array and set-returning functions", array_functions::FUNCTIONS),
+    ("JSON functions", pairs::FUNCTIONS),
     ("Aggregates", aggregate::FUNCTIONS),
     ("Aggregates", aggregate::STATISTICS),
     ("Window functions", window::FUNCTIONS),
     ("Session and system functions", system::FUNCTIONS),
     ("Catalog functions", catalog::FUNCTIONS),
     ("Catalog functions", catalog::FIXED),
+    ("Catalog functions", pairs::CATALOG),
 ];
 
 const OPERATORS: &[(&str, &[Function])] = &[

@@ -2,6 +2,7 @@
 
 use super::signature::{Function, T};
 use super::{FUNCTIONS, OPERATORS};
+use crate::data::SqlType;
 
 /// What the reference says of all functions, or all operators, of one name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +61,10 @@ fn form(function: &Function) -> String {
 }
 
 fn type_name(ty: T) -> String {
+    if let Some(SqlType::Record(fields)) = ty.sql() {
+        let fields: Vec<String> = fields.iter().map(|(name, ty)| format!("{name} {ty}")).collect();
+        return format!("({})", fields.join(", "));
+    }
     if let Some(ty) = ty.sql() {
         return ty.to_string().replace(" without time zone", "").replace("timestamp with time zone", "timestamptz");
     }

@@ -42,6 +42,12 @@ pub enum T {
     Int4Array,
     NameArray,
     Void,
+    /// The row `(key text, value text)`, and its like.
+    KeyText,
+    KeyJson,
+    KeyJsonb,
+    /// The row `(option_name text, option_value text)`.
+    OptionText,
     AnyElement,
     AnyArray,
     AnyNonArray,
@@ -88,6 +94,10 @@ impl T {
             T::Int4Array => SqlType::Int4.array(),
             T::NameArray => SqlType::Name.array(),
             T::Void => SqlType::Void,
+            T::KeyText => pair("key", "value", SqlType::Text),
+            T::KeyJson => pair("key", "value", SqlType::Json),
+            T::KeyJsonb => pair("key", "value", SqlType::Jsonb),
+            T::OptionText => pair("option_name", "option_value", SqlType::Text),
             T::AnyElement
             | T::AnyArray
             | T::AnyNonArray
@@ -97,6 +107,11 @@ impl T {
             | T::Record => return None,
         })
     }
+}
+
+/// The type of rows of a text and a value.
+fn pair(name: &str, value: &str, ty: SqlType) -> SqlType {
+    SqlType::Record(vec![(name.to_owned(), SqlType::Text), (value.to_owned(), ty)])
 }
 
 /// Whether a function always answers the same.

@@ -3,7 +3,8 @@
 use arrow::array::ArrayRef;
 
 use super::signature::T::{Any, Bool, Int4, Int8, Numeric, Oid, Regtype, Text};
-use super::signature::{Function, f};
+use super::signature::{Function, catalog, f};
+use crate::catalog::system::{System, composite_name};
 use crate::data::SqlType;
 use crate::error::Result;
 use crate::sql::rows::{Call, map_rows, map1};
@@ -15,7 +16,7 @@ pub const VERSION: &str =
 pub const FUNCTIONS: &[Function] = &[
     f("version", &[], Text, |c| map_rows(c, |_| Ok(Some(VERSION)))).stable(),
     f("pg_typeof", &[Any], Regtype, |c| map_rows(c, |_| Ok(Some(c.types[0].oid())))),
-    f("format_type", &[Oid, Int4], Text, format_type),
+    catalog("format_type", &[Oid, Int4], Text, format_type),
     f("num_nulls", &[Any], Int4, |c| map_rows(c, |row| Ok(Some(nulls(c, row))))).variadic(),
     f("num_nonnulls", &[Any], Int4, |c| map_rows(c, |row| Ok(Some(c.args.len() as i32 - nulls(c, row))))).variadic(),
     f("pg_size_pretty", &[Int8], Text, |c| map1(c, |v: i64| Ok(size_pretty(i128::from(v))))),
@@ -30,7 +31,7 @@ fn nulls(call: &Call, row: usize) -> i32 {
 }
 
 /// `format_type(oid, typmod)`.
-fn format_type(call: &Call) -> Result<ArrayRef> {
+fn format_type(system: &System, call: &Call) -> Result<ArrayRef> {
     use arrow::array::AsArray;
     let oids = call.args[0].as_primitive::<arrow::datatypes::UInt32Type>();
     let modifiers = call.args[1].as_primitive::<arrow::datatypes::Int32Type>();
@@ -43,7 +44,7 @@ fn format_type(call: &Call) -> Result<ArrayRef> {
         Ok(Some(match SqlType::from_oid(oid) {
             Some(ty) => with_modifier(ty, modifier).to_string(),
             None if oid == 0 => "-".to_owned(),
-            None => "???".to_owned(),
+            None => composite_name(&system.catalog, oid).unwrap_or_else(|| "???".to_owned()),
         }))
     })
 }

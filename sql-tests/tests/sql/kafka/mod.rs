@@ -4,6 +4,7 @@ mod broker;
 mod demo;
 mod event_time;
 mod memory;
+mod psql;
 mod reader;
 mod retention;
 mod sources;
