@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 
 /// The format of the values that keyed state writes. Another one is refused.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 
 /// What is left of a durable value.
 #[derive(Debug)]

@@ -3,25 +3,26 @@
 use std::ops::Bound;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, BinaryArray, BinaryBuilder};
-use arrow::datatypes::DataType;
+use arrow::array::BinaryArray;
+use arrow::buffer::BooleanBuffer;
 
 use crate::data::key::{Fixed, KeyEncoder, Keys};
 use crate::dataflow::aggregates::{Accumulator, Weighted};
+use crate::dataflow::coding::Reader;
 use crate::dataflow::slot_set::SlotSet;
 use crate::dataflow::slots::SlotTable;
 use crate::dataflow::sorted_state::SortedState;
 use crate::error::{Error, Result};
 
 /// A value of 64 bits behind the slot of its group.
-fn composite(slot: usize, value: u64) -> u128 {
-    ((slot as u128) << 64) | u128::from(value)
+fn composite(slot: u32, value: u64) -> u128 {
+    (u128::from(slot) << 64) | u128::from(value)
 }
 
 /// Writes a value of another layout behind the slot of its group.
-fn write_composite(slot: usize, values: &Keys, row: usize, out: &mut Vec<u8>) {
+fn write_composite(slot: u32, values: &Keys, row: usize, out: &mut Vec<u8>) {
     out.clear();
-    out.extend_from_slice(&(slot as u32).to_be_bytes());
+    out.extend_from_slice(&slot.to_be_bytes());
     match values {
         Keys::U64(keys) => out.extend_from_slice(&keys.values[row].to_be_bytes()),
         Keys::U128(keys) => out.extend_from_slice(&keys.values[row].to_be_bytes()),
@@ -43,91 +44,131 @@ fn split(composite: &[u8]) -> (u32, &[u8]) {
     (slot.iter().fold(0, |slot, byte| slot << 8 | u32::from(*byte)), value)
 }
 
-/// How often each value stands in each group, so that each counts once.
+/// How often each value stands in each group, so that each counts once. One value is kept once for all aggregates over it,
+/// with a weight for each of the conditions (FILTER) under which they see it.
 #[derive(Debug)]
 pub struct DistinctValues {
-    encoder: KeyEncoder,
     /// From group and value to a slot of its own.
     table: SlotTable,
+    /// As many weights an entry as there are conditions.
     weights: Vec<i64>,
+    conditions: usize,
     dirty: SlotSet,
     /// Zero bytes before the slot in the table's keys: those of 128 bits have 64 for the slot.
     padding: usize,
 }
 
+/// Rows that make a value appear in its group, with weight 1, or vanish, with weight -1.
+#[derive(Debug, Default)]
+pub struct Appearances {
+    pub rows: Vec<u32>,
+    pub slots: Vec<u32>,
+    pub weights: Vec<i64>,
+}
+
+impl Appearances {
+    fn push(&mut self, row: u32, slot: u32, weight: i64) {
+        self.rows.push(row);
+        self.slots.push(slot);
+        self.weights.push(weight);
+    }
+}
+
 impl DistinctValues {
-    pub fn new(data_type: &DataType) -> Result<DistinctValues> {
-        let encoder = KeyEncoder::new(std::slice::from_ref(data_type))?;
+    /// Values of the encoder's layout, under so many conditions.
+    pub fn new(encoder: &KeyEncoder, conditions: usize) -> DistinctValues {
         let (table, padding) = match encoder.empty() {
             Keys::U64(_) => (SlotTable::like(&Keys::U128(Fixed { values: vec![], nulls: None })), 4),
             Keys::U128(_) | Keys::Bytes(_) => (SlotTable::like(&Keys::Bytes(BinaryArray::new_null(0))), 0),
         };
-        Ok(DistinctValues { encoder, table, weights: vec![], dirty: SlotSet::default(), padding })
+        DistinctValues { table, weights: vec![], conditions, dirty: SlotSet::default(), padding }
     }
 
-    /// Takes a batch in and gives the weights of the distinct values instead of the rows': +1 where a row makes its value
-    /// appear in its group, -1 where it makes it vanish. Their sums do not depend on the order of the rows.
-    pub fn update(&mut self, rows: Weighted<'_>, column: &ArrayRef) -> Result<Vec<i64>> {
-        let values = self.encoder.encode(std::slice::from_ref(column), column.len())?;
-        let mut counted: Vec<(usize, i64)> = Vec::with_capacity(column.len());
-        let nulls = column.logical_nulls();
-        let keys = match &values {
-            Keys::U64(values) => {
-                let mut keys = Vec::with_capacity(column.len());
-                rows.each(nulls.as_ref(), |row, slot, weight| {
-                    counted.push((row, weight));
-                    keys.push(composite(slot, values.values[row]));
-                });
-                Keys::U128(Fixed { values: keys, nulls: None })
+    /// Takes rows of a batch in; `values` are the batch's, and `counting` says for each condition which of its rows meet it
+    /// and are not NULL (None: all). Per condition come back the rows that make a value appear or vanish. The sums of their
+    /// weights do not depend on the order of the rows.
+    ///
+    /// # Errors
+    /// 54000 for more values than there are slots.
+    pub fn update(
+        &mut self,
+        rows: Weighted<'_>,
+        values: &Keys,
+        counting: &[Option<BooleanBuffer>],
+    ) -> Result<Vec<Appearances>> {
+        self.table.has_room(rows.rows.len())?;
+        let mut found: Vec<Appearances> = counting.iter().map(|_| Appearances::default()).collect();
+        let DistinctValues { table, weights, conditions, dirty, .. } = self;
+        let mut key = Vec::new();
+        let mut lost = false;
+        rows.each(|row, slot, weight| {
+            let meets = |counting: &Option<BooleanBuffer>| counting.as_ref().is_none_or(|counting| counting.value(row));
+            let Some(first) = counting.iter().position(meets) else { return };
+            let entry = match values {
+                Keys::U64(values) => table.wide_slot(composite(slot as u32, values.values[row])),
+                wide => {
+                    write_composite(slot as u32, wide, row, &mut key);
+                    table.byte_slot(&key)
+                }
+            };
+            let Some(entry) = entry else {
+                lost = true;
+                return;
+            };
+            dirty.insert(entry);
+            let at = entry as usize * *conditions;
+            if at >= weights.len() {
+                weights.resize(at + *conditions, 0);
             }
-            wide => {
-                let mut keys = BinaryBuilder::new();
-                let mut key = Vec::new();
-                rows.each(nulls.as_ref(), |row, slot, weight| {
-                    counted.push((row, weight));
-                    write_composite(slot, wide, row, &mut key);
-                    keys.append_value(&key);
-                });
-                Keys::Bytes(keys.finish())
+            for condition in (first..counting.len()).filter(|condition| meets(&counting[*condition])) {
+                let before = weights[at + condition];
+                let after = before + weight;
+                weights[at + condition] = after;
+                let appears = i64::from(after > 0) - i64::from(before > 0);
+                if appears != 0 {
+                    found[condition].push(row as u32, slot as u32, appears);
+                }
             }
-        };
-        let entries = self.table.slots(&keys)?;
-        self.weights.resize(self.table.capacity().max(self.weights.len()), 0);
-        let mut distinct = vec![0; column.len()];
-        for ((row, weight), entry) in counted.into_iter().zip(entries) {
-            let before = self.weights[entry as usize];
-            let after = before + weight;
-            self.weights[entry as usize] = after;
-            distinct[row] = i64::from(after > 0) - i64::from(before > 0);
-            self.dirty.insert(entry);
-        }
-        Ok(distinct)
+        });
+        if lost { Err(Error::internal("keys of another layout")) } else { Ok(found) }
     }
 
-    /// Calls `f` with the group's slot, the value and its weight (None: gone) of each entry that changed since the last
+    /// Calls `f` with the group's slot, the value and its weights (None: gone) of each entry that changed since the last
     /// call, and forgets the ones that went.
-    pub fn take_changed(&mut self, mut f: impl FnMut(u32, &[u8], Option<i64>)) {
+    pub fn take_changed(&mut self, mut f: impl FnMut(u32, &[u8], Option<&[i64]>)) {
         let mut key = Vec::new();
         for entry in self.dirty.take() {
             key.clear();
             self.table.write_key(entry, &mut key);
-            let weight = self.weights[entry as usize];
+            let at = entry as usize * self.conditions;
+            let weights = &self.weights[at..at + self.conditions];
+            let gone = weights.iter().all(|weight| *weight == 0);
             let (group, value) = split(&key[self.padding..]);
-            f(group, value, (weight != 0).then_some(weight));
-            if weight == 0 {
+            f(group, value, (!gone).then_some(weights));
+            if gone {
                 self.table.remove(entry);
             }
         }
     }
 
     /// Puts an entry back that was saved.
-    pub fn restore(&mut self, group: u32, value: &[u8], weight: i64) -> Result<()> {
-        let key = [&[0; 4][..self.padding], &group.to_be_bytes(), value].concat();
-        for entry in self.table.slots(&self.table.read_key(&key)?)? {
-            self.weights.resize(self.table.capacity(), 0);
-            self.weights[entry as usize] = weight;
+    ///
+    /// # Errors
+    /// XX001 when the entry is of another form.
+    pub fn restore(&mut self, group: u32, value: &[u8], reader: &mut Reader<'_>) -> Result<()> {
+        self.table.has_room(1)?;
+        let entry = match self.padding {
+            0 => self.table.byte_slot(&[&group.to_be_bytes(), value].concat()),
+            _ => self.table.wide_slot(composite(group, value64(value)?)),
+        };
+        let at = entry.ok_or_else(corrupt)? as usize * self.conditions;
+        if at >= self.weights.len() {
+            self.weights.resize(at + self.conditions, 0);
         }
-        Ok(())
+        self.weights[at..at + self.conditions].iter_mut().try_for_each(|weight| {
+            *weight = reader.i64()?;
+            Ok(())
+        })
     }
 
     pub fn len(&self) -> usize {
@@ -142,7 +183,6 @@ impl DistinctValues {
 /// The values of each group in order.
 #[derive(Debug)]
 pub struct OrderedValues {
-    encoder: KeyEncoder,
     values: Ordered,
 }
 
@@ -154,29 +194,30 @@ enum Ordered {
 }
 
 impl OrderedValues {
-    pub fn new(data_type: &DataType) -> Result<OrderedValues> {
-        let encoder = KeyEncoder::new(std::slice::from_ref(data_type))?;
+    /// Values of the encoder's layout.
+    pub fn new(encoder: &KeyEncoder) -> OrderedValues {
         let values = match encoder.empty() {
             Keys::U64(_) => Ordered::Fixed(SortedState::default()),
             Keys::U128(_) | Keys::Bytes(_) => Ordered::Bytes(SortedState::default()),
         };
-        Ok(OrderedValues { encoder, values })
+        OrderedValues { values }
     }
 
-    /// Takes a batch in.
-    pub fn update(&mut self, rows: Weighted<'_>, column: &ArrayRef) -> Result<()> {
-        let values = self.encoder.encode(std::slice::from_ref(column), column.len())?;
-        let nulls = column.logical_nulls();
-        match (&mut self.values, &values) {
+    /// Takes rows of a batch in; `values` are the batch's.
+    ///
+    /// # Errors
+    /// XX000 for values of another layout.
+    pub fn update(&mut self, rows: Weighted<'_>, values: &Keys) -> Result<()> {
+        match (&mut self.values, values) {
             (Ordered::Fixed(own), Keys::U64(values)) => {
-                rows.each(nulls.as_ref(), |row, slot, weight| {
-                    own.add(&composite(slot, values.values[row]), weight);
+                rows.each(|row, slot, weight| {
+                    own.add(&composite(slot as u32, values.values[row]), weight);
                 });
             }
             (Ordered::Bytes(own), wide) => {
                 let mut key = Vec::new();
-                rows.each(nulls.as_ref(), |row, slot, weight| {
-                    write_composite(slot, wide, row, &mut key);
+                rows.each(|row, slot, weight| {
+                    write_composite(slot as u32, wide, row, &mut key);
                     own.add(&key, weight);
                 });
             }
@@ -193,9 +234,8 @@ impl OrderedValues {
         match (&self.values, best) {
             (Ordered::Fixed(values), Accumulator::Best64(best)) => {
                 for group in groups {
-                    let slot = *group as usize;
-                    let all = values.range(composite(slot, 0)..=composite(slot, u64::MAX));
-                    best[slot] = end_of(all, greatest).map(|key| *key as u64);
+                    let all = values.range(composite(*group, 0)..=composite(*group, u64::MAX));
+                    best[*group as usize] = end_of(all, greatest).map(|key| *key as u64);
                 }
             }
             (Ordered::Bytes(values), Accumulator::Best128(best)) => {
@@ -219,7 +259,7 @@ impl OrderedValues {
         Ok(())
     }
 
-    /// As [`DistinctValues::take_changed`].
+    /// As [`DistinctValues::take_changed`], with one weight.
     pub fn take_changed(&mut self, mut f: impl FnMut(u32, &[u8], Option<i64>)) {
         match &mut self.values {
             Ordered::Fixed(values) => values.take_changed(|key, weight| {
@@ -233,9 +273,13 @@ impl OrderedValues {
     }
 
     /// Puts an entry back that was saved.
-    pub fn restore(&mut self, group: u32, value: &[u8], weight: i64) -> Result<()> {
+    ///
+    /// # Errors
+    /// XX001 when the entry is of another form.
+    pub fn restore(&mut self, group: u32, value: &[u8], reader: &mut Reader<'_>) -> Result<()> {
+        let weight = reader.i64()?;
         match &mut self.values {
-            Ordered::Fixed(values) => values.restore(composite(group as usize, value64(value)?), weight),
+            Ordered::Fixed(values) => values.restore(composite(group, value64(value)?), weight),
             Ordered::Bytes(values) => values.restore([&group.to_be_bytes(), value].concat().into(), weight),
         }
         Ok(())

@@ -16,6 +16,7 @@ mod operator;
 pub mod operators;
 mod persist;
 mod properties;
+mod shards;
 mod sizes;
 mod slot_set;
 mod slots;

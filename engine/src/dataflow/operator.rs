@@ -130,7 +130,7 @@ impl StepContext {
         StepContext { epoch, rejected, late, watermarks, pool: None, outside: None }
     }
 
-    /// The same with threads for [`slices`](StepContext::slices).
+    /// The same with threads for [`slices`](StepContext::slices) and [`each`](StepContext::each).
     pub fn with_pool(self, pool: Option<Arc<ThreadPool>>) -> StepContext {
         StepContext { pool, ..self }
     }
@@ -148,6 +148,14 @@ impl StepContext {
         match &self.pool {
             Some(pool) if count > 1 => pool.install(|| (0..count).into_par_iter().map(slice).collect()),
             _ => (0..count).map(slice).collect(),
+        }
+    }
+
+    /// Does `work` on each item, on many threads where there is more than one. The results are in the order of the items.
+    pub fn each<I: Send, T: Send>(&self, items: Vec<I>, work: impl Fn(I) -> Result<T> + Sync + Send) -> Result<Vec<T>> {
+        match &self.pool {
+            Some(pool) if items.len() > 1 => pool.install(|| items.into_par_iter().map(work).collect()),
+            _ => items.into_iter().map(work).collect(),
         }
     }
 

@@ -8,17 +8,19 @@ pub struct SlotSet {
 }
 
 impl SlotSet {
-    /// Adds a slot, if it is not in the set.
+    /// Adds a slot; false if it is in the set already.
     #[inline]
-    pub fn insert(&mut self, slot: u32) {
+    pub fn insert(&mut self, slot: u32) -> bool {
         let index = slot as usize;
         if index >= self.marks.len() {
             self.marks.resize(index + 1, false);
         }
-        if !self.marks[index] {
+        let new = !self.marks[index];
+        if new {
             self.marks[index] = true;
             self.list.push(slot);
         }
+        new
     }
 
     /// Takes all slots out, in the order in which they came.

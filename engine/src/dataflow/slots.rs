@@ -1,7 +1,7 @@
 //! From a key to a small number that stays the key's as long as the key stays: the position of its state in typed vectors.
 
-use arrow::array::{Array, BinaryArray};
-use arrow::buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
+use arrow::array::BinaryArray;
+use arrow::buffer::NullBuffer;
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 
@@ -119,23 +119,53 @@ impl SlotTable {
         keys + self.table.allocation_size()
     }
 
-    /// The slot of each key, one made where there was none.
+    /// Puts the slot of each of some `rows` behind `out`, one made where there was none. `keys` and `hashes` are those of a
+    /// batch, the hashes as [`hashes`](super::shards::hashes) gives them.
     ///
     /// # Errors
     /// XX000 for keys of another layout; 54000 when all 2^32 slots are taken.
-    pub fn slots(&mut self, keys: &Keys) -> Result<Vec<u32>> {
-        if self.capacity() + keys.len() > u32::MAX as usize {
-            return Err(Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, "too many groups in one aggregate"));
-        }
+    pub fn slots(&mut self, keys: &Keys, hashes: &[u64], rows: &[u32], out: &mut Vec<u32>) -> Result<()> {
+        self.has_room(rows.len())?;
         let Self { table, keys: own, null, free } = self;
         match (own, keys) {
-            (SlotKeys::U64(own), Keys::U64(keys)) => Ok(fixed_slots(table, own, null, free, keys, mix_u64)),
-            (SlotKeys::U128(own), Keys::U128(keys)) => Ok(fixed_slots(table, own, null, free, keys, mix_u128)),
-            (SlotKeys::Bytes(own), Keys::Bytes(keys)) => {
-                Ok((0..keys.len()).map(|row| bytes_slot(table, own, free, keys.value(row))).collect())
+            (SlotKeys::U64(own), Keys::U64(keys)) => {
+                fixed_slots((table, own, null, free), keys, hashes, rows, out, mix_u64);
             }
-            _ => Err(Error::internal("keys of another layout")),
+            (SlotKeys::U128(own), Keys::U128(keys)) => {
+                fixed_slots((table, own, null, free), keys, hashes, rows, out, mix_u128);
+            }
+            (SlotKeys::Bytes(own), Keys::Bytes(keys)) => {
+                let slot = |row: &u32| bytes_slot(table, own, free, keys.value(*row as usize), hashes[*row as usize]);
+                out.extend(rows.iter().map(slot));
+            }
+            _ => return Err(Error::internal("keys of another layout")),
         }
+        Ok(())
+    }
+
+    /// Fails unless so many keys more have slots left for them.
+    ///
+    /// # Errors
+    /// 54000 when all 2^32 slots are taken.
+    pub fn has_room(&self, more: usize) -> Result<()> {
+        if self.capacity() + more > u32::MAX as usize {
+            return Err(Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, "too many groups in one aggregate"));
+        }
+        Ok(())
+    }
+
+    /// The slot of a key of 128 bits, one made where there was none; None where keys are of another layout.
+    #[inline]
+    pub fn wide_slot(&mut self, key: u128) -> Option<u32> {
+        let SlotKeys::U128(own) = &mut self.keys else { return None };
+        Some(fixed_slot(&mut self.table, own, &mut self.free, key, mix_u128(key), mix_u128))
+    }
+
+    /// The slot of a key of bytes, one made where there was none; None where keys are of another layout.
+    #[inline]
+    pub fn byte_slot(&mut self, key: &[u8]) -> Option<u32> {
+        let SlotKeys::Bytes(own) = &mut self.keys else { return None };
+        Some(bytes_slot(&mut self.table, own, &mut self.free, key, mix_bytes(key)))
     }
 
     /// Forgets a slot's key; the slot may be given to another one.
@@ -209,42 +239,53 @@ impl SlotTable {
         }
     }
 
-    /// The key that [`write_key`](SlotTable::write_key) wrote.
+    /// The slot of a key that [`write_key`](SlotTable::write_key) wrote, one made where there was none.
     ///
     /// # Errors
-    /// XX001 when the bytes are none of this layout.
-    pub fn read_key(&self, bytes: &[u8]) -> Result<Keys> {
+    /// XX001 when the bytes are none of this layout; 54000 when all 2^32 slots are taken.
+    pub fn durable_slot(&mut self, bytes: &[u8]) -> Result<u32> {
+        self.has_room(1)?;
         let corrupt = || Error::corrupt("a durable key has a wrong length");
-        let nulls = bytes.is_empty().then(|| NullBuffer::new_null(1));
-        match &self.keys {
-            SlotKeys::U64(_) => {
-                let value =
-                    if nulls.is_some() { 0 } else { u64::from_be_bytes(bytes.try_into().map_err(|_| corrupt())?) };
-                Ok(Keys::U64(Fixed { values: vec![value], nulls }))
+        let Self { table, keys: own, null, free } = self;
+        Ok(match own {
+            SlotKeys::U64(own) if bytes.is_empty() => *null.get_or_insert_with(|| take_slot(own, free, 0)),
+            SlotKeys::U128(own) if bytes.is_empty() => *null.get_or_insert_with(|| take_slot(own, free, 0)),
+            SlotKeys::U64(own) => {
+                let key = u64::from_be_bytes(bytes.try_into().map_err(|_| corrupt())?);
+                fixed_slot(table, own, free, key, mix_u64(key), mix_u64)
             }
-            SlotKeys::U128(_) => {
-                let value =
-                    if nulls.is_some() { 0 } else { u128::from_be_bytes(bytes.try_into().map_err(|_| corrupt())?) };
-                Ok(Keys::U128(Fixed { values: vec![value], nulls }))
+            SlotKeys::U128(own) => {
+                let key = u128::from_be_bytes(bytes.try_into().map_err(|_| corrupt())?);
+                fixed_slot(table, own, free, key, mix_u128(key), mix_u128)
             }
-            SlotKeys::Bytes(_) => {
-                let offsets = OffsetBuffer::new(ScalarBuffer::from(vec![0, bytes.len() as i32]));
-                Ok(Keys::Bytes(BinaryArray::try_new(offsets, Buffer::from(bytes), None)?))
-            }
-        }
+            SlotKeys::Bytes(own) => bytes_slot(table, own, free, bytes, mix_bytes(bytes)),
+        })
     }
 }
 
+/// A table's parts: places, keys, the slot of NULL, slots that are free.
+type Parts<'a, T> = (&'a mut HashTable<u32>, &'a mut Vec<T>, &'a mut Option<u32>, &'a mut Vec<u32>);
+
 /// Finds or makes slots of keys of fixed width.
 fn fixed_slots<T: Copy + Eq>(
-    table: &mut HashTable<u32>,
-    own: &mut Vec<T>,
-    null: &mut Option<u32>,
-    free: &mut Vec<u32>,
+    (table, own, null, free): Parts<'_, T>,
     keys: &Fixed<T>,
-    hash: impl Fn(T) -> u64,
-) -> Vec<u32> {
-    let mut take = |own: &mut Vec<T>, key: T| match free.pop() {
+    hashes: &[u64],
+    rows: &[u32],
+    out: &mut Vec<u32>,
+    hash: impl Fn(T) -> u64 + Copy,
+) {
+    for row in rows.iter().map(|row| *row as usize) {
+        let key = keys.values[row];
+        out.push(match keys.is_null(row) {
+            true => *null.get_or_insert_with(|| take_slot(own, free, key)),
+            false => fixed_slot(table, own, free, key, hashes[row], hash),
+        });
+    }
+}
+
+fn take_slot<T>(own: &mut Vec<T>, free: &mut Vec<u32>, key: T) -> u32 {
+    match free.pop() {
         Some(slot) => {
             own[slot as usize] = key;
             slot
@@ -253,29 +294,28 @@ fn fixed_slots<T: Copy + Eq>(
             own.push(key);
             (own.len() - 1) as u32
         }
-    };
-    let mut slots = Vec::with_capacity(keys.values.len());
-    for (row, key) in keys.values.iter().enumerate() {
-        if keys.is_null(row) {
-            slots.push(*null.get_or_insert_with(|| take(own, *key)));
-            continue;
-        }
-        let found = table.find(hash(*key), |slot| own[*slot as usize] == *key);
-        slots.push(match found {
-            Some(slot) => *slot,
-            None => {
-                let slot = take(own, *key);
-                table.insert_unique(hash(*key), slot, |slot| hash(own[*slot as usize]));
-                slot
-            }
-        });
     }
-    slots
+}
+
+#[inline]
+fn fixed_slot<T: Copy + Eq>(
+    table: &mut HashTable<u32>,
+    own: &mut Vec<T>,
+    free: &mut Vec<u32>,
+    key: T,
+    hash: u64,
+    rehash: impl Fn(T) -> u64,
+) -> u32 {
+    if let Some(slot) = table.find(hash, |slot| own[*slot as usize] == key) {
+        return *slot;
+    }
+    let slot = take_slot(own, free, key);
+    table.insert_unique(hash, slot, |slot| rehash(own[*slot as usize]));
+    slot
 }
 
 /// Finds or makes the slot of a key of bytes.
-fn bytes_slot(table: &mut HashTable<u32>, own: &mut ByteKeys, free: &mut Vec<u32>, key: &[u8]) -> u32 {
-    let hash = mix_bytes(key);
+fn bytes_slot(table: &mut HashTable<u32>, own: &mut ByteKeys, free: &mut Vec<u32>, key: &[u8], hash: u64) -> u32 {
     let same = |slot: &u32| own.spans[*slot as usize].hash == hash && own.get(*slot) == key;
     match table.entry(hash, same, |slot| own.spans[*slot as usize].hash) {
         Entry::Occupied(slot) => *slot.get(),

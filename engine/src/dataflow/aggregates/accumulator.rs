@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray};
-use arrow::buffer::NullBuffer;
+use arrow::buffer::BooleanBuffer;
 use arrow::datatypes::{DataType, Decimal128Type, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type};
 
 use crate::data::key::{Fixed, Keys};
@@ -12,36 +12,37 @@ use crate::dataflow::aggregates::float::{FloatSum, Moments};
 use crate::dataflow::aggregates::states::{States, Truth};
 use crate::error::{Error, Result};
 
-/// The rows of a batch as accumulators see them: the slot of each row's group, and its weight (None: +1 each). A weight
-/// of 0 leaves a row out.
+/// Some rows of a batch as accumulators see them.
 #[derive(Clone, Copy, Debug)]
 pub struct Weighted<'a> {
+    /// Positions in the batch.
+    pub rows: &'a [u32],
+    /// The slot of each row's group, as long as `rows`.
     pub slots: &'a [u32],
+    /// The weight of each row, as long as `rows`; None: +1 each. A weight of 0 leaves a row out.
     pub weights: Option<&'a [i64]>,
+    /// Which rows of the batch, by position in it, count; None: all.
+    pub counting: Option<&'a BooleanBuffer>,
 }
 
 impl Weighted<'_> {
-    /// Calls `f(row, slot, weight)` for each row that counts: not NULL, not of weight 0.
+    /// Calls `f(row, slot, weight)` for each row that counts.
     #[inline(always)]
-    pub fn each(&self, nulls: Option<&NullBuffer>, mut f: impl FnMut(usize, usize, i64)) {
-        match (nulls.filter(|nulls| nulls.null_count() > 0), self.weights) {
-            (None, None) => {
-                for (row, slot) in self.slots.iter().enumerate() {
-                    f(row, *slot as usize, 1);
-                }
-            }
-            (None, Some(weights)) => {
-                for (row, (slot, weight)) in self.slots.iter().zip(weights).enumerate() {
-                    if *weight != 0 {
-                        f(row, *slot as usize, *weight);
+    pub fn each(&self, mut f: impl FnMut(usize, usize, i64)) {
+        let rows = self.rows.iter().zip(self.slots).map(|(row, slot)| (*row as usize, *slot as usize));
+        match (self.counting, self.weights) {
+            (None, None) => rows.for_each(|(row, slot)| f(row, slot, 1)),
+            (Some(counting), None) => {
+                for (row, slot) in rows {
+                    if counting.value(row) {
+                        f(row, slot, 1);
                     }
                 }
             }
-            (Some(nulls), weights) => {
-                for (row, slot) in self.slots.iter().enumerate() {
-                    let weight = weights.map_or(1, |weights| weights[row]);
-                    if weight != 0 && nulls.is_valid(row) {
-                        f(row, *slot as usize, weight);
+            (counting, Some(weights)) => {
+                for ((row, slot), weight) in rows.zip(weights) {
+                    if *weight != 0 && counting.is_none_or(|counting| counting.value(row)) {
+                        f(row, slot, *weight);
                     }
                 }
             }
@@ -92,26 +93,45 @@ impl Accumulator {
         }
     }
 
-    /// A copy of the states of these slots, in this order.
-    pub fn gather(&self, slots: &[u32]) -> Accumulator {
+    /// No states, of the same type.
+    pub fn empty(&self) -> Accumulator {
         match self {
-            Accumulator::Count(states) => Accumulator::Count(pick(states, slots)),
-            Accumulator::Exact(states) => Accumulator::Exact(pick(states, slots)),
-            Accumulator::Float(states) => Accumulator::Float(pick(states, slots)),
-            Accumulator::Moments(states) => Accumulator::Moments(pick(states, slots)),
-            Accumulator::Truth(states) => Accumulator::Truth(pick(states, slots)),
-            Accumulator::Best64(states) => Accumulator::Best64(pick(states, slots)),
-            Accumulator::Best128(states) => Accumulator::Best128(pick(states, slots)),
-            Accumulator::BestBytes(states) => Accumulator::BestBytes(pick(states, slots)),
+            Accumulator::Count(_) => Accumulator::Count(vec![]),
+            Accumulator::Exact(_) => Accumulator::Exact(vec![]),
+            Accumulator::Float(_) => Accumulator::Float(vec![]),
+            Accumulator::Moments(_) => Accumulator::Moments(vec![]),
+            Accumulator::Truth(_) => Accumulator::Truth(vec![]),
+            Accumulator::Best64(_) => Accumulator::Best64(vec![]),
+            Accumulator::Best128(_) => Accumulator::Best128(vec![]),
+            Accumulator::BestBytes(_) => Accumulator::BestBytes(vec![]),
         }
     }
 
-    /// Adds a batch: the argument's column, where the aggregate has an argument. Least and greatest values come another
-    /// way: [`improve`](Accumulator::improve).
+    /// Appends a copy of another's states of these slots, in this order.
+    ///
+    /// # Errors
+    /// XX000 where the states are of another type.
+    pub fn gather(&mut self, from: &Accumulator, slots: &[u32]) -> Result<()> {
+        use Accumulator as A;
+        match (self, from) {
+            (A::Count(own), A::Count(from)) => pick(own, from, slots),
+            (A::Exact(own), A::Exact(from)) => pick(own, from, slots),
+            (A::Float(own), A::Float(from)) => pick(own, from, slots),
+            (A::Moments(own), A::Moments(from)) => pick(own, from, slots),
+            (A::Truth(own), A::Truth(from)) => pick(own, from, slots),
+            (A::Best64(own), A::Best64(from)) => pick(own, from, slots),
+            (A::Best128(own), A::Best128(from)) => pick(own, from, slots),
+            (A::BestBytes(own), A::BestBytes(from)) => pick(own, from, slots),
+            _ => return Err(Error::internal("an aggregate's states are another's")),
+        }
+        Ok(())
+    }
+
+    /// Adds rows of a batch: `argument` is the batch's column, where the aggregate has an argument, and NULLs in it do not
+    /// count. Least and greatest values come another way: [`improve`](Accumulator::improve).
     pub fn update(&mut self, rows: Weighted<'_>, argument: Option<&ArrayRef>) -> Result<()> {
-        let nulls = argument.and_then(|column| column.logical_nulls());
         if let Accumulator::Count(counts) = self {
-            rows.each(nulls.as_ref(), |_, slot, weight| counts[slot] += weight);
+            rows.each(|_, slot, weight| counts[slot] += weight);
             return Ok(());
         }
         let column = argument.ok_or_else(|| Error::internal("an aggregate without its argument"))?;
@@ -121,19 +141,19 @@ impl Accumulator {
             (Accumulator::Exact(sums), DataType::Int64) => add_integers::<Int64Type>(sums, rows, column),
             (Accumulator::Exact(sums), DataType::Decimal128(..)) => {
                 let values = column.as_primitive::<Decimal128Type>().values();
-                rows.each(column.nulls(), |row, slot, weight| sums[slot].add_decimal(values[row], weight));
+                rows.each(|row, slot, weight| sums[slot].add_decimal(values[row], weight));
             }
             (Accumulator::Float(sums), DataType::Float64) => {
                 let values = column.as_primitive::<Float64Type>().values();
-                rows.each(column.nulls(), |row, slot, weight| sums[slot].add(values[row], weight));
+                rows.each(|row, slot, weight| sums[slot].add(values[row], weight));
             }
             (Accumulator::Float(sums), DataType::Float32) => {
                 let values = column.as_primitive::<Float32Type>().values();
-                rows.each(column.nulls(), |row, slot, weight| sums[slot].add(values[row].into(), weight));
+                rows.each(|row, slot, weight| sums[slot].add(values[row].into(), weight));
             }
             (Accumulator::Moments(moments), DataType::Float64) => {
                 let values = column.as_primitive::<Float64Type>().values();
-                rows.each(column.nulls(), |row, slot, weight| moments[slot].add(values[row], weight));
+                rows.each(|row, slot, weight| moments[slot].add(values[row], weight));
             }
             (Accumulator::Truth(truths), DataType::Boolean) => add_truths(truths, rows, column),
             (_, other) => return Err(Error::internal(format!("an aggregate got a column of {other}"))),
@@ -141,12 +161,12 @@ impl Accumulator {
         Ok(())
     }
 
-    /// Takes the values of an append-only batch in where they are better than the best so far.
-    pub fn improve(&mut self, rows: Weighted<'_>, nulls: Option<&NullBuffer>, values: &Keys, greatest: bool) {
+    /// Takes the values of rows of an append-only batch in where they are better than the best so far.
+    pub fn improve(&mut self, rows: Weighted<'_>, values: &Keys, greatest: bool) {
         match (self, values) {
-            (Accumulator::Best64(best), Keys::U64(values)) => improve_fixed(best, rows, nulls, values, greatest),
-            (Accumulator::Best128(best), Keys::U128(values)) => improve_fixed(best, rows, nulls, values, greatest),
-            (Accumulator::BestBytes(best), Keys::Bytes(values)) => rows.each(nulls, |row, slot, _| {
+            (Accumulator::Best64(best), Keys::U64(values)) => improve_fixed(best, rows, values, greatest),
+            (Accumulator::Best128(best), Keys::U128(values)) => improve_fixed(best, rows, values, greatest),
+            (Accumulator::BestBytes(best), Keys::Bytes(values)) => rows.each(|row, slot, _| {
                 let value = values.value(row);
                 let better = match &best[slot] {
                     None => true,
@@ -161,8 +181,8 @@ impl Accumulator {
     }
 }
 
-fn pick<S: Clone>(states: &[S], slots: &[u32]) -> Vec<S> {
-    slots.iter().map(|slot| states[*slot as usize].clone()).collect()
+fn pick<S: Clone>(own: &mut Vec<S>, states: &[S], slots: &[u32]) {
+    own.extend(slots.iter().map(|slot| states[*slot as usize].clone()));
 }
 
 fn add_integers<T: ArrowPrimitiveType>(sums: &mut [ExactSum], rows: Weighted<'_>, column: &ArrayRef)
@@ -170,12 +190,12 @@ where
     T::Native: Into<i64>,
 {
     let values = column.as_primitive::<T>().values();
-    rows.each(column.nulls(), |row, slot, weight| sums[slot].add_integer(values[row].into(), weight));
+    rows.each(|row, slot, weight| sums[slot].add_integer(values[row].into(), weight));
 }
 
 fn add_truths(truths: &mut [Truth], rows: Weighted<'_>, column: &ArrayRef) {
     let values = column.as_boolean().values();
-    rows.each(column.nulls(), |row, slot, weight| {
+    rows.each(|row, slot, weight| {
         if values.value(row) {
             truths[slot].trues += weight;
         } else {
@@ -184,14 +204,8 @@ fn add_truths(truths: &mut [Truth], rows: Weighted<'_>, column: &ArrayRef) {
     });
 }
 
-fn improve_fixed<T: Copy + Ord>(
-    best: &mut [Option<T>],
-    rows: Weighted<'_>,
-    nulls: Option<&NullBuffer>,
-    values: &Fixed<T>,
-    greatest: bool,
-) {
-    rows.each(nulls, |row, slot, _| {
+fn improve_fixed<T: Copy + Ord>(best: &mut [Option<T>], rows: Weighted<'_>, values: &Fixed<T>, greatest: bool) {
+    rows.each(|row, slot, _| {
         let value = values.values[row];
         best[slot] = Some(match best[slot] {
             None => value,

@@ -117,7 +117,8 @@ impl ExactSum {
 
 /// Rounds half away from zero; the count is positive.
 fn divide_rounded(numerator: i128, denominator: i128) -> i128 {
-    let (quotient, rest) = (numerator / denominator, numerator % denominator);
+    let quotient = numerator / denominator;
+    let rest = numerator - quotient * denominator;
     let up = rest.unsigned_abs() >= denominator.unsigned_abs() - rest.unsigned_abs();
     quotient + if up { numerator.signum() } else { 0 }
 }

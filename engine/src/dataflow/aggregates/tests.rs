@@ -134,19 +134,19 @@ fn saved_states_stay_as_they_are() {
     let mut exact = ExactSum::default();
     exact.add_integer(-2, 3);
     let bytes = coded(&exact);
-    assert_eq!(bytes[..3], [1, 250, 255]);
+    assert_eq!(bytes[..3], [2, 250, 255]);
     assert_eq!(bytes[17..], [[255; 8], [3, 0, 0, 0, 0, 0, 0, 0]].concat());
     let float = float_sum(&[(1.5, 2), (f64::NAN, 1), (f64::NEG_INFINITY, 4)]);
-    let mut expected = vec![1];
+    let mut expected = vec![2];
     [3.0f64, 0.0].iter().for_each(|value| expected.extend(value.to_le_bytes()));
     [7i64, 1, 0, 4].iter().for_each(|count| expected.extend(count.to_le_bytes()));
     expected.push(0);
     assert_eq!(coded(&float), expected);
     assert_eq!(coded(&Truth { trues: 1, falses: 2 }).len(), 17);
-    assert_eq!(coded(&None::<u64>), [1, 0]);
-    assert_eq!(coded(&Some(258u64)), [1, 1, 2, 1, 0, 0, 0, 0, 0, 0]);
+    assert_eq!(coded(&None::<u64>), [2, 0]);
+    assert_eq!(coded(&Some(258u64)), [2, 1, 2, 1, 0, 0, 0, 0, 0, 0]);
     assert_eq!(coded(&Some(258u128)).len(), 18);
-    assert_eq!(coded(&Some(std::sync::Arc::<[u8]>::from(*b"ab"))), [1, 1, 2, 0, 0, 0, b'a', b'b']);
+    assert_eq!(coded(&Some(std::sync::Arc::<[u8]>::from(*b"ab"))), [2, 1, 2, 0, 0, 0, b'a', b'b']);
 }
 
 #[test]

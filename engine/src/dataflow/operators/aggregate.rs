@@ -17,10 +17,11 @@ use arrow::compute::kernels::cmp::not_distinct;
 use arrow::compute::{SortOptions, interleave, take};
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 
+use crate::data::hash::canonical;
 use crate::data::{Epoch, OperatorId, ZSet};
-use crate::dataflow::agg_state::{AggState, Answers, GroupOptions, Groups, Touched};
+use crate::dataflow::agg_state::{AggState, Answers, GroupOptions, Groups, Plan, Slots, Touched};
 use crate::dataflow::aggregates::{AggregateCall, Failures};
-use crate::dataflow::{Operator, StateSize, Stateful, StepContext};
+use crate::dataflow::{Operator, Rejected, StateSize, Stateful, StepContext};
 use crate::error::{Error, Result};
 use crate::state::{Checkpoint, StateStore};
 
@@ -71,9 +72,9 @@ impl Aggregate {
     }
 
     /// Takes rows in, without asking what changes.
-    pub(super) fn add(&mut self, delta: &ZSet) -> Result<()> {
+    pub(super) fn add(&mut self, delta: &ZSet, context: &StepContext) -> Result<()> {
         if !delta.is_empty() {
-            self.state.update(delta)?;
+            self.state.update(delta, context)?;
         }
         Ok(())
     }
@@ -81,11 +82,14 @@ impl Aggregate {
     /// All groups. Those without an answer are rejected, for good.
     pub(super) fn last_answers(&self, context: &mut StepContext) -> Result<Vec<ZSet>> {
         let mut parts = Vec::new();
-        for slots in self.state.present().chunks(PART) {
-            let (rows, failures) = self.rows_and_failures(slots)?;
-            for (position, error) in failures {
-                let key = self.state.key_columns(&slots[position as usize..=position as usize])?;
-                context.reject(error, ZSet::inserts(batch(&self.key_schema, key, 1)?));
+        for slots in self.state.present(PART) {
+            let (rows, failures) = self.rows_and_failures(&slots)?;
+            if !failures.is_empty() {
+                let keys = self.state.key_columns(&slots)?;
+                for (position, error) in failures {
+                    let key = keys.iter().map(|key| key.slice(position as usize, 1)).collect();
+                    context.reject(error, ZSet::inserts(batch(&self.key_schema, key, 1)?));
+                }
             }
             parts.push(rows);
         }
@@ -102,18 +106,19 @@ impl Aggregate {
         self.state.load_entry(key, value)
     }
 
-    /// The net change of the touched groups.
-    fn change(&self, touched: &Touched, context: &mut StepContext) -> Result<ZSet> {
-        let Touched { slots, before } = touched;
-        let after = self.state.groups(slots);
-        let (old, new) = (self.state.answers(before)?, self.state.answers(&after)?);
-        let keys = self.state.key_columns(slots)?;
-        let same = same_rows(&old.columns, &new.columns, slots.len())?;
-        let mut rows: Vec<(usize, usize)> = Vec::with_capacity(slots.len());
-        let mut weights: Vec<i64> = Vec::with_capacity(slots.len());
+    /// The net change of touched groups, and those that have no answer any more, or one again.
+    fn change(&self, delta: &ZSet, touched: &Touched) -> Result<(ZSet, Vec<Rejected>)> {
+        let (plan, Touched { rows: first, before, after }) = (self.state.plan(), touched);
+        let (old, new) = (plan.answers(before)?, plan.answers(after)?);
+        let first = UInt32Array::from(first.clone());
+        let keys = plan.keys_of(delta).into_iter().map(|key| Ok(canonical(&take(&key, &first, None)?)));
+        let keys = keys.collect::<Result<Vec<_>>>()?;
+        let same = same_rows(&old.columns, &new.columns, first.len())?;
+        let mut rows: Vec<(usize, usize)> = Vec::with_capacity(2 * first.len());
+        let mut weights: Vec<i64> = Vec::with_capacity(2 * first.len());
         for (position, same) in same.into_iter().enumerate() {
-            let was = self.answered(before, &old, position);
-            let is = self.answered(&after, &new, position);
+            let was = answered(plan, before, &old, position);
+            let is = answered(plan, after, &new, position);
             if was && is && same {
                 continue;
             }
@@ -126,57 +131,54 @@ impl Aggregate {
                 weights.push(1);
             }
         }
-        self.reject_changes(&keys, &old, &new, context)?;
+        let rejected = self.rejected(&keys, &old, &new)?;
         let positions = UInt32Array::from_iter_values(rows.iter().map(|(_, position)| *position as u32));
         let mut columns = keys.iter().map(|key| take(key, &positions, None)).collect::<Result<Vec<_>, _>>()?;
         for (old, new) in old.columns.iter().zip(&new.columns) {
             columns.push(interleave(&[old, new], &rows)?);
         }
         let batch = batch(&self.schema, columns, rows.len())?;
-        Ok(if weights.iter().all(|weight| *weight == 1) {
-            ZSet::inserts(batch)
-        } else {
-            ZSet::new(batch, Int64Array::from(weights))
-        })
+        let change = match weights.iter().all(|weight| *weight == 1) {
+            true => ZSet::inserts(batch),
+            false => ZSet::new(batch, Int64Array::from(weights)),
+        };
+        Ok((change, rejected))
     }
 
-    fn answered(&self, groups: &Groups, answers: &Answers, position: usize) -> bool {
-        self.state.is_present(groups.rows[position]) && !answers.failures.contains_key(&(position as u32))
-    }
-
-    /// Hands over the groups that have no answer any more, and those that have one again or another error.
-    fn reject_changes(&self, keys: &[ArrayRef], old: &Answers, new: &Answers, context: &mut StepContext) -> Result<()> {
+    /// The groups that have no answer any more, and those that have one again or another error.
+    fn rejected(&self, keys: &[ArrayRef], old: &Answers, new: &Answers) -> Result<Vec<Rejected>> {
         let differ = |a: &Error, b: Option<&Error>| {
             b.is_none_or(|b| a.sqlstate() != b.sqlstate() || a.message() != b.message() || a.detail() != b.detail())
         };
         let gone = old.failures.iter().filter(|(position, error)| differ(error, new.failures.get(position)));
         let come = new.failures.iter().filter(|(position, error)| differ(error, old.failures.get(position)));
-        for ((position, error), weight) in gone.map(|gone| (gone, -1)).chain(come.map(|come| (come, 1))) {
+        let all = gone.map(|gone| (gone, -1)).chain(come.map(|come| (come, 1)));
+        let rejected = all.map(|((position, error), weight)| {
             let columns = keys.iter().map(|key| key.slice(*position as usize, 1)).collect();
             let row = ZSet::new(batch(&self.key_schema, columns, 1)?, Int64Array::from(vec![weight]));
-            context.reject(error.duplicate(), row);
-        }
-        Ok(())
+            Ok(Rejected { error: error.duplicate(), row })
+        });
+        rejected.collect()
     }
 
-    /// The output rows of these groups, all of which are there.
-    fn rows(&self, slots: &[u32]) -> Result<ZSet> {
-        self.rows_and_failures(slots).map(|(rows, _)| rows)
-    }
-
-    /// The same, and why some of these groups have none.
-    fn rows_and_failures(&self, slots: &[u32]) -> Result<(ZSet, Failures)> {
-        let groups = self.state.groups(slots);
-        let answers = self.state.answers(&groups)?;
+    /// The output rows of these groups, all of which are there, and why some of them have none.
+    fn rows_and_failures(&self, slots: &Slots<'_>) -> Result<(ZSet, Failures)> {
+        let groups = self.state.groups(slots)?;
+        let answers = self.state.plan().answers(&groups)?;
         let mut columns = self.state.key_columns(slots)?;
         columns.extend(answers.columns);
-        let mut rows = ZSet::inserts(batch(&self.schema, columns, slots.len())?);
+        let count = groups.rows.len();
+        let mut rows = ZSet::inserts(batch(&self.schema, columns, count)?);
         if !answers.failures.is_empty() {
-            let answered = (0..slots.len() as u32).map(|position| Some(!answers.failures.contains_key(&position)));
+            let answered = (0..count as u32).map(|position| Some(!answers.failures.contains_key(&position)));
             rows = rows.filter(&answered.collect::<BooleanArray>())?;
         }
         Ok((rows, answers.failures))
     }
+}
+
+fn answered(plan: &Plan, groups: &Groups, answers: &Answers, position: usize) -> bool {
+    plan.is_present(groups.rows[position]) && !answers.failures.contains_key(&(position as u32))
 }
 
 impl Operator for Aggregate {
@@ -189,8 +191,13 @@ impl Operator for Aggregate {
         if delta.is_empty() {
             return Ok(ZSet::empty(self.schema.clone()));
         }
-        let touched = self.state.update(delta)?;
-        self.change(&touched, context)
+        let touched = self.state.update(delta, context)?;
+        let mut changes = Vec::with_capacity(touched.len());
+        for (change, rejected) in context.each(touched, |touched| self.change(delta, &touched))? {
+            changes.push(change);
+            context.reject_all(rejected);
+        }
+        ZSet::concat(&self.schema, &changes)
     }
 
     fn again(&self) -> Option<Box<dyn Operator>> {
@@ -204,15 +211,27 @@ impl Operator for Aggregate {
 
 impl Stateful for Aggregate {
     fn start(&mut self, _context: &mut StepContext) -> Result<Option<ZSet>> {
-        if !self.state.is_present(0) {
+        if !self.state.plan().is_present(0) {
             return Ok(None);
         }
-        let slot = self.state.start_global()?;
-        self.rows(&[slot]).map(Some)
+        self.state.start_global()?;
+        ZSet::concat(&self.schema, &self.contents()?).map(Some)
     }
 
     fn contents(&self) -> Result<Vec<ZSet>> {
-        self.state.present().chunks(PART).map(|slots| self.rows(slots)).collect()
+        let (mut parts, mut part, mut rows) = (Vec::new(), Vec::new(), 0);
+        for slots in self.state.present(PART) {
+            let (more, _) = self.rows_and_failures(&slots)?;
+            if rows + more.len() > PART {
+                parts.push(ZSet::concat(&self.schema, &part)?);
+                (part, rows) = (Vec::new(), 0);
+            }
+            rows += more.len();
+            part.push(more);
+        }
+        parts.push(ZSet::concat(&self.schema, &part)?);
+        parts.retain(|part| !part.is_empty());
+        Ok(parts)
     }
 
     fn save(&mut self, id: OperatorId, _durable: Epoch, checkpoint: &mut Checkpoint) -> Result<()> {

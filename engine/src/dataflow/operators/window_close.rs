@@ -81,7 +81,7 @@ impl WindowClose {
         }
         for (closes, rows) in rows {
             let own = if rows.len() == delta.len() { delta.clone() } else { delta.take(&UInt32Array::from(rows))? };
-            self.window(closes)?.groups.add(&own)?;
+            self.window(closes)?.groups.add(&own, context)?;
         }
         Ok(())
     }

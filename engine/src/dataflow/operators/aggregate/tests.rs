@@ -328,3 +328,57 @@ fn sums_beyond_the_type_are_errors_only_while_they_are() {
     assert_eq!(weights(&[1]), (0, vec![]));
     assert_eq!(weights(&[-100]), (1, vec![-1]));
 }
+
+/// What stands in data directories: a change here needs another VERSION.
+#[test]
+fn distinct_values_are_saved_once_with_a_weight_for_each_filter() {
+    let call = |filter| AggregateCall { function: F::Count, argument: Some(3), filter, distinct: true };
+    let calls = [(call(None), DataType::Int64), (call(Some(5)), DataType::Int64)];
+    let mut aggregate = Aggregate::new(spec(&[0], &calls, false)).unwrap();
+    let (store, id) = (Store::new(), OperatorId(3));
+    let row = |passes: bool| {
+        let mut row = random_row(&mut Random(0));
+        (row[0], row[3], row[5]) = (V::Int32(Some(7)), V::Int64(Some(3)), V::Boolean(Some(passes)));
+        row
+    };
+    let (mut output, mut rejected) = (Relation::default(), Relation::default());
+    step(&mut aggregate, &zset(&input(), &[(row(true), 1), (row(false), 1)]), 1, &mut output, &mut rejected);
+    store.save(&mut aggregate, id);
+    let entries = store.store.scan(crate::state::KeyKind::Keyed, id).unwrap().collect::<Result<Vec<_>>>().unwrap();
+    let [(group, _), (key, value)] = &entries[..] else { panic!("{entries:?}") };
+    let group_key = [0, 0, 0, 0, 0x80, 0, 0, 7];
+    assert_eq!(group[2..], [[0].as_slice(), &group_key].concat());
+    assert_eq!(key[2..], [[1, 0, 0, 0, 8].as_slice(), &group_key, &[0x80, 0, 0, 0, 0, 0, 0, 3]].concat());
+    assert_eq!(group[..2], key[..2]);
+    assert_eq!(value[..], [[2].as_slice(), &2i64.to_le_bytes(), &1i64.to_le_bytes()].concat());
+}
+
+#[test]
+fn neither_output_nor_state_depends_on_the_number_of_threads() {
+    let calls: Vec<_> = calls().into_iter().filter(|(call, _)| call.function != F::Sum).collect();
+    let mut seen: Vec<(Vec<ZSet>, Vec<_>)> = vec![];
+    for threads in [1, 2, 7] {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let pool = (threads > 1).then(|| Arc::new(pool));
+        let mut random = Random(5);
+        let mut aggregate = Aggregate::new(spec(&[7, 3, 2, 4], &calls, false)).unwrap();
+        let (mut live, mut outputs) = (Vec::new(), Vec::new());
+        for epoch in 1..4 {
+            let mut change: Vec<(Row, i64)> = (0..6000).map(|_| (random_row(&mut random), 1)).collect();
+            live.extend(change.iter().map(|(row, _)| row.clone()));
+            change.extend((0..4000).map(|_| (live.swap_remove(random.below(live.len())), -1)));
+            let mut context = StepContext::new(Epoch(epoch)).with_pool(pool.clone());
+            outputs.push(aggregate.step(&[zset(&input(), &change)], &mut context).unwrap());
+        }
+        let store = Store::new();
+        store.save(&mut aggregate, OperatorId(1));
+        let entries = store.store.scan(crate::state::KeyKind::Keyed, OperatorId(1)).unwrap();
+        seen.push((outputs, entries.collect::<Result<Vec<_>>>().unwrap()));
+    }
+    for (outputs, entries) in &seen[1..] {
+        assert_eq!(*entries, seen[0].1);
+        for (output, first) in outputs.iter().zip(&seen[0].0) {
+            assert_eq!((output.batch(), output.weights()), (first.batch(), first.weights()));
+        }
+    }
+}
