@@ -1,5 +1,6 @@
 //! What new nodes are fed: the contents of older ones, in slices that are made as they are asked for.
 
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
@@ -8,13 +9,14 @@ use super::progress::Progress;
 use crate::data::{Epoch, ObjectId, ZSet};
 use crate::dataflow::graph::{Graph, NodeId};
 use crate::dataflow::operator::Outside;
+use crate::dataflow::step::Delivery;
 use crate::dataflow::{Operator, StepContext};
 use crate::error::{Error, Result};
 
 /// Rows, in parts, that another thread reads.
 pub type Rows = Box<dyn Iterator<Item = Result<ZSet>> + Send>;
 
-/// Reads again all that a base relation without store has delivered so far: asked for once per edge that needs it.
+/// Reads again all that a base relation without store has delivered so far: asked for once for all that need it together.
 pub type History<'a> = &'a mut dyn FnMut(ObjectId) -> Result<Rows>;
 
 /// Of what contents are made.
@@ -25,6 +27,103 @@ pub(super) struct Sight<'a> {
     pub progress: &'a Arc<Progress>,
     /// Rows that are handed over at once.
     pub slice: usize,
+}
+
+/// A place in the graph where rows are fed: an input of a node.
+pub(super) type Edge = (NodeId, usize);
+
+/// Rows to be read once, and who takes them.
+pub(super) struct Reading {
+    pub rows: Rows,
+    pub takers: Vec<Taker>,
+}
+
+/// An input that rows are for, by way of nodes without state.
+pub(super) struct Taker {
+    pub edge: Edge,
+    /// From the rows' side to the input's.
+    way: Vec<Asked>,
+}
+
+/// What is read for some inputs. The history of a source is read once for all of them.
+#[derive(Default)]
+pub(super) struct Readings {
+    /// In the order in which they were asked for; of a source, the last time.
+    order: Vec<Place>,
+    stored: BTreeMap<usize, Reading>,
+    sources: BTreeMap<ObjectId, Vec<Taker>>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Start(NodeId),
+    Stored(usize),
+    Source(ObjectId),
+}
+
+/// A piece of reading.
+pub(super) enum Work {
+    /// What a node has before any input.
+    Start(NodeId),
+    /// The contents that come in by inputs of nodes.
+    Feed(Reading),
+}
+
+impl Readings {
+    pub(super) fn start(&mut self, node: NodeId) {
+        self.order.push(Place::Start(node));
+    }
+
+    fn stored(&mut self, rows: Rows, taker: Taker) {
+        let number = self.stored.len();
+        self.order.push(Place::Stored(number));
+        self.stored.insert(number, Reading { rows, takers: vec![taker] });
+    }
+
+    /// The later the rows of a source come, the more of the others are there: a join has its old rows before new ones come.
+    fn source(&mut self, source: ObjectId, taker: Taker) {
+        self.order.retain(|place| *place != Place::Source(source));
+        self.order.push(Place::Source(source));
+        self.sources.entry(source).or_default().push(taker);
+    }
+
+    /// The pieces in their order. Sources are asked for their history now.
+    pub(super) fn into_work(mut self, sight: &mut Sight<'_>) -> Result<VecDeque<Work>> {
+        let mut work = VecDeque::with_capacity(self.order.len());
+        for place in self.order {
+            work.push_back(match place {
+                Place::Start(node) => Work::Start(node),
+                Place::Stored(number) => match self.stored.remove(&number) {
+                    Some(reading) => Work::Feed(reading),
+                    None => continue,
+                },
+                Place::Source(source) => {
+                    sight.progress.expect(None);
+                    let rows = (sight.history)(source)?;
+                    let takers = self.sources.remove(&source).unwrap_or_default();
+                    Work::Feed(Reading { rows: sight.counted(rows), takers })
+                }
+            });
+        }
+        Ok(work)
+    }
+}
+
+impl Reading {
+    /// The next rows, as each of the inputs takes them; None after the last.
+    pub(super) fn next(&mut self) -> Option<Result<Vec<Delivery>>> {
+        let rows = self.rows.next()?;
+        let deliver = |rows: ZSet| self.takers.iter_mut().map(|taker| taker.take(rows.clone())).collect();
+        Some(rows.and_then(deliver))
+    }
+}
+
+impl Taker {
+    fn take(&mut self, rows: ZSet) -> Result<Delivery> {
+        let (node, port) = self.edge;
+        let change = self.way.iter_mut().try_fold(rows, |rows, asked| asked.ask(rows))?;
+        Ok(Delivery { node, port, change })
+    }
 }
 
 impl Sight<'_> {
@@ -40,34 +139,49 @@ impl Sight<'_> {
 }
 
 impl Graph {
-    /// The contents of a node's output, as they are now, in slices.
-    pub(super) fn contents(&mut self, id: NodeId, sight: &mut Sight<'_>) -> Result<Rows> {
+    /// Has the contents of a node's output, as they are now, read for an input, by way of `way`: nodes without state, the one
+    /// next to the input first.
+    pub(super) fn read_contents(
+        &mut self,
+        id: NodeId,
+        edge: Edge,
+        way: &[(NodeId, usize)],
+        sight: &mut Sight<'_>,
+        readings: &mut Readings,
+    ) -> Result<()> {
         let node = self.node_mut(id)?;
         if let Some(store) = &node.store {
             sight.progress.expect(Some(store.rows()));
-            return Ok(sight.counted(store.snapshot(sight.at).zsets()));
+            let rows = sight.counted(store.snapshot(sight.at).zsets());
+            readings.stored(rows, self.taker(edge, way, sight.at)?);
+            return Ok(());
         }
         if let Some(state) = node.operator.state() {
             let parts = state.contents()?;
             sight.progress.expect(Some(parts.iter().map(|part| part.len() as u64).sum()));
-            return Ok(sight.counted(parts.into_iter().map(Ok)));
+            let rows = sight.counted(parts.into_iter().map(Ok));
+            readings.stored(rows, self.taker(edge, way, sight.at)?);
+            return Ok(());
         }
         if let (Some(relation), true) = (node.relation, node.inputs.is_empty()) {
-            sight.progress.expect(None);
-            let rows = (sight.history)(relation)?;
-            return Ok(sight.counted(rows));
+            readings.source(relation, self.taker(edge, way, sight.at)?);
+            return Ok(());
         }
-        let inputs = node.inputs.clone();
-        let schemas = inputs.iter().map(|input| Ok(self.schema(input.node)?.clone())).collect::<Result<Vec<_>>>()?;
-        let mut parts: Vec<Rows> = Vec::with_capacity(inputs.len());
-        for (port, input) in inputs.into_iter().enumerate().filter(|(_, input)| !input.probed) {
-            let rows = self.contents(input.node, sight)?;
-            let operator = self.node(id)?.operator.again();
+        for (port, input) in node.inputs.clone().into_iter().enumerate().filter(|(_, input)| !input.probed) {
+            self.read_contents(input.node, edge, &[way, &[(id, port)]].concat(), sight, readings)?;
+        }
+        Ok(())
+    }
+
+    fn taker(&self, edge: Edge, way: &[(NodeId, usize)], at: Epoch) -> Result<Taker> {
+        let asked = |&(id, port): &(NodeId, usize)| {
+            let node = self.node(id)?;
+            let schemas = node.inputs.iter().map(|input| Ok(self.schema(input.node)?.clone()));
+            let operator = node.operator.again();
             let operator = operator.ok_or_else(|| Error::internal("a node with state was asked as if it had none"))?;
-            let mut asked = Asked { operator, port, schemas: schemas.clone(), at: sight.at };
-            parts.push(Box::new(sliced(rows.map(move |rows| asked.ask(rows?)), sight.slice)));
-        }
-        Ok(Box::new(parts.into_iter().flatten()))
+            Ok(Asked { operator, port, schemas: schemas.collect::<Result<Vec<_>>>()?, at })
+        };
+        Ok(Taker { edge, way: way.iter().rev().map(asked).collect::<Result<_>>()? })
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::contents::Rows;
+use super::contents::Work;
 use super::progress::Progress;
 use super::recorder::Hold;
 use crate::data::{Epoch, ObjectId};
@@ -39,14 +39,6 @@ pub struct Hydration {
     /// Epochs of the graph that the next round takes in.
     pub(super) stride: u64,
     pub(super) rounds: usize,
-}
-
-/// A piece of reading.
-pub(super) enum Work {
-    /// What a node has before any input.
-    Start(NodeId),
-    /// The contents that come in by one input of a node.
-    Feed { node: NodeId, port: usize, rows: Rows },
 }
 
 /// A node of the graph that keeps its rows, and the inputs aside that it feeds.
@@ -100,10 +92,9 @@ impl Hydration {
                 self.start(node)?;
                 Stage::Reading
             }
-            Some(Work::Feed { node, port, rows }) => {
-                let (node, port) = (*node, *port);
-                match rows.next() {
-                    Some(change) => self.step(vec![Delivery { node, port, change: change? }])?,
+            Some(Work::Feed(reading)) => {
+                match reading.next() {
+                    Some(deliveries) => self.step(deliveries?)?,
                     None => drop(self.work.pop_front()),
                 }
                 Stage::Reading

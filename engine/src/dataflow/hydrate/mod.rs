@@ -20,6 +20,9 @@
 //! - An input that the operator reads from its store ([`Input::probed`](crate::dataflow::Input::probed)) is not fed: rows fed
 //!   by the other input meet its contents there.
 //!
+//! The history of a source is read once, however many new nodes stand on it, and comes to all of them in one step, as what
+//! the source delivers does. It comes when the first rule has the last of them read.
+//!
 //! Contents come from a node's store, else from its state ([`Stateful::contents`](crate::dataflow::Stateful::contents)), both
 //! as they are when the nodes are taken out, else, as a node without state can be asked anything without harm, from a
 //! copy of it and the contents of its inputs.

@@ -31,7 +31,7 @@ impl HydrationState {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HydrationStatus {
     pub state: HydrationState,
-    /// Rows read, counted for each input that they are read for.
+    /// Rows read, counted for each input that they are read for; those of a source's history once for all.
     pub rows: u64,
     /// Rows to be read; None where that is not known.
     pub expected: Option<u64>,

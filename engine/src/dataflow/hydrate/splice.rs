@@ -3,8 +3,8 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use super::contents::{History, Sight};
-use super::hydration::{Hydration, StoredInput, Work};
+use super::contents::{History, Readings, Sight, Work};
+use super::hydration::{Hydration, StoredInput};
 use super::recorder::Hold;
 use super::{Away, Progress, Recorder, Stage};
 use crate::data::{Epoch, ObjectId};
@@ -89,16 +89,16 @@ impl Graph {
 
     /// What the nodes have to read, those nearest the view first.
     fn work(&mut self, nodes: &[NodeId], sight: &mut Sight<'_>) -> Result<VecDeque<Work>> {
-        let mut work = VecDeque::new();
+        let mut readings = Readings::default();
         for node in nodes.iter().rev().copied() {
-            work.push_back(Work::Start(node));
+            readings.start(node);
             for (port, input) in self.node(node)?.inputs.clone().into_iter().enumerate() {
                 if !input.probed && !nodes.contains(&input.node) {
-                    work.push_back(Work::Feed { node, port, rows: self.contents(input.node, sight)? });
+                    self.read_contents(input.node, (node, port), &[], sight, &mut readings)?;
                 }
             }
         }
-        Ok(work)
+        readings.into_work(sight)
     }
 
     fn stored_inputs(&self, nodes: &[NodeId]) -> Result<Vec<StoredInput>> {

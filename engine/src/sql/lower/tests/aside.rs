@@ -211,3 +211,64 @@ fn a_source_goes_on_while_its_history_is_read() {
     assert_eq!(oracle.graph.recorded(), 0);
     assert_eq!(oracle.rows(view), ["0|11", "1|10", "NULL|21"]);
 }
+
+/// However many new nodes stand on a source, its history is read once.
+#[test]
+fn both_sides_of_a_join_share_one_reading_of_a_source() {
+    use datafusion::common::JoinType;
+    let batch = |source: &crate::catalog::RelationSource, at: i32| {
+        zset(
+            source,
+            &[((at, Some(at % 3), Some(10 * i64::from(at)), None), 1), ((at + 100, Some(at % 2), Some(1), None), 1)],
+        )
+    };
+    let mut answers = Vec::new();
+    for hydrated in [true, false] {
+        let mut oracle = Oracle::new(1);
+        oracle.graph.set_slice(3);
+        let source = Table::new(9, "events", false).source;
+        let node = add_source(&mut oracle.graph, source.id, &source.schema, true, &mut oracle.ids).unwrap();
+        oracle.hydrate();
+        let scan = |name: &str| Plan::scan(name, source.clone(), None).unwrap();
+        let counts = scan("r").aggregate(vec![col("r.k")], vec![count(lit(1i64)).alias("n")]).unwrap();
+        let counts = counts.project(vec![col("r.k").alias("rk"), col("n")]).unwrap().build().unwrap();
+        let plan = scan("l").filter(col("l.v").gt(lit(5i64))).unwrap();
+        let plan = plan.join(counts, JoinType::Inner, (vec!["l.k"], vec!["rk"]), None).unwrap();
+        let plan = plan.project(vec![col("l.k"), col("l.v"), col("n")]).unwrap().build().unwrap();
+        let view = ObjectId(50);
+        let optimized = optimize_view(plan.clone()).unwrap();
+        let schema = view_schema(&plan);
+        let steps = |oracle: &mut Oracle| {
+            for at in 0..8 {
+                oracle.epoch = oracle.epoch.next();
+                oracle.graph.step(oracle.epoch, vec![(node, batch(&source, at))]).unwrap();
+            }
+        };
+        if hydrated {
+            steps(&mut oracle);
+        }
+        lower_view(&optimized, view, schema, &mut oracle.graph, &mut oracle.ids).unwrap();
+        if hydrated {
+            oracle.graph.claim(view).unwrap();
+            let mut asked = 0;
+            let mut history = |_| {
+                asked += 1;
+                let rows = (0..8).map(|at| batch(&source, at)).collect::<Vec<ZSet>>();
+                Ok(Box::new(rows.into_iter().map(Ok)) as crate::dataflow::Rows)
+            };
+            let progress = Arc::new(Progress::default());
+            let hydration = oracle.graph.set_aside(view, oracle.epoch, &mut history, progress.clone()).unwrap();
+            assert_eq!(asked, 1);
+            let spliced = oracle.graph.splice(hydration).unwrap();
+            oracle.epoch = oracle.epoch.max(spliced);
+            assert_eq!(progress.status().rows, 16);
+        } else {
+            let mut nothing = |_| Ok(Box::new(std::iter::empty()) as crate::dataflow::Rows);
+            oracle.epoch = oracle.graph.hydrate(oracle.epoch, &mut nothing).unwrap();
+            steps(&mut oracle);
+        }
+        answers.push(oracle.rows(view));
+    }
+    assert!(answers[0].len() > 3);
+    assert_eq!(answers[0], answers[1]);
+}
