@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, RecordBatchOptions, UInt32Array};
-use arrow::compute::{concat, concat_batches, filter, filter_record_batch, take};
+use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, RecordBatchOptions, UInt32Array, make_comparator};
+use arrow::compute::{SortOptions, concat, concat_batches, filter, filter_record_batch, take};
 use arrow::datatypes::SchemaRef;
-use arrow::row::{RowConverter, SortField};
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 
-use crate::data::hash::mix_bytes;
+use crate::data::hash::hash_columns;
 use crate::error::{Error, Result};
 
 /// A Z-set: each row of the batch with its weight. Insert is +1, delete -1, an update both.
@@ -139,31 +138,38 @@ impl ZSet {
     /// The same Z-set with each row once and none of weight 0; the order of first appearance is kept.
     ///
     /// Rows are equal when [`canonical`](crate::data::hash::canonical) columns are: NULL equals NULL, -0.0 equals 0.0.
+    /// Rows are compared only where their hashes are equal, and copied only if some of them go.
     pub fn consolidate(&self) -> Result<ZSet> {
         if self.len() <= 1 {
             return self.filter(&self.nonzero());
         }
         let columns: Vec<ArrayRef> = self.batch.columns().iter().map(crate::data::hash::canonical).collect();
-        let fields = columns.iter().map(|column| SortField::new(column.data_type().clone())).collect();
         if columns.is_empty() {
             return self.consolidate_unit();
         }
-        let rows = RowConverter::new(fields)?.convert_columns(&columns)?;
-        let mut first: HashTable<usize> = HashTable::with_capacity(self.len());
+        let hashes = hash_columns(&columns, self.len())?;
+        let compare = columns.iter().map(|column| make_comparator(column, column, SortOptions::default()));
+        let compare = compare.collect::<std::result::Result<Vec<_>, _>>()?;
+        let mut first: HashTable<u32> = HashTable::with_capacity(self.len());
         let mut kept: Vec<(u32, i64)> = Vec::with_capacity(self.len());
-        for (index, row) in rows.iter().enumerate() {
-            let weight = self.weight(index);
-            let same = |slot: &usize| rows.row(kept[*slot].0 as usize) == row;
-            let rehash = |slot: &usize| mix_bytes(rows.row(kept[*slot].0 as usize).as_ref());
-            match first.entry(mix_bytes(row.as_ref()), same, rehash) {
-                Entry::Occupied(slot) => kept[*slot.get()].1 += weight,
+        for (row, hash) in hashes.iter().enumerate() {
+            let weight = self.weight(row);
+            let same = |slot: &u32| {
+                let other = kept[*slot as usize].0 as usize;
+                hashes[other] == *hash && compare.iter().all(|compare| compare(other, row).is_eq())
+            };
+            match first.entry(*hash, same, |slot| hashes[kept[*slot as usize].0 as usize]) {
+                Entry::Occupied(slot) => kept[*slot.get() as usize].1 += weight,
                 Entry::Vacant(slot) => {
-                    slot.insert(kept.len());
-                    kept.push((index as u32, weight));
+                    slot.insert(kept.len() as u32);
+                    kept.push((row as u32, weight));
                 }
             }
         }
         kept.retain(|(_, weight)| *weight != 0);
+        if kept.len() == self.len() {
+            return Ok(self.clone());
+        }
         let rows = UInt32Array::from_iter_values(kept.iter().map(|(row, _)| *row));
         let weights = Int64Array::from_iter_values(kept.iter().map(|(_, weight)| *weight));
         Ok(ZSet::new(take_rows(&self.batch, &rows)?, weights))
@@ -219,6 +225,32 @@ fn take_rows(batch: &RecordBatch, rows: &UInt32Array) -> Result<RecordBatch> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn equal_rows_become_one_and_rows_that_differ_stay_as_they_are() {
+        let schema = SchemaRef::new(arrow::datatypes::Schema::new(vec![
+            arrow::datatypes::Field::new("a", arrow::datatypes::DataType::Float64, true),
+            arrow::datatypes::Field::new("b", arrow::datatypes::DataType::Utf8, true),
+        ]));
+        let zset = |rows: &[(Option<f64>, &str, i64)]| {
+            let floats: arrow::array::Float64Array = rows.iter().map(|(float, ..)| *float).collect();
+            let texts: arrow::array::StringArray = rows.iter().map(|(_, text, _)| Some(*text)).collect();
+            let batch = RecordBatch::try_new(schema.clone(), vec![Arc::new(floats), Arc::new(texts)]).unwrap();
+            ZSet::new(batch, rows.iter().map(|(.., weight)| *weight).collect::<Vec<_>>().into())
+        };
+        let rows = [(Some(0.0), "x", 2), (None, "y", 1), (Some(1.0), "x", 1), (Some(-0.0), "x", -3), (None, "y", -1)];
+        let sum = zset(&rows).consolidate().unwrap();
+        assert_eq!(
+            (sum.batch(), sum.weights()),
+            (zset(&[(Some(0.0), "x", -1), (Some(1.0), "x", 1)]).batch(), Some(&[-1, 1][..]))
+        );
+        let all = zset(&[(None, "x", 1), (Some(2.0), "x", -1), (None, "z", 3)]);
+        let same = all.consolidate().unwrap();
+        assert_eq!((same.batch(), same.weights()), (all.batch(), all.weights()));
+        assert!(Arc::ptr_eq(same.column(0), all.column(0)), "nothing is copied");
+        let zero = zset(&[(None, "x", 0), (None, "y", 1)]).consolidate().unwrap();
+        assert_eq!((zero.len(), zero.weight(0)), (1, 1));
+    }
 
     #[test]
     fn rows_without_columns_are_rows() {

@@ -38,6 +38,15 @@ impl RowStore {
     /// XX000 when the change does not fit the relation: a deletion of a row that is not there, a second live row with a
     /// primary key. The store is then between two states and must be thrown away.
     pub fn apply(&self, delta: &ZSet, epoch: Epoch) -> Result<()> {
+        let delta = if self.keeps_arrivals() { Cow::Borrowed(delta) } else { net(delta)? };
+        self.apply_net(&delta, epoch)
+    }
+
+    /// As [`apply`](RowStore::apply), of a change that has each row once, or where rows keep the time of their arrival.
+    ///
+    /// # Errors
+    /// As [`apply`](RowStore::apply).
+    pub fn apply_net(&self, delta: &ZSet, epoch: Epoch) -> Result<()> {
         if delta.is_empty() {
             return Ok(());
         }
@@ -46,17 +55,16 @@ impl RowStore {
             return Err(Error::internal(format!("epoch {epoch} is applied after epoch {}", writer.epoch)));
         }
         writer.epoch = epoch;
-        let delta = if writer.arriving.is_some() { Cow::Borrowed(delta) } else { net(delta)? };
         let insertions = match delta.weights().filter(|weights| weights.iter().any(|weight| *weight < 0)) {
             None => Insertions { rows: None, weights: delta.weights().map(<[i64]>::to_vec) },
             Some(_) => {
-                let rest = self.delete(&mut writer, &delta, epoch)?;
+                let rest = self.delete(&mut writer, delta, epoch)?;
                 let positive = (0..delta.len() as u32).map(|row| (row, delta.weight(row as usize)));
                 let (rows, weights) = positive.filter(|(_, weight)| *weight > 0).chain(rest).unzip();
                 Insertions { rows: Some(rows), weights: Some(weights) }
             }
         };
-        self.insert(&mut writer, &delta, insertions, epoch)
+        self.insert(&mut writer, delta, insertions, epoch)
     }
 
     /// Deletes the rows of negative weight. Returns rows of the delta to insert again, with what is left of their weight.

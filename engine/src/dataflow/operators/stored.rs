@@ -33,7 +33,7 @@ impl Operator for Stored {
         let cancels = change.weights().is_some_and(|weights| weights.iter().any(|weight| *weight <= 0));
         let net = if cancels { change.consolidate()? } else { change.clone() };
         // Where rows have an age, one that is replaced by itself is young again, and nobody else hears of it.
-        self.rows.apply(if self.rows.keeps_arrivals() { &change } else { &net }, context.epoch())?;
+        self.rows.apply_net(if self.rows.keeps_arrivals() { &change } else { &net }, context.epoch())?;
         Ok(net)
     }
 
