@@ -337,7 +337,10 @@ impl Dataflows {
                 Operation::Write { .. } | Operation::Begin { .. } => {}
             }
         }
-        self.collect_stores();
+        // Not after each step: that would cost as much as there are relations.
+        if operations.iter().any(|operation| matches!(operation, Operation::Create(_) | Operation::Drop(_))) {
+            self.collect_stores();
+        }
         Ok((gone, last))
     }
 
