@@ -156,6 +156,7 @@ impl Dataflows {
                 self.event_times.remove(id);
             }
             self.catalog = before;
+            self.event_times.follow(&self.catalog);
         }
         self.collect_stores();
         self.sinks.measure(&mut self.graph)?;
@@ -179,7 +180,8 @@ impl Dataflows {
             Operation::Drop(ids) => ids.iter().rev().for_each(|id| {
                 catalog.remove(*id);
             }),
-            Operation::Write { .. } | Operation::Begin { .. } => {}
+            Operation::Begin { source, offsets } => self.event_times.begin(*source, offsets),
+            Operation::Write { .. } => {}
         }
         self.catalog = Arc::new(catalog);
         Ok(now)
@@ -227,6 +229,9 @@ impl Dataflows {
             }
             ItemKind::Source { .. } => {
                 sql::add_source(&mut self.graph, item.id, &item.schema, true, &mut ids)?;
+                if let Some(column) = self.event_times.add(item)? {
+                    sql::follow_time(&mut self.graph, item.id, column)?;
+                }
             }
             ItemKind::MaterializedView { query, time_zone, emit_on_window_close, partial, .. } => {
                 let plan = sql::optimize_view(sql::plan_view(query, time_zone, partial, &self.catalog)?)?;
@@ -272,6 +277,7 @@ impl Dataflows {
                 },
             ));
         }
+        self.event_times.settle(now);
         self.graph.set_watermarks(self.event_times.watermarks());
         self.graph.step(epoch, inputs)?;
         Ok(())
@@ -329,8 +335,10 @@ impl Dataflows {
                         self.unsaved.dropped.push(*id);
                         self.retention.remove(*id);
                         self.event_times.remove(*id);
+                        drop(self.histories.take_times(*id));
                         gone.push(*id);
                     }
+                    self.event_times.follow(&self.catalog);
                     self.renew(&stranded)?;
                     last = self.hydrate(last)?;
                 }

@@ -4,19 +4,20 @@
 //! least over its partitions that are not idle, and never goes back. What was delivered and the step's clock decide it,
 //! so it is part of a step's input, and saved with the checkpoint.
 
+mod source;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, BooleanArray};
-use arrow::datatypes::TimestampMicrosecondType;
-use serde::{Deserialize, Serialize};
+pub use source::SourceTime;
 
-use crate::catalog::Item;
+use crate::catalog::{Catalog, Item};
 use crate::data::ObjectId;
 use crate::dataflow::Watermarks;
 use crate::engine::clock::Micros;
+use crate::engine::history::spec_of;
 use crate::error::{Error, Result};
-use crate::source::{Delivery, SourceSpec, Watermark};
+use crate::source::{Delivery, Offsets, Watermark};
 
 /// How far ahead of the step's clock a time may move a watermark: a producer whose clock is wrong must not close all
 /// windows for good. Local times without a zone are ahead of UTC by up to 14 hours.
@@ -25,52 +26,20 @@ const MOST_AHEAD: Micros = 24 * 3_600_000_000;
 /// All sources with a watermark.
 #[derive(Default)]
 pub struct EventTimes {
-    declared: BTreeMap<ObjectId, Watermark>,
+    declared: BTreeMap<ObjectId, Declared>,
+    /// Of tables, and of sources while views read them.
     progress: Arc<BTreeMap<ObjectId, SourceTime>>,
+    /// What the histories of sources said, until the next step.
+    read: BTreeMap<ObjectId, SourceTime>,
     /// When each partition brought its last message, on the step's clock; since when it is waited for, where it has not.
     active: BTreeMap<(ObjectId, i32), Micros>,
 }
 
-/// How far a source has come in event time.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SourceTime {
-    /// In microseconds since 1970; None until every partition has brought a time.
-    pub watermark: Option<Micros>,
-    pub partitions: BTreeMap<i32, PartitionTime>,
-}
-
-/// How far a partition has come in event time.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PartitionTime {
-    pub watermark: Option<Micros>,
-    /// Whether nobody waits for it.
-    pub idle: bool,
-    /// Rows that were below the watermark when they came.
-    pub late: u64,
-}
-
-impl SourceTime {
-    /// Takes in the times of a partition's rows, in their order; `latest` is the latest that counts.
-    fn observe(&mut self, partition: i32, delay: Micros, latest: Micros, times: impl Iterator<Item = Micros>) {
-        let source = self.watermark;
-        let new = !self.partitions.contains_key(&partition);
-        let partition = self.partitions.entry(partition).or_default();
-        // One that wakes, or that was added, joins where the others are.
-        if new || std::mem::take(&mut partition.idle) {
-            partition.watermark = partition.watermark.max(source);
-        }
-        for time in times {
-            partition.late += u64::from(partition.watermark.is_some_and(|watermark| time < watermark));
-            partition.watermark = partition.watermark.max(Some(time.min(latest).saturating_sub(delay)));
-        }
-    }
-
-    /// Moves the source's watermark to where its partitions are.
-    fn advance(&mut self) {
-        let active = self.partitions.values().filter(|partition| !partition.idle);
-        let least = active.map(|partition| partition.watermark).min().flatten();
-        self.watermark = self.watermark.max(least);
-    }
+/// What the catalog says of a source.
+struct Declared {
+    watermark: Watermark,
+    /// Where all reading begins.
+    start: Offsets,
 }
 
 impl EventTimes {
@@ -99,30 +68,72 @@ impl EventTimes {
         self.progress.iter().map(write).collect()
     }
 
-    /// Takes note of a source; gives the column that its watermark is of. Of others there is nothing to note.
+    /// Takes note of a relation that is read from outside; gives the column that its watermark is of. Of others there is
+    /// nothing to note.
     ///
     /// # Errors
     /// XX001 when what the catalog has of it does not read.
     pub fn add(&mut self, item: &Item) -> Result<Option<usize>> {
-        let Some(connector) = item.connector() else { return Ok(None) };
-        let spec: SourceSpec = serde_json::from_value(connector.clone())
-            .map_err(|error| Error::corrupt("a connector cannot be read").with_source(error))?;
-        let Some(watermark) = spec.watermark else { return Ok(None) };
-        let time = Arc::make_mut(&mut self.progress).entry(item.id).or_default();
-        // All that are there from the start are waited for.
-        for (partition, _) in spec.kafka.start.iter() {
-            time.partitions.entry(partition).or_default();
+        if item.connector().is_none() {
+            return Ok(None);
         }
-        let column = watermark.column;
-        self.declared.insert(item.id, watermark);
+        let spec = spec_of(item)?;
+        let Some(watermark) = spec.watermark else { return Ok(None) };
+        let (column, start) = (watermark.column, spec.kafka.start);
+        if !item.is_source() {
+            let time = Arc::make_mut(&mut self.progress).entry(item.id).or_default();
+            time.await_all(&start);
+        }
+        self.declared.insert(item.id, Declared { watermark, start });
         Ok(Some(column))
+    }
+
+    /// The steps begin to read a source, from these offsets; what is before them comes from its history.
+    pub fn begin(&mut self, source: ObjectId, from: &Offsets) {
+        let Some(Declared { start, .. }) = self.declared.get(&source) else { return };
+        let mut time = SourceTime::default();
+        time.await_all(start);
+        time.awaits_history = from.iter().any(|(partition, offset)| offset > start.get(partition).unwrap_or(0));
+        Arc::make_mut(&mut self.progress).insert(source, time);
+    }
+
+    /// Takes note of what the history of a source said; it counts from the next step on. Only the first time: later views
+    /// read the same again.
+    pub fn remember(&mut self, source: ObjectId, history: SourceTime) {
+        if self.progress.get(&source).is_some_and(|time| time.awaits_history) {
+            self.read.insert(source, history);
+        }
+    }
+
+    /// Takes in what was remembered, at a step that is at `now`.
+    pub fn settle(&mut self, now: Micros) {
+        for (source, history) in std::mem::take(&mut self.read) {
+            let Some(Declared { watermark, .. }) = self.declared.get(&source) else { continue };
+            let latest = now.saturating_add(MOST_AHEAD).saturating_sub(watermark.delay);
+            if let Some(time) = Arc::make_mut(&mut self.progress).get_mut(&source) {
+                time.precede(&history, Some(latest));
+            }
+        }
     }
 
     pub fn remove(&mut self, source: ObjectId) {
         if self.declared.remove(&source).is_some() {
-            Arc::make_mut(&mut self.progress).remove(&source);
-            self.active.retain(|(id, _), _| *id != source);
+            self.forget(source);
         }
+    }
+
+    /// Forgets how far sources have come that no view reads any more: the next one begins anew.
+    pub fn follow(&mut self, catalog: &Catalog) {
+        let is_followed =
+            |id: &ObjectId| catalog.by_id(*id).is_none_or(|item| !item.is_source() || catalog.is_read(*id));
+        let gone: Vec<ObjectId> = self.progress.keys().filter(|id| !is_followed(id)).copied().collect();
+        gone.into_iter().for_each(|source| self.forget(source));
+    }
+
+    fn forget(&mut self, source: ObjectId) {
+        Arc::make_mut(&mut self.progress).remove(&source);
+        self.read.remove(&source);
+        self.active.retain(|(id, _), _| *id != source);
     }
 
     /// Takes in the times of what a step brings.
@@ -131,23 +142,15 @@ impl EventTimes {
     /// XX000 when a column is not what was declared.
     pub fn observe(&mut self, deliveries: &[Delivery], now: Micros) -> Result<()> {
         for delivery in deliveries {
-            let Some(watermark) = self.declared.get(&delivery.relation) else { continue };
-            let progress = Arc::make_mut(&mut self.progress).entry(delivery.relation).or_default();
+            let Some(Declared { watermark, .. }) = self.declared.get(&delivery.relation) else { continue };
+            let Some(progress) = Arc::make_mut(&mut self.progress).get_mut(&delivery.relation) else { continue };
             for record in &delivery.bad {
                 progress.observe(record.partition, watermark.delay, now, std::iter::empty());
                 self.active.insert((delivery.relation, record.partition), now);
             }
-            let times = delivery.rows.column(watermark.column).as_primitive_opt::<TimestampMicrosecondType>();
-            let times = times.ok_or_else(|| Error::internal("a watermark of a column that is no time"))?;
-            let deleted =
-                |row: usize| delivery.deleted.as_ref().is_some_and(|deleted: &BooleanArray| deleted.value(row));
-            let mut first = 0;
-            for (partition, rows) in &delivery.runs {
-                let run = first..first + rows;
-                first = run.end;
-                let counts = |row: &usize| times.is_valid(*row) && !is_infinite(times.value(*row)) && !deleted(*row);
-                let values = run.filter(counts).map(|row| times.value(row));
-                progress.observe(*partition, watermark.delay, now.saturating_add(MOST_AHEAD), values);
+            let latest = now.saturating_add(MOST_AHEAD);
+            progress.read(watermark, &delivery.rows, &delivery.runs, delivery.deleted.as_ref(), latest)?;
+            for (partition, _) in &delivery.runs {
                 self.active.insert((delivery.relation, *partition), now);
             }
             progress.advance();
@@ -187,10 +190,12 @@ impl EventTimes {
 
     /// The partitions that can become idle, and the time that takes.
     fn waited_for(&self) -> impl Iterator<Item = (ObjectId, i32, Micros)> {
-        self.declared.iter().filter_map(|(id, watermark)| Some((*id, watermark.idle?))).flat_map(|(id, timeout)| {
-            let partitions = self.progress.get(&id).into_iter().flat_map(|time| &time.partitions);
-            partitions.filter(|(_, time)| !time.idle).map(move |(partition, _)| (id, *partition, timeout))
-        })
+        self.declared.iter().filter_map(|(id, declared)| Some((*id, declared.watermark.idle?))).flat_map(
+            |(id, timeout)| {
+                let partitions = self.progress.get(&id).into_iter().flat_map(|time| &time.partitions);
+                partitions.filter(|(_, time)| !time.idle).map(move |(partition, _)| (id, *partition, timeout))
+            },
+        )
     }
 
     /// What the dataflow is told.
@@ -201,59 +206,5 @@ impl EventTimes {
     /// What readers are shown.
     pub fn progress(&self) -> Arc<BTreeMap<ObjectId, SourceTime>> {
         self.progress.clone()
-    }
-}
-
-fn is_infinite(micros: Micros) -> bool {
-    micros == Micros::MIN || micros == Micros::MAX
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn source(partitions: &[i32]) -> SourceTime {
-        let partitions = partitions.iter().map(|partition| (*partition, PartitionTime::default())).collect();
-        SourceTime { watermark: None, partitions }
-    }
-
-    fn observe(source: &mut SourceTime, partition: i32, times: &[Micros]) -> Option<Micros> {
-        source.observe(partition, 5, 1000, times.iter().copied());
-        source.advance();
-        source.watermark
-    }
-
-    #[test]
-    fn a_source_is_where_its_slowest_partition_is() {
-        let mut source = source(&[0, 1]);
-        assert_eq!(observe(&mut source, 0, &[10, 30, 20]), None);
-        assert_eq!(observe(&mut source, 1, &[12]), Some(7));
-        assert_eq!(observe(&mut source, 1, &[50]), Some(25));
-        // Nothing goes back, and what is below its own partition's watermark is late.
-        assert_eq!(observe(&mut source, 0, &[1, 24, 25]), Some(25));
-        assert_eq!((source.partitions[&0].late, source.partitions[&1].late), (3, 0));
-    }
-
-    #[test]
-    fn a_partition_that_wakes_or_comes_joins_the_others() {
-        let mut source = source(&[0, 1]);
-        observe(&mut source, 0, &[105]);
-        source.partitions.get_mut(&1).unwrap().idle = true;
-        source.advance();
-        assert_eq!(source.watermark, Some(100));
-        assert_eq!(observe(&mut source, 1, &[50]), Some(100));
-        assert_eq!((source.partitions[&1].watermark, source.partitions[&1].late), (Some(100), 1));
-        assert_eq!(observe(&mut source, 2, &[101]), Some(100));
-        assert_eq!(observe(&mut source, 0, &[205]), Some(100));
-        source.partitions.values_mut().for_each(|partition| partition.idle = true);
-        source.advance();
-        assert_eq!(source.watermark, Some(100));
-    }
-
-    #[test]
-    fn a_time_that_cannot_be_yet_moves_the_watermark_to_what_can() {
-        let mut source = source(&[0]);
-        assert_eq!(observe(&mut source, 0, &[i64::MAX - 1]), Some(995));
-        assert_eq!(observe(&mut source, 0, &[i64::MIN + 1]), Some(995));
     }
 }

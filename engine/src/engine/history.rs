@@ -13,6 +13,7 @@ use crate::data::{ObjectId, ZSet};
 use crate::dataflow::Rows;
 use crate::decode;
 use crate::engine::Operation;
+use crate::engine::event_time::SourceTime;
 use crate::error::{Error, Result};
 use crate::source::{BadRecord, History, Intake, Offsets, Part, SourceSpec, extent};
 use crate::sql::normalize_jsonb;
@@ -35,12 +36,14 @@ struct Shared {
     bad: Mutex<BadHistory>,
     /// Views that found less history than there was when they were made, by source.
     shortened: Mutex<BTreeMap<ObjectId, BTreeMap<ObjectId, Partial>>>,
+    /// What the histories that were read to their end said of event time, by view and source.
+    times: Mutex<BTreeMap<ObjectId, BTreeMap<ObjectId, SourceTime>>>,
 }
 
 impl Histories {
     pub fn new(intake: Arc<Intake>, offsets: BTreeMap<ObjectId, Offsets>) -> Histories {
-        let (bad, shortened) = Default::default();
-        Histories(Arc::new(Shared { intake, offsets: Mutex::new(offsets), bad, shortened }))
+        let (bad, shortened, times) = Default::default();
+        Histories(Arc::new(Shared { intake, offsets: Mutex::new(offsets), bad, shortened, times }))
     }
 
     /// Memory and threads of readers.
@@ -94,14 +97,19 @@ impl Histories {
         if let Some(partial) = catalog.by_id(view).and_then(|view| view.partial(source)) {
             from.advance(&Offsets(partial.first.clone()));
         }
-        let (histories, name) = (self.clone(), item.name.clone());
-        Ok(Box::new(Reading { histories, view, source, name, spec, from, to, history: None, ended: false }))
+        let (histories, name, times) = (self.clone(), item.name.clone(), SourceTime::default());
+        Ok(Box::new(Reading { histories, view, source, name, spec, from, to, times, history: None, ended: false }))
     }
 
     /// Messages found to be no rows since the last call, perhaps not for the first time.
     pub fn take_bad(&self) -> Vec<(ObjectId, String, BadRecord)> {
         let found = std::mem::take(&mut *self.0.bad.lock()).records;
         found.into_iter().map(|((source, ..), (name, record))| (source, name, record)).collect()
+    }
+
+    /// What the histories that a view has read said of event time, by source.
+    pub fn take_times(&self, view: ObjectId) -> BTreeMap<ObjectId, SourceTime> {
+        self.0.times.lock().remove(&view).unwrap_or_default()
     }
 
     /// What a view can have of the history of its sources where that is less than it was told.
@@ -119,6 +127,8 @@ struct Reading {
     spec: Arc<SourceSpec>,
     from: Offsets,
     to: Offsets,
+    /// What was read says of event time.
+    times: SourceTime,
     /// None before the first part.
     history: Option<History>,
     ended: bool,
@@ -135,8 +145,11 @@ impl Reading {
                 self.history.insert(history)
             }
         };
-        let Some(part) = history.next() else { return Ok(None) };
-        let Part { rows, bad } = match part {
+        let Some(part) = history.next() else {
+            self.tell_times();
+            return Ok(None);
+        };
+        let Part { rows, runs, bad } = match part {
             Ok(part) => part,
             Err(error) => {
                 if history.is_gone() {
@@ -149,7 +162,19 @@ impl Reading {
             let mut all = self.histories.0.bad.lock();
             bad.into_iter().for_each(|record| all.add(self.source, &self.name, record));
         }
+        if let Some(watermark) = &self.spec.watermark {
+            // What is too far ahead is told when the steps take it in: they have a clock.
+            self.times.read(watermark, &rows, &runs, None, i64::MAX)?;
+        }
         Ok(Some(ZSet::inserts(rows)))
+    }
+
+    /// All is read. A view may read a source twice, and finds the same.
+    fn tell_times(&mut self) {
+        if self.spec.watermark.is_some() {
+            let times = std::mem::take(&mut self.times);
+            self.histories.0.times.lock().entry(self.view).or_default().insert(self.source, times);
+        }
     }
 
     /// Asks what there is, for the next attempt.

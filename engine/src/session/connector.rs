@@ -97,10 +97,6 @@ impl Session {
             retention,
             watermark: time.map(|(column, delay)| Watermark { column, delay, idle }),
         };
-        if !create.stored && spec.watermark.is_some() {
-            return Err(Error::unsupported("CREATE SOURCE with WATERMARK")
-                .with_hint("Use CREATE TABLE: its watermark is that of all its rows, those of its history too."));
-        }
         if !create.stored && spec.retention.is_some() {
             return Err(Error::unsupported("CREATE SOURCE with retention")
                 .with_hint("A source keeps no rows: leave the option out, or use CREATE TABLE."));

@@ -45,6 +45,9 @@ impl Dataflows {
         match spliced.unwrap_or_else(|_| Err(Error::internal("hydration panicked"))) {
             Ok(last) => {
                 self.hydrations.remove(relation);
+                for (source, times) in self.histories.take_times(relation) {
+                    self.event_times.remember(source, times);
+                }
                 self.unsaved.operators_changed = true;
                 Ok(epoch.max(last))
             }

@@ -21,6 +21,9 @@ const PATIENCE: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub struct Part {
     pub rows: RecordBatch,
+    /// The partitions of the rows: so many rows of one, then so many of another. Only told where the source has a
+    /// watermark.
+    pub runs: Vec<(i32, usize)>,
     pub bad: Vec<BadRecord>,
 }
 
@@ -157,6 +160,10 @@ impl History {
     fn decode(&mut self, messages: &[Message<'_>]) -> Result<()> {
         for Run { messages: range, decoded } in runs::decode(messages, &*self.decoder, &self.intake)? {
             let messages = &messages[range];
+            let runs = match self.spec.watermark {
+                Some(_) => runs::partitions(messages, &decoded.refused),
+                None => Vec::new(),
+            };
             let record = |refusal: crate::source::Refusal| BadRecord::new(&messages[refusal.index], refusal.reason);
             let bad: Vec<BadRecord> = decoded.refused.into_iter().map(record).collect();
             if let (OnError::Fail, Some(bad)) = (self.spec.on_error, bad.first()) {
@@ -167,7 +174,7 @@ impl History {
                     .with_detail(format!("{error}."))
                     .with_hint("Without on_error = 'fail' such messages are kept in levada_catalog.source_errors."));
             }
-            self.ready.push_back(Part { rows: decoded.rows, bad });
+            self.ready.push_back(Part { rows: decoded.rows, runs, bad });
         }
         Ok(())
     }

@@ -19,7 +19,7 @@ use crate::data::ObjectId;
 use crate::error::{Error, Result};
 use crate::source::{
     BadRecord, Decoded, Decoder, Delivery, Intake, LostRange, Message, Offsets, OnError, OnGap, PartitionState, Pause,
-    Refusal, SourceSpec, SourceStatus, Times,
+    SourceSpec, SourceStatus, Times,
 };
 
 /// Longest wait for messages, and for room: how often reports are looked at.
@@ -308,7 +308,8 @@ impl Follower {
     fn deliver_run(&self, messages: &[Message<'_>], decoded: Decoded) -> bool {
         let mut tracker = self.shared.tracker.lock();
         tracker.delivered(messages);
-        let runs = if self.spec.watermark.is_some() { partitions(messages, &decoded.refused) } else { Vec::new() };
+        let runs =
+            if self.spec.watermark.is_some() { runs::partitions(messages, &decoded.refused) } else { Vec::new() };
         let bad: Vec<BadRecord> = decoded
             .refused
             .into_iter()
@@ -414,19 +415,6 @@ impl Follower {
             tracker.stop(partition, PartitionState::Failed, error.message().to_owned());
         }
     }
-}
-
-/// Which partitions the rows are of: those of the messages that were not refused.
-fn partitions(messages: &[Message<'_>], refused: &[Refusal]) -> Vec<(i32, usize)> {
-    let refused: BTreeSet<usize> = refused.iter().map(|refusal| refusal.index).collect();
-    let mut runs: Vec<(i32, usize)> = Vec::new();
-    for (_, message) in messages.iter().enumerate().filter(|(index, _)| !refused.contains(index)) {
-        match runs.last_mut() {
-            Some((partition, rows)) if *partition == message.partition => *rows += 1,
-            _ => runs.push((message.partition, 1)),
-        }
-    }
-    runs
 }
 
 /// Whether an error says that messages are there which nobody can read.

@@ -1,11 +1,12 @@
 //! A batch of messages cut into runs that are decoded side by side.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use rayon::prelude::*;
 
 use crate::error::Result;
-use crate::source::{Decoded, Decoder, Intake, Message};
+use crate::source::{Decoded, Decoder, Intake, Message, Refusal};
 
 /// Bytes below which a run is not worth another thread.
 const LEAST_RUN: usize = 128 << 10;
@@ -46,6 +47,19 @@ fn cut(messages: &[Message<'_>], threads: usize) -> Vec<Range<usize>> {
     }
     if start < messages.len() {
         runs.push(start..messages.len());
+    }
+    runs
+}
+
+/// Which partitions the rows are of: those of the messages that were not refused.
+pub fn partitions(messages: &[Message<'_>], refused: &[Refusal]) -> Vec<(i32, usize)> {
+    let refused: BTreeSet<usize> = refused.iter().map(|refusal| refusal.index).collect();
+    let mut runs: Vec<(i32, usize)> = Vec::new();
+    for (_, message) in messages.iter().enumerate().filter(|(index, _)| !refused.contains(index)) {
+        match runs.last_mut() {
+            Some((partition, rows)) if *partition == message.partition => *rows += 1,
+            _ => runs.push((message.partition, 1)),
+        }
     }
     runs
 }

@@ -45,7 +45,8 @@ impl Closing {
         let (key, time) = followed.min_by_key(|(_, time)| time.lag).ok_or_else(|| {
             Error::unsupported("EMIT ON WINDOW CLOSE without a watermark").with_hint(
                 "GROUP BY window_start or window_end of TUMBLE or HOP over a column with a watermark (WATERMARK FOR \
-                 column AS … in CREATE TABLE … WITH (connector = …)), which joins and aggregates do not pass on.",
+                 column AS … in CREATE SOURCE or CREATE TABLE … WITH (connector = …)), which joins and aggregates do not \
+                 pass on.",
             )
         })?;
         Ok(Closing { view, key, time })

@@ -8,7 +8,7 @@ use super::tables::{connect, rows, try_rows, until};
 use crate::server::Server;
 
 /// Sends rows of the minute 12:00 to a partition: the seconds and what each counts.
-fn send(broker: &Broker, topic: &str, partition: i32, messages: &[(u32, u32)]) {
+pub fn send(broker: &Broker, topic: &str, partition: i32, messages: &[(u32, u32)]) {
     let producer = broker.producer(&[]);
     for (second, n) in messages {
         let value = format!(r#"{{"at":"2026-01-01T12:00:{second:02}Z","n":{n}}}"#);
@@ -26,12 +26,12 @@ fn create(broker: &Broker, name: &str, more: &str) -> String {
     )
 }
 
-const IDLE: &str = ", scan.watermark.idle_timeout = '1 second'";
-const SUMS: &str =
+pub const IDLE: &str = ", scan.watermark.idle_timeout = '1 second'";
+pub const SUMS: &str =
     "SELECT window_end, sum(n) AS s FROM TUMBLE({}, at, INTERVAL '10 seconds') GROUP BY window_start, window_end";
 
 /// A view's rows: the second at which the window ended, and its sum.
-const SEEN: &str = "SELECT extract(second FROM window_end)::int, s FROM sums ORDER BY 1";
+pub const SEEN: &str = "SELECT extract(second FROM window_end)::int, s FROM sums ORDER BY 1";
 
 /// One of two partitions is silent: windows close without it; when it wakes, what is late is dropped and can be read; a kill
 /// changes nothing of what was emitted.

@@ -7,6 +7,7 @@ mod memory;
 mod psql;
 mod reader;
 mod retention;
+mod source_watermarks;
 mod sources;
 mod tables;
 

@@ -26,7 +26,7 @@ fn numbers(range: std::ops::Range<i64>) -> impl Iterator<Item = (String, Option<
 /// Queries wait for views that are being filled.
 const WAIT: &str = "SET wait_for_hydration = on";
 
-async fn connect(server: &Server) -> Client {
+pub async fn connect(server: &Server) -> Client {
     let client = tables::connect(server).await;
     rows(&client, WAIT).await;
     client

@@ -1,0 +1,120 @@
+//! Watermarks of sources: the same whether a view saw the messages come or read them later.
+
+use tokio_postgres::Client;
+
+use super::Broker;
+use super::event_time::{IDLE, SEEN, SUMS, send};
+use super::sources::connect;
+use super::tables::{rows, until};
+use crate::server::Server;
+
+fn create(broker: &Broker, name: &str, more: &str) -> String {
+    let address = broker.address();
+    format!(
+        "CREATE SOURCE {name} (at timestamptz, n int, WATERMARK FOR at AS at - INTERVAL '5 seconds') WITH (\
+         connector = 'kafka', topic = '{name}', properties.bootstrap.server = '{address}'{more}) FORMAT PLAIN ENCODE JSON"
+    )
+}
+
+fn closing(view: &str, source: &str) -> String {
+    format!("CREATE MATERIALIZED VIEW {view} AS {} EMIT ON WINDOW CLOSE", SUMS.replace("{}", source))
+}
+
+/// Per partition: its watermark and the source's, as seconds, and how many rows were late.
+const TIMES: &str = "SELECT partition, extract(second FROM watermark)::int, \
+                     extract(second FROM source_watermark)::int, late_rows \
+                     FROM levada_catalog.sources WHERE watermark IS NOT NULL ORDER BY 1";
+const LATE: &str = "SELECT view_name, sum(count) FROM levada_catalog.late_rows GROUP BY 1 ORDER BY 1";
+
+async fn closed(client: &Client, view: &str, expected: &[&str]) {
+    until(client, &SEEN.replace("sums", view), expected).await;
+}
+
+/// What a topic had before its first view counts for the watermark: after a kill without checkpoint, for views that share
+/// the source with others, with partitions that are added, and for the first view after the last one was dropped.
+#[tokio::test(flavor = "multi_thread")]
+async fn history_counts_for_the_watermark() {
+    let broker = Broker::shared();
+    broker.create_topic("rides", 2).await;
+    send(broker, "rides", 0, &[(1, 1), (9, 2), (2, 4), (41, 8)]);
+    send(broker, "rides", 1, &[(3, 16), (38, 32)]);
+    let data = tempfile::tempdir().expect("a temporary folder");
+    let mut server = Server::start(data.path());
+    let mut client = connect(&server).await;
+    rows(&client, &create(broker, "rides", "")).await;
+    rows(&client, &closing("sums", "rides")).await;
+    // No message has come since.
+    closed(&client, "sums", &["10|23"]).await;
+    until(&client, TIMES, &["0|36|33|1", "1|33|33|0"]).await;
+    server.kill();
+    server = Server::start(data.path());
+    client = connect(&server).await;
+    closed(&client, "sums", &["10|23"]).await;
+    until(&client, TIMES, &["0|36|33|1", "1|33|33|0"]).await;
+
+    send(broker, "rides", 1, &[(52, 64)]);
+    until(&client, TIMES, &["0|36|36|1", "1|47|36|0"]).await;
+    send(broker, "rides", 0, &[(58, 128), (5, 256)]);
+    until(&client, TIMES, &["0|53|47|2", "1|47|47|0"]).await;
+    closed(&client, "sums", &["10|23", "40|32"]).await;
+    until(&client, LATE, &["sums|1"]).await;
+    // One that is made now takes the whole history for in time, and moves nothing.
+    rows(&client, &closing("again", "rides")).await;
+    closed(&client, "again", &["10|279", "40|32"]).await;
+    assert_eq!(rows(&client, TIMES).await, ["0|53|47|2", "1|47|47|0"]);
+    rows(&client, &format!("CREATE MATERIALIZED VIEW current AS {}", SUMS.replace("{}", "rides"))).await;
+    until(&client, "SELECT sum(s) FROM current", &["511"]).await;
+    rows(&client, "FLUSH").await;
+    server.kill();
+    server = Server::start(data.path());
+    client = connect(&server).await;
+    assert_eq!(rows(&client, SEEN).await, ["10|23", "40|32"]);
+    assert_eq!(rows(&client, LATE).await, ["sums|1"]);
+
+    // A partition that is added joins where the source is.
+    broker.add_partitions("rides", 3).await;
+    send(broker, "rides", 2, &[(1, 512), (56, 1024)]);
+    until(&client, TIMES, &["0|53|47|2", "1|47|47|0", "2|51|47|1"]).await;
+    send(broker, "rides", 1, &[(57, 2048)]);
+    until(&client, TIMES, &["0|53|51|2", "1|52|51|0", "2|51|51|1"]).await;
+    closed(&client, "sums", &["10|23", "40|32", "50|8"]).await;
+    until(&client, LATE, &["again|1", "sums|2"]).await;
+    until(&client, "SELECT sum(s) FROM current", &["4095"]).await;
+
+    // With the last view all that is known of the source goes; the next one finds it again.
+    rows(&client, "DROP MATERIALIZED VIEW sums, again, current").await;
+    assert!(rows(&client, TIMES).await.is_empty());
+    rows(&client, &closing("sums", "rides")).await;
+    closed(&client, "sums", &["10|791", "40|32", "50|8"]).await;
+    until(&client, TIMES, &["0|53|51|2", "1|52|51|0", "2|51|51|0"]).await;
+    assert!(rows(&client, LATE).await.is_empty());
+}
+
+/// A partition that is silent holds up the windows of a source no longer than the option says, in its history or later.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_partition_of_a_source_is_left_behind() {
+    let broker = Broker::shared();
+    broker.create_topic("trips", 2).await;
+    send(broker, "trips", 0, &[(7, 1), (31, 2)]);
+    send(broker, "trips", 1, &[(8, 4)]);
+    let data = tempfile::tempdir().expect("a temporary folder");
+    let mut server = Server::start(data.path());
+    let mut client = connect(&server).await;
+    rows(&client, &create(broker, "trips", IDLE)).await;
+    rows(&client, &closing("sums", "trips")).await;
+    // All are idle in the end, and then the source stays where it was; whichever is left last moves it.
+    until(&client, "SELECT bool_and(idle) FROM levada_catalog.sources WHERE name = 'trips'", &["t"]).await;
+    send(broker, "trips", 0, &[(45, 8)]);
+    closed(&client, "sums", &["10|5", "40|2"]).await;
+    // It wakes behind the others.
+    send(broker, "trips", 1, &[(9, 16), (44, 32)]);
+    until(&client, "SELECT late_rows FROM levada_catalog.sources WHERE partition = 1", &["1"]).await;
+    until(&client, LATE, &["sums|1"]).await;
+    rows(&client, "FLUSH").await;
+    server.kill();
+    server = Server::start(data.path());
+    client = connect(&server).await;
+    assert_eq!(rows(&client, SEEN).await, ["10|5", "40|2"]);
+    send(broker, "trips", 0, &[(59, 64)]);
+    closed(&client, "sums", &["10|5", "40|2", "50|40"]).await;
+}
