@@ -211,6 +211,16 @@ impl Error {
         self
     }
 
+    /// The same in other words: of the message, the detail and the hint.
+    pub fn reworded(mut self, reword: impl Fn(&str) -> String) -> Error {
+        let Fields { message, detail, hint, .. } = &mut *self.0;
+        *message = reword(message);
+        for text in [detail, hint].into_iter().flatten() {
+            *text = reword(text);
+        }
+        self
+    }
+
     pub fn sqlstate(&self) -> SqlState {
         self.0.sqlstate
     }

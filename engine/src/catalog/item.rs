@@ -63,7 +63,9 @@ pub enum ItemKind {
         time_zone: String,
         /// Where they go, by its name in WITH.
         connector: String,
-        /// As that of a view.
+        /// As those of a view.
+        #[serde(default)]
+        emit_on_window_close: bool,
         #[serde(default)]
         partial: BTreeMap<ObjectId, Partial>,
     },

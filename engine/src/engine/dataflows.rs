@@ -23,6 +23,7 @@ use crate::engine::{Operation, operators};
 use crate::error::Result;
 use crate::source::Delivery;
 use crate::sql;
+use crate::sql::connector::of_sink;
 use crate::state::{Checkpoint, LogPosition, Meta, StateStore};
 use crate::view::RowStore;
 
@@ -238,10 +239,13 @@ impl Dataflows {
                 let lower = if *emit_on_window_close { sql::lower_closing_view } else { sql::lower_view };
                 lower(&plan, item.id, item.schema.arrow(), &mut self.graph, &mut ids)?;
             }
-            ItemKind::Sink { query, time_zone, connector, partial } => {
-                let plan = sql::optimize_view(sql::plan_view(query, time_zone, partial, &self.catalog)?)?;
+            ItemKind::Sink { query, time_zone, connector, emit_on_window_close, partial } => {
+                let plan = sql::plan_view(query, time_zone, partial, &self.catalog).and_then(sql::optimize_view);
+                let plan = plan.map_err(of_sink)?;
                 let take = self.sinks.open(item.id, connector)?;
-                sql::lower_sink(&plan, item.id, item.schema.arrow(), take, &mut self.graph, &mut ids)?;
+                let output = sql::SinkOutput { take, emit_on_window_close: *emit_on_window_close };
+                let lowered = sql::lower_sink(&plan, item.id, item.schema.arrow(), output, &mut self.graph, &mut ids);
+                lowered.map_err(of_sink)?;
             }
         }
         Ok(())

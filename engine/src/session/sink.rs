@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::session::ddl::{object_name, result_schema};
 use crate::session::{Response, Session};
 use crate::sql::bind::Purpose;
-use crate::sql::connector::CreateSink;
+use crate::sql::connector::{CreateSink, of_sink};
 use crate::sql::{CatalogNames, Statement};
 
 impl Session {
@@ -31,11 +31,14 @@ impl Session {
         let system = self.system();
         let names = CatalogNames::of_session(&system);
         let settings = self.bind_settings();
-        let bound = names.bind(&settings, Purpose::View, &statement.source, |binder| binder.bind_query(&query))?;
+        let bound = names.bind(&settings, Purpose::View, &statement.source, |binder| binder.bind_query(&query));
+        let bound = bound.map_err(of_sink)?;
         let schema = result_schema(&bound, &[])?;
-        let (create_sql, depends_on) = (create.to_string(), names.used());
+        let emit_on_window_close = statement.emit_on_window_close;
+        let (create_sql, depends_on) = (create.shown(emit_on_window_close), names.used());
         let (query, partial) = (query.to_string(), BTreeMap::new());
-        let kind = ItemKind::Sink { query, time_zone: settings.time_zone, connector, partial };
+        let time_zone = settings.time_zone;
+        let kind = ItemKind::Sink { query, time_zone, connector, emit_on_window_close, partial };
         Ok(Item { id: self.engine.new_object(), name, kind, schema, create_sql, depends_on })
     }
 }

@@ -1,4 +1,4 @@
-//! `EMIT ON WINDOW CLOSE` at the end of a statement: RisingWave's clause, which the parser library takes for an alias.
+//! `EMIT ON WINDOW CLOSE` at the end of a statement, or before the `WITH (…)` of a sink: RisingWave's clause, which the parser library takes for an alias.
 
 use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Word};
 
@@ -10,8 +10,11 @@ pub fn take_emit_clauses(tokens: &mut Vec<TokenWithSpan>) -> Vec<Location> {
         (0..tokens.len()).filter(|at| !matches!(tokens[*at].token, Token::Whitespace(_))).collect();
     let mut found = Vec::new();
     for (place, clause) in written.windows(CLAUSE.len()).enumerate() {
-        let next = written.get(place + CLAUSE.len()).map(|at| &tokens[*at].token);
-        let ends = matches!(next, None | Some(Token::SemiColon | Token::EOF));
+        let after = |more: usize| written.get(place + CLAUSE.len() + more).map(|at| &tokens[*at].token);
+        let ends = match after(0) {
+            None | Some(Token::SemiColon | Token::EOF) => true,
+            Some(next) => is_word(next, "WITH") && after(1) == Some(&Token::LParen),
+        };
         if ends && clause.iter().zip(CLAUSE).all(|(at, word)| is_word(&tokens[*at].token, word)) {
             found.push((clause[0], clause[CLAUSE.len() - 1]));
         }

@@ -25,7 +25,9 @@ pub use adt::json::normalize as normalize_jsonb;
 pub use bind::{BoundQuery, OutputColumn, fold};
 pub use decorrelate::decorrelate;
 pub use functions::reference;
-pub use lower::{LoweredView, add_source, add_table, follow_time, lower_closing_view, lower_sink, lower_view};
+pub use lower::{
+    LoweredView, SinkOutput, add_source, add_table, follow_time, lower_closing_view, lower_sink, lower_view,
+};
 pub use names::{CatalogNames, plan_view, source};
 pub use optimize::optimize_view;
 pub use parse::{parse, parse_expression};

@@ -45,7 +45,7 @@ pub fn parse(sql: &str) -> Result<Vec<Statement>> {
         let emit_on_window_close = emit.is_some();
         let statement = Statement { command, source: whole.clone(), range, emit_on_window_close };
         match emit {
-            Some(emit) if !statement.makes_materialized_view() => return Err(near(&source, &tokens, emit)),
+            Some(emit) if !statement.command.maintains_query() => return Err(near(&source, &tokens, emit)),
             _ => statements.push(statement),
         }
     }

@@ -7,8 +7,8 @@ use sqlparser::ast;
 use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
 
-use crate::sql::connector::{CreateConnector, CreateSink, parse_create_connector, parse_create_sink};
-use crate::sql::explain::{Explain, parse_explain};
+use crate::sql::connector::{CreateConnector, CreateSink, SinkInput, parse_create_connector, parse_create_sink};
+use crate::sql::explain::{Explain, ExplainTarget, parse_explain};
 use crate::sql::word::parse_words;
 
 /// A statement of a query string.
@@ -19,7 +19,7 @@ pub struct Statement {
     pub source: Arc<str>,
     /// The statement's own part of it, in bytes.
     pub range: Range<usize>,
-    /// Whether it ends in `EMIT ON WINDOW CLOSE`, which only a materialized view may.
+    /// Whether it says `EMIT ON WINDOW CLOSE`, which only what keeps a query's answer current may.
     pub emit_on_window_close: bool,
 }
 
@@ -27,11 +27,6 @@ impl Statement {
     /// The statement's own text.
     pub fn text(&self) -> &str {
         self.source.get(self.range.clone()).unwrap_or_default()
-    }
-
-    /// Whether it makes a materialized view.
-    pub fn makes_materialized_view(&self) -> bool {
-        matches!(&self.command, Command::Sql(sql) if matches!(&**sql, ast::Statement::CreateView(view) if view.materialized))
     }
 
     /// The parser library's statement, if it is one of those.
@@ -67,6 +62,22 @@ pub enum Command {
         kind: ObjectKind,
         name: ast::ObjectName,
     },
+}
+
+impl Command {
+    /// Whether it makes something that keeps a query's answer current, or explains that: a materialized view, or a sink of
+    /// a query.
+    pub fn maintains_query(&self) -> bool {
+        match self {
+            Command::Sql(sql) => matches!(&**sql, ast::Statement::CreateView(view) if view.materialized),
+            Command::CreateSink(sink) => matches!(sink.input, SinkInput::Query(_)),
+            Command::Explain(explain) => match &explain.target {
+                ExplainTarget::Statement(command) => command.maintains_query(),
+                ExplainTarget::Object(..) => false,
+            },
+            _ => false,
+        }
+    }
 }
 
 /// `DROP kind [IF EXISTS] name, … [CASCADE | RESTRICT]`

@@ -39,7 +39,8 @@ pub const VIEWS: &[Shape] = &[
         "sinks",
         15_020,
         "\
-        id oid, schema_name name, name name, connector text, inserted int8, deleted int8, state_bytes int8, \
+        id oid, schema_name name, name name, connector text, inserted int8, deleted int8, late_rows int8, \
+        state_bytes int8, \
         definition text, create_sql text, hydration text, hydrated_rows int8, hydration_total int8, \
         hydration_error text",
     ),
@@ -212,6 +213,7 @@ fn sinks(system: &System, rows: &mut Rows) {
             ("connector", connector.as_str().into()),
             ("inserted", count(|status| status.inserted)),
             ("deleted", count(|status| status.deleted)),
+            ("late_rows", (system.statistics.late_count(item.id) as i64).into()),
             ("state_bytes", count(|status| status.state_bytes)),
             ("definition", format!(" {query};").into()),
             ("create_sql", item.create_sql.as_str().into()),
@@ -259,11 +261,12 @@ fn engine(system: &System, rows: &mut Rows) {
 }
 
 fn late_rows(system: &System, rows: &mut Rows) {
-    for object in system.user_objects().filter(|object| object.kind == 'm') {
-        for late in system.statistics.late(object.id()) {
+    // Of sinks too.
+    for item in system.catalog.items() {
+        for late in system.statistics.late(item.id) {
             rows.add([
-                ("view_id", object.oid.into()),
-                ("view_name", object.name.into()),
+                ("view_id", item.id.0.into()),
+                ("view_name", item.name.as_str().into()),
                 ("reason", late.message.into()),
                 ("late_row", late.row.into()),
                 ("count", late.count.into()),

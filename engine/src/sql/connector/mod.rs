@@ -17,5 +17,5 @@ mod watermark;
 pub use ast::{ConnectorOption, CreateConnector, Include, Metadata, Watermark};
 pub use options::{KafkaOptions, StartupMode};
 pub use parse::parse_create_connector;
-pub use sink::{CreateSink, SinkInput, parse_create_sink};
+pub use sink::{CreateSink, SinkInput, of_sink, parse_create_sink};
 pub use watermark::watermark;

@@ -1,7 +1,5 @@
 //! `CREATE SINK`, as RisingWave spells it.
 
-use std::fmt;
-
 use sqlparser::ast;
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::keywords::Keyword;
@@ -16,7 +14,7 @@ use crate::sql::bind::SourceText;
 use crate::sql::parse::MAX_DEPTH;
 use crate::sql::word::{at_words, is_word, parse_words};
 
-/// `CREATE SINK [IF NOT EXISTS] name FROM relation | AS query WITH (connector = …)`
+/// `CREATE SINK [IF NOT EXISTS] name FROM relation | AS query [EMIT ON WINDOW CLOSE] WITH (connector = …)`
 #[derive(Clone, Debug)]
 pub struct CreateSink {
     pub or_replace: bool,
@@ -63,6 +61,18 @@ impl CreateSink {
         Ok("blackhole")
     }
 
+    /// The statement as `SHOW CREATE` prints it.
+    pub fn shown(&self, emit_on_window_close: bool) -> String {
+        let input = match &self.input {
+            SinkInput::Relation(relation) => format!("FROM {relation}"),
+            SinkInput::Query(query) => format!("AS {query}"),
+        };
+        let emit = if emit_on_window_close { " EMIT ON WINDOW CLOSE" } else { "" };
+        let quoted = |option: &ConnectorOption| format!("{} = '{}'", option.name, option.value.replace('\'', "''"));
+        let options: Vec<String> = self.options.iter().map(quoted).collect();
+        format!("CREATE SINK {} {input}{emit} WITH ({})", self.name, options.join(", "))
+    }
+
     /// The query whose changes are to be taken.
     pub fn query(&self) -> Result<Box<ast::Query>> {
         let relation = match &self.input {
@@ -85,17 +95,11 @@ fn unreadable(error: ParserError) -> Error {
     Error::internal("the query of a sink does not parse").with_source(error)
 }
 
-impl fmt::Display for CreateSink {
-    /// As `SHOW CREATE` prints it.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "CREATE SINK {} ", self.name)?;
-        match &self.input {
-            SinkInput::Relation(relation) => write!(f, "FROM {relation}")?,
-            SinkInput::Query(query) => write!(f, "AS {query}")?,
-        }
-        let quoted = |option: &ConnectorOption| format!("{} = '{}'", option.name, option.value.replace('\'', "''"));
-        write!(f, " WITH ({})", self.options.iter().map(quoted).collect::<Vec<_>>().join(", "))
-    }
+/// What is said of materialized views, said of a sink.
+pub fn of_sink(error: Error) -> Error {
+    error.reworded(|text| {
+        text.replace("materialized view can", "sink can").replace("in a materialized view", "in a sink")
+    })
 }
 
 /// Reads the statement if the parser is at one; leaves the parser as it is at any other statement.

@@ -149,7 +149,7 @@ fn map(text: &str, columns: &[String]) -> Option<(String, Vec<String>)> {
     Some((shown, outputs))
 }
 
-/// `aggregate keys[0] calls[sum(1) filter -;…] types[…] …`
+/// `aggregate keys[0] calls[sum(1) filter -;…] types[…] …`; of one that is emitted window by window, `… closing view=7 …`
 fn aggregate(text: &str, columns: &[String]) -> Option<(String, Vec<String>)> {
     let mut reader = Reader::new(text);
     reader.eat("aggregate keys")?;
@@ -169,10 +169,11 @@ fn aggregate(text: &str, columns: &[String]) -> Option<(String, Vec<String>)> {
         };
         calls.push(format!("{function}({distinct}{argument}){filter}"));
     }
+    let name = if text.contains(" closing view=") { "Aggregate on Window Close" } else { "Aggregate" };
     let shown = match (keys.as_slice(), calls.as_slice()) {
-        ([], calls) => format!("Aggregate: {}", calls.join(", ")),
-        (keys, []) => format!("Aggregate by {}", keys.join(", ")),
-        (keys, calls) => format!("Aggregate by {}: {}", keys.join(", "), calls.join(", ")),
+        ([], calls) => format!("{name}: {}", calls.join(", ")),
+        (keys, []) => format!("{name} by {}", keys.join(", ")),
+        (keys, calls) => format!("{name} by {}: {}", keys.join(", "), calls.join(", ")),
     };
     Some((shown, keys.into_iter().chain(calls).collect()))
 }

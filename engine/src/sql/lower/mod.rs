@@ -13,5 +13,5 @@ mod top_k;
 mod tests;
 
 pub use event_time::follow_time;
-pub use plan::{LoweredView, lower_closing_view, lower_sink, lower_view};
+pub use plan::{LoweredView, SinkOutput, lower_closing_view, lower_sink, lower_view};
 pub use relation::{add_source, add_table};

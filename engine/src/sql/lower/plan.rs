@@ -79,20 +79,28 @@ fn lower(
     lowered
 }
 
-/// Adds a sink to the graph: as [`lower_view`], but its changes are handed to `take` and not stored.
+/// What a sink does with the changes of its query.
+pub struct SinkOutput {
+    pub take: Taker,
+    /// Whether it is handed windows when they close, as [`lower_closing_view`] stores them.
+    pub emit_on_window_close: bool,
+}
+
+/// Adds a sink to the graph: as [`lower_view`], but its changes are handed on and not stored.
 ///
 /// # Errors
-/// As [`lower_view`].
+/// As [`lower_view`], or [`lower_closing_view`].
 pub fn lower_sink(
     plan: &LogicalPlan,
     sink: ObjectId,
     schema: SchemaRef,
-    take: Taker,
+    SinkOutput { take, emit_on_window_close }: SinkOutput,
     graph: &mut Graph,
     ids: OperatorIds<'_>,
 ) -> Result<()> {
     let first = graph.next_node();
-    let lowered = Lowering { graph, ids, closing: None }.sink(plan, sink, schema, take);
+    let closing = emit_on_window_close.then_some(sink);
+    let lowered = Lowering { graph, ids, closing }.sink(plan, sink, schema, take);
     if lowered.is_err() {
         graph.sweep(first)?;
     }
@@ -102,7 +110,7 @@ pub fn lower_sink(
 pub(super) struct Lowering<'a> {
     pub graph: &'a mut Graph,
     pub ids: OperatorIds<'a>,
-    /// The view whose windows the next GROUP BY is to close.
+    /// The view or sink whose windows the next GROUP BY is to close.
     pub closing: Option<ObjectId>,
 }
 

@@ -118,3 +118,44 @@ async fn a_silent_partition_of_a_source_is_left_behind() {
     send(broker, "trips", 0, &[(59, 64)]);
     closed(&client, "sums", &["10|5", "40|2", "50|40"]).await;
 }
+
+/// A sink gets windows once, when they close, of a query or of a view; EXPLAIN says so.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sink_takes_windows_when_they_close() {
+    const TAKEN: &str = "SELECT name, inserted, deleted FROM levada_catalog.sinks WHERE name <> 'current' ORDER BY 1";
+    let broker = Broker::shared();
+    broker.create_topic("flights", 1).await;
+    let data = tempfile::tempdir().expect("a temporary folder");
+    let mut server = Server::start(data.path());
+    let mut client = connect(&server).await;
+    rows(&client, &create(broker, "flights", "")).await;
+    let query = SUMS.replace("{}", "flights");
+    let with = "WITH (connector = 'blackhole')";
+    let sink = format!("CREATE SINK closed AS {query} EMIT ON WINDOW CLOSE {with}");
+    let plan = rows(&client, &format!("EXPLAIN {sink}")).await;
+    assert!(plan.iter().any(|line| line.contains("Aggregate on Window Close by ")), "{plan:?}");
+    rows(&client, &sink).await;
+    rows(&client, &closing("sums", "flights")).await;
+    rows(&client, &format!("CREATE SINK followed FROM sums {with}")).await;
+    rows(&client, &format!("CREATE SINK current AS {query} {with}")).await;
+    for object in ["SINK closed", "MATERIALIZED VIEW sums"] {
+        let plan = rows(&client, &format!("EXPLAIN {object}")).await;
+        assert!(plan.iter().any(|line| line.contains("Aggregate on Window Close by ")), "{plan:?}");
+    }
+    send(broker, "flights", 0, &[(1, 1), (4, 2), (25, 4)]);
+    until(&client, TAKEN, &["closed|1|0", "followed|1|0"]).await;
+    send(broker, "flights", 0, &[(2, 8), (36, 16)]);
+    until(&client, TAKEN, &["closed|2|0", "followed|2|0"]).await;
+    until(&client, LATE, &["closed|1", "sums|1"]).await;
+    until(&client, "SELECT late_rows FROM levada_catalog.sinks WHERE name = 'closed'", &["1"]).await;
+    let shown = rows(&client, "SHOW CREATE SINK closed").await;
+    assert!(shown[0].contains(" EMIT ON WINDOW CLOSE WITH (connector"), "{shown:?}");
+    rows(&client, "FLUSH").await;
+    server.kill();
+    server = Server::start(data.path());
+    client = connect(&server).await;
+    // What was emitted is not emitted again.
+    send(broker, "flights", 0, &[(47, 32)]);
+    until(&client, "SELECT inserted FROM levada_catalog.sinks WHERE name = 'closed'", &["1"]).await;
+    closed(&client, "sums", &["10|3", "30|4", "40|16"]).await;
+}
