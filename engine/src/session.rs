@@ -6,6 +6,7 @@ mod connector;
 mod ddl;
 mod dml;
 mod explain;
+mod growth;
 mod hydration;
 mod matched;
 mod missing_rows;

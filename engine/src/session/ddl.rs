@@ -95,6 +95,7 @@ impl Session {
             let partial = self.begin_sources(&view.name, &view.depends_on).await?;
             view = view.with_partial(partial);
         }
+        self.tell_growth(&view);
         self.create(view)?;
         Ok(Response::complete(command))
     }

@@ -19,7 +19,9 @@ impl Session {
         }
         let sink = self.sink_item(create, statement)?;
         let partial = self.begin_sources(&sink.name, &sink.depends_on).await?;
-        self.create(sink.with_partial(partial))?;
+        let sink = sink.with_partial(partial);
+        self.tell_growth(&sink);
+        self.create(sink)?;
         Ok(Response::complete("CREATE SINK"))
     }
 

@@ -10,6 +10,7 @@ pub mod explain;
 mod fingerprint;
 pub mod format;
 pub mod functions;
+mod growth;
 pub mod input;
 mod lower;
 mod names;
@@ -25,6 +26,7 @@ pub use adt::json::normalize as normalize_jsonb;
 pub use bind::{BoundQuery, OutputColumn, fold};
 pub use decorrelate::decorrelate;
 pub use functions::reference;
+pub use growth::growing_state;
 pub use lower::{
     LoweredView, SinkOutput, add_source, add_table, follow_time, lower_closing_view, lower_sink, lower_view,
 };

@@ -4,7 +4,7 @@ use tokio_postgres::Client;
 
 use super::Broker;
 use super::event_time::{IDLE, SEEN, SUMS, send};
-use super::sources::connect;
+use super::sources::{connect, connect_for_notices};
 use super::tables::{rows, until};
 use crate::server::Server;
 
@@ -119,7 +119,7 @@ async fn a_silent_partition_of_a_source_is_left_behind() {
     closed(&client, "sums", &["10|5", "40|2", "50|40"]).await;
 }
 
-/// A sink gets windows once, when they close, of a query or of a view; EXPLAIN says so.
+/// A sink gets windows once, when they close, of a query or of a view; EXPLAIN says so, and a NOTICE where nothing ever goes.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sink_takes_windows_when_they_close() {
     const TAKEN: &str = "SELECT name, inserted, deleted FROM levada_catalog.sinks WHERE name <> 'current' ORDER BY 1";
@@ -127,7 +127,7 @@ async fn a_sink_takes_windows_when_they_close() {
     broker.create_topic("flights", 1).await;
     let data = tempfile::tempdir().expect("a temporary folder");
     let mut server = Server::start(data.path());
-    let mut client = connect(&server).await;
+    let (mut client, notices) = connect_for_notices(&server).await;
     rows(&client, &create(broker, "flights", "")).await;
     let query = SUMS.replace("{}", "flights");
     let with = "WITH (connector = 'blackhole')";
@@ -137,7 +137,9 @@ async fn a_sink_takes_windows_when_they_close() {
     rows(&client, &sink).await;
     rows(&client, &closing("sums", "flights")).await;
     rows(&client, &format!("CREATE SINK followed FROM sums {with}")).await;
+    assert_eq!(*notices.lock().expect("a lock"), Vec::<String>::new());
     rows(&client, &format!("CREATE SINK current AS {query} {with}")).await;
+    assert_eq!(*notices.lock().expect("a lock"), ["the state of sink \"current\" grows without bound"]);
     for object in ["SINK closed", "MATERIALIZED VIEW sums"] {
         let plan = rows(&client, &format!("EXPLAIN {object}")).await;
         assert!(plan.iter().any(|line| line.contains("Aggregate on Window Close by ")), "{plan:?}");
