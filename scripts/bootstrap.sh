@@ -11,6 +11,7 @@ BUILD_PACKAGES=(build-essential cmake pkg-config libclang-dev libssl-dev libcurl
 TEST_PACKAGES=(postgresql default-jre-headless maven)
 JAVA_VERSION=17
 RUST_VERSION=$(sed -n 's/^rust-version *= *"\(.*\)"/\1/p' Cargo.toml)
+RUST_TOOLCHAIN=$(sed -n 's/^channel *= *"\(.*\)"/\1/p' rust-toolchain.toml)
 export PATH="$HOME/.cargo/bin:$PATH"
 
 fail() {
@@ -127,19 +128,30 @@ has_rust() {
     is_new_enough "$found" "$RUST_VERSION"
 }
 
+# Writes rustup's installer into a file: from its own address, or from the server that Rust itself comes from, which networks that
+# let little through know more often.
+fetch_rustup() {
+    local address
+    for address in https://sh.rustup.rs "${RUSTUP_UPDATE_ROOT:-https://static.rust-lang.org/rustup}/rustup-init.sh"; do
+        curl --proto '=https' --tlsv1.2 -sSf "$address" -o "$1" && return
+    done
+    return 1
+}
+
 install_rust() {
     local by_hand="Rust $RUST_VERSION or newer is needed: install it (https://rustup.rs) with rustfmt and clippy, then try again"
     if has rustup; then
-        printf 'bootstrap: updating Rust\n'
-        rustup toolchain install stable --profile minimal --component rustfmt --component clippy || fail "$by_hand"
-        has_rust || fail "Rust $RUST_VERSION is installed but is not the default here: rustup default stable"
+        printf 'bootstrap: installing Rust %s\n' "$RUST_TOOLCHAIN"
+        rustup toolchain install "$RUST_TOOLCHAIN" --profile minimal --component rustfmt --component clippy || fail "$by_hand"
+        has_rust || fail "Rust $RUST_TOOLCHAIN is installed but is not what cargo uses here: rustup show active-toolchain"
         return
     fi
     printf 'bootstrap: installing Rust with rustup\n'
     local installer
     installer=$(mktemp)
-    curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs -o "$installer" || fail "rustup cannot be reached" "$by_hand"
-    sh "$installer" -y --profile minimal --component rustfmt --component clippy --no-modify-path || fail "$by_hand"
+    fetch_rustup "$installer" || fail "rustup cannot be reached" "$by_hand"
+    sh "$installer" -y --default-toolchain "$RUST_TOOLCHAIN" --profile minimal --component rustfmt --component clippy \
+        --no-modify-path || fail "$by_hand"
     rm -f "$installer"
     hash -r
     has_rust || fail "$by_hand"
