@@ -23,14 +23,22 @@ impl Session {
         statement: &Statement,
     ) -> Result<Response> {
         let (kind, command) = if create.stored { ("table", "CREATE TABLE") } else { ("source", "CREATE SOURCE") };
-        self.begin_ddl(command).await?;
+        self.check_ddl(command)?;
         let name = object_name(&create.name)?;
-        if self.exists(&name, create.if_not_exists)? {
-            return Ok(Response::complete(command));
+        if !self.is_free(&name) {
+            self.begin_ddl(command).await?;
+            if self.exists(&name, create.if_not_exists)? {
+                return Ok(Response::complete(command));
+            }
         }
         let options = create.kafka(&statement.source)?;
         let mut spec = self.source_spec(create, options.clone(), statement)?;
+        // Before the catalog is locked: nobody else's DDL waits for a broker.
         let Resolved { start, missing } = resolve_start(&spec.kafka, options.startup).await?;
+        self.begin_ddl(command).await?;
+        if self.exists(&name, create.if_not_exists)? {
+            return Ok(Response::complete(command));
+        }
         spec.kafka.start = start;
         if missing > 0 {
             let message = format!("{missing} messages of topic \"{}\" are no longer there", spec.kafka.topic);

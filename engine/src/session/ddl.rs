@@ -11,6 +11,7 @@ use crate::engine::{Operation, serialization_failure};
 use crate::error::{Error, Result, SqlState};
 use crate::session::response::{Notice, Response, Severity};
 use crate::session::run::Arguments;
+use crate::session::sources::Asked;
 use crate::session::view_options::{ViewOptions, view_options};
 use crate::session::{Block, Session};
 use crate::sql::bind::{Purpose, SourceText};
@@ -19,11 +20,7 @@ use crate::sql::{BoundQuery, CatalogNames, Statement, TableDefinition, fold, tab
 impl Session {
     /// Makes this transaction the one that may change the catalog, and its catalog the latest.
     pub(super) async fn begin_ddl(&mut self, command: &str) -> Result<()> {
-        self.check_writable(command)?;
-        if self.block == Block::Explicit {
-            let hint = "Run it outside of BEGIN … COMMIT; several statements of one query string are one transaction.";
-            return Err(Error::unsupported(format!("{command} in a transaction block")).with_hint(hint));
-        }
+        self.check_ddl(command)?;
         if self.transaction().locks().has_catalog() {
             return Ok(());
         }
@@ -36,6 +33,16 @@ impl Session {
             return Err(serialization_failure());
         }
         transaction.locks().add_catalog(lock);
+        Ok(())
+    }
+
+    /// Refuses to change the catalog where that is not possible.
+    pub(super) fn check_ddl(&mut self, command: &str) -> Result<()> {
+        self.check_writable(command)?;
+        if self.block == Block::Explicit {
+            let hint = "Run it outside of BEGIN … COMMIT; several statements of one query string are one transaction.";
+            return Err(Error::unsupported(format!("{command} in a transaction block")).with_hint(hint));
+        }
         Ok(())
     }
 
@@ -84,15 +91,21 @@ impl Session {
 
     pub(super) async fn create_view(&mut self, view: &ast::CreateView, statement: &Statement) -> Result<Response> {
         let command = if view.materialized { "CREATE MATERIALIZED VIEW" } else { "CREATE VIEW" };
-        self.begin_ddl(command).await?;
+        self.check_ddl(command)?;
         view_options(view, command, &statement.source)?;
-        if self.exists(&object_name(&view.name)?, view.if_not_exists)? {
+        let name = object_name(&view.name)?;
+        let materialized = view.materialized;
+        let asked = match materialized && self.is_free(&name) {
+            true => self.ask_sources(|session| session.view_item(view, statement)).await?,
+            false => Asked::default(),
+        };
+        self.begin_ddl(command).await?;
+        if self.exists(&name, view.if_not_exists)? {
             return Ok(Response::complete(command));
         }
-        let materialized = view.materialized;
         let mut view = self.view_item(view, statement)?;
         if materialized {
-            let partial = self.begin_sources(&view.name, &view.depends_on).await?;
+            let partial = self.begin_sources(&view.name, &view.depends_on, asked).await?;
             view = view.with_partial(partial);
         }
         self.tell_growth(&view);
@@ -139,6 +152,11 @@ impl Session {
         catalog.insert(item.clone())?;
         transaction.change_catalog(catalog, Operation::Create(item));
         Ok(())
+    }
+
+    /// Whether nothing has the name, as far as this transaction sees before it may change the catalog.
+    pub(super) fn is_free(&mut self, name: &str) -> bool {
+        self.transaction().catalog().by_name(name).is_none()
     }
 
     /// Whether the name is taken, which IF NOT EXISTS forgives.

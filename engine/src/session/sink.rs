@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::catalog::{Item, ItemKind};
 use crate::error::Result;
 use crate::session::ddl::{object_name, result_schema};
+use crate::session::sources::Asked;
 use crate::session::{Response, Session};
 use crate::sql::bind::Purpose;
 use crate::sql::connector::{CreateSink, of_sink};
@@ -12,13 +13,19 @@ use crate::sql::{CatalogNames, Statement};
 
 impl Session {
     pub(super) async fn create_sink(&mut self, create: &CreateSink, statement: &Statement) -> Result<Response> {
-        self.begin_ddl("CREATE SINK").await?;
+        self.check_ddl("CREATE SINK")?;
         create.connector(&statement.source)?;
-        if self.exists(&object_name(&create.name)?, create.if_not_exists)? {
+        let name = object_name(&create.name)?;
+        let asked = match self.is_free(&name) {
+            true => self.ask_sources(|session| session.sink_item(create, statement)).await?,
+            false => Asked::default(),
+        };
+        self.begin_ddl("CREATE SINK").await?;
+        if self.exists(&name, create.if_not_exists)? {
             return Ok(Response::complete("CREATE SINK"));
         }
         let sink = self.sink_item(create, statement)?;
-        let partial = self.begin_sources(&sink.name, &sink.depends_on).await?;
+        let partial = self.begin_sources(&sink.name, &sink.depends_on, asked).await?;
         let sink = sink.with_partial(partial);
         self.tell_growth(&sink);
         self.create(sink)?;

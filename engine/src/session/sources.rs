@@ -21,9 +21,28 @@ use crate::sql::normalize_jsonb;
 /// The sources that a statement reads, each up to the end that it had when the statement began.
 pub type SourceTables = BTreeMap<ObjectId, Arc<dyn TableProvider>>;
 
+/// What brokers have said of sources.
+#[derive(Default)]
+pub struct Asked(BTreeMap<ObjectId, (Arc<SourceSpec>, Extent)>);
+
 impl Session {
+    /// Asks the brokers of the sources that a new view (or sink) reads, before the catalog is locked for it: nobody else's DDL
+    /// waits for a broker. What cannot be bound now is asked nothing; it may be bound once the catalog is locked.
+    ///
+    /// # Errors
+    /// 08006 when the brokers do not answer, 42704 when a topic is gone, 55000 when it is another one.
+    pub(super) async fn ask_sources(&mut self, bind: impl FnOnce(&mut Session) -> Result<Item>) -> Result<Asked> {
+        let catalog = self.transaction().catalog().clone();
+        let mut asked = Asked::default();
+        let Ok(item) = bind(self) else { return Ok(asked) };
+        for item in item.depends_on.iter().filter_map(|id| catalog.by_id(*id)).filter(|item| item.is_source()) {
+            asked.0.insert(item.id, topic(item).await?);
+        }
+        Ok(asked)
+    }
+
     /// What a new view (or sink) reads of its sources: those that nothing has read before are read from the ends that they
-    /// have now. Returns the sources of whose history there is only a part.
+    /// had when they were asked. Returns the sources of whose history there is only a part.
     ///
     /// # Errors
     /// 08006 when the brokers do not answer, 42704 when a topic is gone, 55000 when it is another one.
@@ -31,12 +50,17 @@ impl Session {
         &mut self,
         view: &str,
         reads: &[ObjectId],
+        mut asked: Asked,
     ) -> Result<BTreeMap<ObjectId, Partial>> {
         let transaction = self.transaction();
         let (catalog, before) = (transaction.catalog().clone(), transaction.snapshot().catalog.clone());
         let mut partial = BTreeMap::new();
         for item in reads.iter().filter_map(|id| catalog.by_id(*id)).filter(|item| item.is_source()) {
-            let (spec, extent) = topic(item).await?;
+            let (spec, extent) = match asked.0.remove(&item.id) {
+                Some(answer) => answer,
+                // Made since the catalog was looked at.
+                None => topic(item).await?,
+            };
             let first = extent.begin(&spec.kafka)?;
             let missing = extent.missing(&spec.kafka);
             if missing > 0 {

@@ -1,5 +1,6 @@
 //! The `levada` binary, as clients see it: over the wire, by drivers, psql and raw bytes; and as its operator does.
 
+mod brokers;
 mod cancel;
 mod demo;
 mod drivers;
