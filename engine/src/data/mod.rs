@@ -6,6 +6,8 @@ pub mod hash;
 mod id;
 mod identifier;
 pub mod key;
+#[cfg(test)]
+pub mod noise;
 mod schema;
 mod types;
 mod zset;

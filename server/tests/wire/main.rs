@@ -5,6 +5,7 @@ mod cancel;
 mod demo;
 mod drivers;
 mod extended;
+mod fuzz;
 mod limits;
 mod process;
 mod psql;

@@ -105,6 +105,11 @@ impl Client {
         self.socket.write_all(bytes).unwrap();
     }
 
+    /// Sends what the server may not want to hear to its end.
+    pub fn try_write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.socket.write_all(bytes)
+    }
+
     /// Sends a packet of the startup phase.
     pub fn packet(&mut self, body: &[u8]) {
         self.write(&[&(body.len() as u32 + 4).to_be_bytes(), body].concat());
@@ -142,9 +147,21 @@ impl Client {
     }
 
     pub fn byte(&mut self) -> u8 {
+        self.try_byte().expect("a byte, not the end")
+    }
+
+    /// The next byte; None at the end of the connection.
+    pub fn try_byte(&mut self) -> Option<u8> {
         let mut byte = [0];
-        self.socket.read_exact(&mut byte).unwrap();
-        byte[0]
+        self.read_or_end(&mut byte).then_some(byte[0])
+    }
+
+    /// Fills a buffer; false at the end of the connection.
+    fn read_or_end(&mut self, buffer: &mut [u8]) -> bool {
+        let Err(error) = self.socket.read_exact(buffer) else { return true };
+        let over = matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset);
+        assert!(over, "{error}");
+        false
     }
 
     pub fn read(&mut self) -> Message {
@@ -153,16 +170,17 @@ impl Client {
 
     /// The next message; None at the end of the connection.
     pub fn try_read(&mut self) -> Option<Message> {
-        let mut header = [0; 5];
-        if let Err(error) = self.socket.read_exact(&mut header) {
-            let over = matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset);
-            assert!(over, "{error}");
-            return None;
-        }
-        let length = u32::from_be_bytes([header[1], header[2], header[3], header[4]]) as usize;
-        let mut body = vec![0; length - 4];
+        let tag = self.try_byte()?;
+        Some(self.rest_of(tag))
+    }
+
+    /// The message of which the first byte was read.
+    pub fn rest_of(&mut self, tag: u8) -> Message {
+        let mut length = [0; 4];
+        self.socket.read_exact(&mut length).unwrap();
+        let mut body = vec![0; u32::from_be_bytes(length) as usize - 4];
         self.socket.read_exact(&mut body).unwrap();
-        Some(Message { tag: char::from(header[0]), body })
+        Message { tag: char::from(tag), body }
     }
 
     /// Messages up to and with one of this tag.

@@ -1,5 +1,6 @@
 //! JSON against rows.
 
+mod fuzz;
 mod keys;
 mod random;
 mod values;

@@ -4,28 +4,13 @@ use serde_json::{Map, Value, json};
 
 use super::{decode, decoder, show, spec};
 use crate::data::SqlType::{self, *};
+use crate::data::noise::Dice;
 use crate::source::{Decoder, Message};
 
-/// SplitMix64.
-struct Dice(u64);
-
-impl Dice {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, end: usize) -> usize {
-        (self.next() % end as u64) as usize
-    }
-
-    fn text(&mut self) -> String {
-        let characters = ['a', 'Z', '"', '\\', '\n', '/', 'é', '漢', '🦀', ' ', '\u{7f}', '{', '['];
-        (0..self.below(40)).map(|_| characters[self.below(characters.len())]).collect()
-    }
+/// Characters that are written in more ways than one.
+fn odd_text(dice: &mut Dice) -> String {
+    let characters = ['a', 'Z', '"', '\\', '\n', '/', 'é', '漢', '🦀', ' ', '\u{7f}', '{', '['];
+    (0..dice.below(40)).map(|_| dice.pick(&characters)).collect()
 }
 
 /// A random type, nested up to so deep.
@@ -55,15 +40,15 @@ fn value(dice: &mut Dice, ty: &SqlType) -> (Value, String) {
             (json!(value), value.to_string())
         }
         Int4 => {
-            let value = dice.next() as i32;
+            let value = dice.roll() as i32;
             (json!(value), value.to_string())
         }
         Int8 => {
-            let value = dice.next() as i64;
+            let value = dice.roll() as i64;
             (json!(value), value.to_string())
         }
         Text => {
-            let value = dice.text();
+            let value = odd_text(dice);
             (json!(value), value)
         }
         Numeric(_) => {
@@ -94,7 +79,7 @@ fn value(dice: &mut Dice, ty: &SqlType) -> (Value, String) {
 #[test]
 fn what_is_written_is_read() {
     for seed in 0..60 {
-        let mut dice = Dice(seed);
+        let mut dice = Dice::new(seed);
         let count = 1 + dice.below(6);
         let columns: Vec<(String, SqlType)> = (0..count).map(|index| (format!("c{index}"), ty(&mut dice, 3))).collect();
         let named: Vec<(&str, SqlType)> = columns.iter().map(|(name, ty)| (name.as_str(), ty.clone())).collect();
@@ -108,7 +93,7 @@ fn what_is_written_is_read() {
                 object.insert(name.clone(), json);
                 text.push(shown);
             }
-            object.insert("unknown".to_owned(), json!({ "c0": [dice.text(), 1.5e300] }));
+            object.insert("unknown".to_owned(), json!({ "c0": [odd_text(&mut dice), 1.5e300] }));
             messages.push(match dice.below(2) {
                 0 => serde_json::to_string(&object).unwrap(),
                 _ => serde_json::to_string_pretty(&object).unwrap(),
@@ -131,7 +116,7 @@ fn garbage_is_refused_and_the_rest_is_read() {
     let good = r#"{"a":12,"b":"\u00e9\ud83e\udd80","c":[{"x":1.5e3,"y":[1700000000000,"2024-01-01"]}],"d":{"k":[true]},"e":0.5}"#;
     let alphabet = br#"{}[]",:\0123456789.eE+-tfnu abcdxy"#;
     for seed in 0..3000 {
-        let mut dice = Dice(seed);
+        let mut dice = Dice::new(seed);
         let mut bytes = good.as_bytes().to_vec();
         for _ in 0..1 + dice.below(4) {
             let at = dice.below(bytes.len().max(1)).min(bytes.len().saturating_sub(1));
@@ -139,7 +124,7 @@ fn garbage_is_refused_and_the_rest_is_read() {
                 0 => bytes.truncate(at),
                 1 => bytes.insert(at, alphabet[dice.below(alphabet.len())]),
                 2 if !bytes.is_empty() => bytes[at] = alphabet[dice.below(alphabet.len())],
-                3 if !bytes.is_empty() => bytes[at] = dice.next() as u8,
+                3 if !bytes.is_empty() => bytes[at] = dice.roll() as u8,
                 _ if !bytes.is_empty() => drop(bytes.remove(at)),
                 _ => bytes.push(b'{'),
             }
@@ -166,10 +151,10 @@ fn random_bytes_never_panic() {
     let decoder = decoder(&spec(&[("a", Int4), ("b", Json)]));
     let alphabet = b"{}[]\"\\,:a1 ";
     for seed in 0..3000 {
-        let mut dice = Dice(seed << 20);
+        let mut dice = Dice::new(seed << 20);
         let plain = dice.below(2) == 0;
         let bytes: Vec<u8> = (0..dice.below(60))
-            .map(|_| if plain { alphabet[dice.below(alphabet.len())] } else { dice.next() as u8 })
+            .map(|_| if plain { alphabet[dice.below(alphabet.len())] } else { dice.roll() as u8 })
             .collect();
         let decoded = decoder.decode(&[Message { value: Some(&bytes), ..Message::default() }]).unwrap();
         assert_eq!(decoded.rows.num_rows() + decoded.refused.len(), 1);
