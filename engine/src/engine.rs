@@ -65,6 +65,7 @@ use crate::error::{Error, Result, SqlState};
 use crate::query::QueryEngine;
 use crate::session::{Session, SessionParams};
 use crate::source::Intake;
+use crate::state::CheckpointSizes;
 
 /// How an engine is opened.
 #[derive(Clone, Debug)]
@@ -89,6 +90,8 @@ pub struct EngineOptions {
     pub snapshots: SnapshotLimits,
     /// Where steps take the time from.
     pub time: TimeSource,
+    /// Which checkpoints are written as files.
+    pub checkpoints: CheckpointSizes,
 }
 
 /// Of the memory there is, in percent, what the process takes if nothing is said.
@@ -116,6 +119,7 @@ impl EngineOptions {
             memory_gauge: MemoryGauge::Process,
             snapshots: SnapshotLimits { age: Duration::from_secs(3600), memory: 1 << 30 },
             time: TimeSource::System,
+            checkpoints: CheckpointSizes::default(),
             hydrations: HydrationLimit::new(4),
         };
         options.with_memory_limit(memory_limit)
@@ -173,7 +177,7 @@ impl Engine {
             let message = format!("cannot create the data directory \"{}\"", directory.display());
             Error::new(SqlState::IO_ERROR, message).with_source(error)
         })?;
-        let storage = Storage::open(directory)?;
+        let storage = Storage::open(directory, options.checkpoints)?;
         let intake = Intake::new(options.intake_memory, options.step_threads)?;
         let (requests, inbox) = channel();
         let memory = Arc::new(Memory::new(options.memory_limit, options.memory_gauge));
@@ -215,6 +219,7 @@ impl Engine {
             reports: requests.clone(),
             storage: Some(storage),
             data_dir: options.data_dir.clone(),
+            checkpoint_sizes: options.checkpoints,
             dataflows: recovered.dataflows,
             epoch: recovered.epoch,
             position: recovered.position,

@@ -49,3 +49,4 @@ pub use session::{
 };
 pub use source::nexmark;
 pub use sql::{OutputColumn, Statement, format, input, reference};
+pub use state::CheckpointSizes;

@@ -26,7 +26,7 @@ use crate::engine::snapshot::{LiveSnapshots, Snapshot, SnapshotLimits};
 use crate::engine::sources::Sources;
 use crate::engine::storage::Storage;
 use crate::error::{Error, Result};
-use crate::state::LogPosition;
+use crate::state::{CheckpointSizes, LogPosition};
 
 /// Bytes of changes that wait for hydrations, which they alone hold: what has a row store is read from there.
 const MOST_RECORDED: usize = 256 << 20;
@@ -40,6 +40,7 @@ struct End(Option<(oneshot::Sender<Result<()>>, Result<()>)>);
 /// Everything that the step thread owns.
 pub struct Stepper {
     pub data_dir: PathBuf,
+    pub checkpoint_sizes: CheckpointSizes,
     /// None only when opening it again has failed, and then for good.
     pub storage: Option<Storage>,
     pub dataflows: Dataflows,

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::state::{Log, StateStore};
+use crate::state::{CheckpointSizes, Log, StateStore};
 
 /// What is durable: state as of the last checkpoint, and the log of transactions.
 #[derive(Clone)]
@@ -15,14 +15,17 @@ pub struct Storage {
 
 impl Storage {
     /// Opens both; the data directory must not be open elsewhere.
-    pub fn open(data_dir: &Path) -> Result<Storage> {
-        Ok(Storage { store: Arc::new(StateStore::open(data_dir)?), log: Arc::new(Log::open(data_dir)?) })
+    pub fn open(data_dir: &Path, sizes: CheckpointSizes) -> Result<Storage> {
+        Ok(Storage {
+            store: Arc::new(StateStore::open(data_dir)?.with_sizes(sizes)),
+            log: Arc::new(Log::open(data_dir)?),
+        })
     }
 
     /// Closes both and opens them again: after a failed write they take no other.
-    pub fn reopen(storage: &mut Option<Storage>, data_dir: &Path) -> Result<()> {
+    pub fn reopen(storage: &mut Option<Storage>, data_dir: &Path, sizes: CheckpointSizes) -> Result<()> {
         *storage = None;
-        *storage = Some(Storage::open(data_dir)?);
+        *storage = Some(Storage::open(data_dir, sizes)?);
         Ok(())
     }
 

@@ -84,7 +84,7 @@ async fn a_transaction_that_cannot_be_is_void() {
 
 /// Writes groups of transactions to the log as a server does that is killed before their step.
 fn log(directory: &Path, groups: &[&[Vec<Operation>]]) {
-    let storage = Storage::open(directory).unwrap();
+    let storage = Storage::open(directory, CheckpointSizes::default()).unwrap();
     for group in groups {
         let records = record::transactions(group.iter().map(Vec::as_slice)).unwrap();
         storage.log.append(&records).unwrap();

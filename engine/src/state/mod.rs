@@ -23,4 +23,4 @@ pub use crash::crash_point;
 pub use key::{KeyKind, bucket};
 pub use log::{Log, LogEntries};
 pub use meta::{LogPosition, Meta};
-pub use store::{Scan, StateStore};
+pub use store::{CheckpointSizes, Scan, StateStore};

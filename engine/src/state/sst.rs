@@ -14,9 +14,6 @@ use crate::state::crash::crash_point;
 use crate::state::key::{self, KeyKind};
 use crate::state::rocks::failure;
 
-/// Bytes of keys and values from which the next file begins.
-pub(super) const FILE_BYTES: usize = 32 << 20;
-
 /// Files are built by at most this many threads: steps and queries need the cores too.
 const MAX_BUILDERS: usize = 4;
 

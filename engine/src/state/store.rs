@@ -15,10 +15,23 @@ use crate::state::meta::Meta;
 use crate::state::rocks::{self, failure};
 use crate::state::{format, sst};
 
-/// Checkpoints up to this many bytes and writes go through the WAL. Larger ones would hold up RocksDB's single writer for
-/// long and fill its write buffers; files cost a handful of fsyncs instead of one.
-const SMALL_BYTES: usize = 8 << 20;
-const SMALL_WRITES: usize = 100_000;
+/// How checkpoints are written: small ones in one batch through the WAL. Larger ones would hold up RocksDB's single writer
+/// for long and fill its write buffers; they are brought in as files, which cost a handful of fsyncs instead of one.
+#[derive(Clone, Copy, Debug)]
+pub struct CheckpointSizes {
+    /// Bytes of keys and values that a batch may have.
+    pub batch_bytes: usize,
+    /// Writes that a batch may have.
+    pub batch_writes: usize,
+    /// Bytes of keys and values from which the next file begins.
+    pub file_bytes: usize,
+}
+
+impl Default for CheckpointSizes {
+    fn default() -> CheckpointSizes {
+        CheckpointSizes { batch_bytes: 8 << 20, batch_writes: 100_000, file_bytes: 32 << 20 }
+    }
+}
 
 /// Keys of an operator read ahead by a scan, in bytes.
 const READAHEAD: usize = 1 << 20;
@@ -29,6 +42,7 @@ pub struct StateStore {
     options: Options,
     /// Where the files of a large checkpoint are built.
     ingest: PathBuf,
+    sizes: CheckpointSizes,
     committing: Mutex<()>,
 }
 
@@ -44,7 +58,12 @@ impl StateStore {
         let db = rocks::open(&options, dir, "state")?;
         let ingest = dir.join("ingest");
         sst::clear(&ingest)?;
-        Ok(StateStore { db, options, ingest, committing: Mutex::new(()) })
+        Ok(StateStore { db, options, ingest, sizes: CheckpointSizes::default(), committing: Mutex::new(()) })
+    }
+
+    /// The same with other sizes of checkpoints.
+    pub fn with_sizes(self, sizes: CheckpointSizes) -> StateStore {
+        StateStore { sizes, ..self }
     }
 
     /// A checkpoint without changes.
@@ -59,10 +78,10 @@ impl StateStore {
     pub fn commit(&self, checkpoint: Checkpoint) -> Result<()> {
         if checkpoint.is_empty() {
             Ok(())
-        } else if checkpoint.bytes() <= SMALL_BYTES && checkpoint.len() <= SMALL_WRITES {
+        } else if checkpoint.bytes() <= self.sizes.batch_bytes && checkpoint.len() <= self.sizes.batch_writes {
             self.commit_batch(checkpoint)
         } else {
-            self.commit_files(checkpoint, sst::FILE_BYTES)
+            self.commit_files(checkpoint, self.sizes.file_bytes)
         }
     }
 

@@ -66,7 +66,7 @@ impl Stepper {
     }
 
     fn reopen(&mut self, acknowledged: LogPosition) -> Result<Recovered> {
-        Storage::reopen(&mut self.storage, &self.data_dir)?;
+        Storage::reopen(&mut self.storage, &self.data_dir, self.checkpoint_sizes)?;
         let storage = Storage::of(&self.storage)?;
         self.checkpointer = Checkpointer::start(storage.clone(), self.reports.clone(), self.metrics.clone())?;
         let hydrations = || Hydrations::new(self.reports.clone(), self.hydrations.clone(), self.memory.clone());

@@ -72,7 +72,7 @@ fn large_checkpoints_leave_no_files_behind() {
         checkpoint.put(KeyKind::Rows, OPERATOR, &chunk.to_be_bytes(), &value);
     }
     checkpoint.put(KeyKind::Keyed, OPERATOR, b"key", b"new");
-    assert!(checkpoint.bytes() > sst::FILE_BYTES);
+    assert!(checkpoint.bytes() > CheckpointSizes::default().file_bytes);
     store.commit(checkpoint).unwrap();
     assert_eq!(fs::read_dir(dir.path().join("ingest")).unwrap().count(), 0);
     assert!(files_of(dir.path(), "sst").len() >= 3);

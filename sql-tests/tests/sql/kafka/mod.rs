@@ -1,6 +1,8 @@
 //! Sources on a real Apache Kafka broker.
 
 mod broker;
+mod crash;
+mod database;
 mod demo;
 mod event_time;
 mod memory;

@@ -1,48 +1,12 @@
 //! Rows of a topic that go by their age, under a clock that the test sets.
 
-use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use levada_engine::{Engine, EngineOptions, ManualClock, TimeSource};
+use levada_engine::ManualClock;
 
 use super::Broker;
-use super::broker::PATIENCE;
+use super::database::Database;
 use super::tables::send;
-use crate::in_process::InProcess;
-
-/// An engine in this process, and one session of it.
-struct Database {
-    engine: Engine,
-    session: InProcess,
-}
-
-impl Database {
-    fn open(directory: &Path, clock: &ManualClock) -> Database {
-        let time = TimeSource::Manual(clock.clone());
-        let engine = Engine::open(EngineOptions { time, ..EngineOptions::new(directory) }).expect("an engine");
-        let session = InProcess::connect(&engine, false).expect("a session");
-        Database { engine, session }
-    }
-
-    async fn rows(&mut self, sql: &str) -> Vec<String> {
-        let rows = self.session.rows(sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
-        let value = |value: Option<String>| value.unwrap_or_else(|| "NULL".to_owned());
-        rows.into_iter().map(|row| row.into_iter().map(value).collect::<Vec<_>>().join("|")).collect()
-    }
-
-    /// Waits until a query answers this.
-    async fn until(&mut self, sql: &str, expected: &[&str]) {
-        let asked = Instant::now();
-        loop {
-            let found = self.rows(sql).await;
-            if found == expected {
-                return;
-            }
-            assert!(asked.elapsed() < PATIENCE, "{sql}: {found:?} instead of {expected:?}");
-            tokio::task::yield_now().await;
-        }
-    }
-}
 
 fn create(broker: &Broker, name: &str, columns: &str, format: &str) -> String {
     format!(
