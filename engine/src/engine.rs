@@ -40,7 +40,7 @@ use tokio::sync::{oneshot, watch};
 
 pub use clock::{ManualClock, TimeSource};
 pub use entry::Operation;
-pub use history::spec_of;
+pub use history::{partial, spec_of};
 pub use hydrations::{HydrationLimit, not_readable};
 pub use keys::KeyCheck;
 pub use locks::{Locks, TableLock};

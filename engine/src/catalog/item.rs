@@ -78,13 +78,20 @@ pub struct Partial {
     pub first: BTreeMap<i32, i64>,
     /// Messages before these that were gone already.
     pub missing: u64,
+    /// Kafka's id of the topic, where that is another one than the source was made for: then all that was in the former
+    /// is missing besides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topic: Option<String>,
 }
 
 impl Partial {
     /// The place in the history as text, the same for all views that began there.
     pub fn place(&self) -> String {
         let first: Vec<String> = self.first.iter().map(|(partition, offset)| format!("{partition}:{offset}")).collect();
-        first.join(",")
+        match &self.topic {
+            Some(topic) => format!("{topic}:{}", first.join(",")),
+            None => first.join(","),
+        }
     }
 }
 

@@ -181,7 +181,7 @@ impl Dataflows {
             Operation::Drop(ids) => ids.iter().rev().for_each(|id| {
                 catalog.remove(*id);
             }),
-            Operation::Begin { source, offsets } => self.event_times.begin(*source, offsets),
+            Operation::Begin { source, read } => self.event_times.begin(*source, &read.offsets),
             Operation::Write { .. } => {}
         }
         self.catalog = Arc::new(catalog);

@@ -15,7 +15,7 @@ use crate::data::{Epoch, ObjectId, ZSet};
 use crate::engine::Operation;
 use crate::engine::dataflows::Stores;
 use crate::error::Result;
-use crate::source::BadRecord;
+use crate::source::{BadRecord, LostRange};
 use crate::view::RowStore;
 
 /// Messages that are kept; older ones go.
@@ -46,6 +46,12 @@ pub fn forget_known(stores: &Stores, epoch: Epoch, bad: &mut Vec<(ObjectId, Stri
     }
     bad.retain(|(source, _, record)| !known.contains(&(source.0, record.partition, record.offset)));
     Ok(())
+}
+
+/// What is kept of messages that are lost: where they were.
+pub fn lost(range: &LostRange) -> BadRecord {
+    let (partition, offset, error) = (range.partition, range.from, range.to_string());
+    BadRecord { partition, offset, timestamp_ms: None, key: None, value: None, error }
 }
 
 /// The rows of messages that came in at an epoch.

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use crate::catalog::{Item, ItemKind};
 use crate::data::{ObjectId, ZSet, codec};
 use crate::error::{Error, Result};
-use crate::source::Offsets;
+use crate::source::Progress;
 
 const VERSION: u8 = 1;
 const CREATE: u8 = 1;
@@ -27,7 +27,7 @@ pub enum Operation {
     /// Rows inserted into and deleted from a table.
     Write { table: ObjectId, change: ZSet },
     /// A source is read from here on: views made since find what is before in its history.
-    Begin { source: ObjectId, offsets: Offsets },
+    Begin { source: ObjectId, read: Progress },
 }
 
 impl Operation {
@@ -56,7 +56,7 @@ pub fn encode(operations: &[Operation]) -> Result<Bytes> {
         match operation {
             Operation::Create(item) => write_json(item, &mut out)?,
             Operation::Drop(ids) => write_json(ids, &mut out)?,
-            Operation::Begin { source, offsets } => write_json(&(source, offsets), &mut out)?,
+            Operation::Begin { source, read } => write_json(&(source, read), &mut out)?,
             Operation::Write { table, change } => {
                 out.extend(table.0.to_be_bytes());
                 codec::encode(change, &mut out)?;
@@ -92,8 +92,8 @@ pub fn decode(bytes: &[u8]) -> Result<Vec<Operation>> {
             CREATE => Operation::Create(serde_json::from_slice(payload).map_err(json)?),
             DROP => Operation::Drop(serde_json::from_slice(payload).map_err(json)?),
             BEGIN => {
-                let (source, offsets) = serde_json::from_slice(payload).map_err(json)?;
-                Operation::Begin { source, offsets }
+                let (source, read) = serde_json::from_slice(payload).map_err(json)?;
+                Operation::Begin { source, read }
             }
             WRITE => {
                 let (table, rows) = split_u32(payload).ok_or_else(broken)?;

@@ -15,7 +15,9 @@ use crate::decode;
 use crate::engine::Operation;
 use crate::engine::event_time::SourceTime;
 use crate::error::{Error, Result};
-use crate::source::{BadRecord, History, Intake, Offsets, Part, SourceSpec, extent};
+use crate::source::{
+    BadRecord, Delivery, Extent, History, Intake, Kafka, Offsets, Part, Progress, SourceSpec, TopicId, extent,
+};
 use crate::sql::normalize_jsonb;
 
 /// Messages that are no rows, by source, partition and offset.
@@ -32,7 +34,7 @@ pub struct Histories(Arc<Shared>);
 struct Shared {
     intake: Arc<Intake>,
     /// How far the steps have taken in what is read.
-    offsets: Mutex<BTreeMap<ObjectId, Offsets>>,
+    read: Mutex<BTreeMap<ObjectId, Progress>>,
     bad: Mutex<BadHistory>,
     /// Views that found less history than there was when they were made, by source.
     shortened: Mutex<BTreeMap<ObjectId, BTreeMap<ObjectId, Partial>>>,
@@ -41,9 +43,9 @@ struct Shared {
 }
 
 impl Histories {
-    pub fn new(intake: Arc<Intake>, offsets: BTreeMap<ObjectId, Offsets>) -> Histories {
+    pub fn new(intake: Arc<Intake>, read: BTreeMap<ObjectId, Progress>) -> Histories {
         let (bad, shortened, times) = Default::default();
-        Histories(Arc::new(Shared { intake, offsets: Mutex::new(offsets), bad, shortened, times }))
+        Histories(Arc::new(Shared { intake, read: Mutex::new(read), bad, shortened, times }))
     }
 
     /// Memory and threads of readers.
@@ -54,30 +56,31 @@ impl Histories {
     /// Takes note of the sources that a transaction begins to read.
     pub fn begin(&self, operations: &[Operation]) {
         for operation in operations {
-            if let Operation::Begin { source, offsets } = operation {
-                self.0.offsets.lock().insert(*source, offsets.clone());
+            if let Operation::Begin { source, read } = operation {
+                self.0.read.lock().insert(*source, read.clone());
             }
         }
     }
 
-    /// Takes note of how far a step has come.
-    pub fn advance(&self, source: ObjectId, offsets: &Offsets) {
-        self.0.offsets.lock().entry(source).or_default().advance(offsets);
+    /// Takes note of a delivery that a step has taken in.
+    pub fn advance(&self, delivery: &Delivery) {
+        let mut read = self.0.read.lock();
+        read.entry(delivery.relation).or_default().advance(&delivery.offsets, delivery.turn.as_ref());
     }
 
     /// Forgets the offsets of others.
     pub fn retain(&self, is_read: impl Fn(ObjectId) -> bool) {
-        self.0.offsets.lock().retain(|source, _| is_read(*source));
+        self.0.read.lock().retain(|source, _| is_read(*source));
     }
 
     /// How far the steps have taken in what is read.
-    pub fn offsets(&self) -> BTreeMap<ObjectId, Offsets> {
-        self.0.offsets.lock().clone()
+    pub fn progress(&self) -> BTreeMap<ObjectId, Progress> {
+        self.0.read.lock().clone()
     }
 
     /// How far the steps have taken in a partition.
     pub fn taken_in(&self, source: ObjectId, partition: i32) -> Option<i64> {
-        self.0.offsets.lock().get(&source).and_then(|offsets| offsets.get(partition))
+        self.0.read.lock().get(&source).and_then(|read| read.offsets.get(partition))
     }
 
     /// The rows of a source from where a view begins up to where the steps are now; read by another thread, later.
@@ -86,19 +89,21 @@ impl Histories {
     /// # Errors
     /// XX000 for a source that is not read. Whatever [`History`] gives comes with the rows.
     pub fn read(&self, catalog: &Catalog, source: ObjectId, view: ObjectId) -> Result<Rows> {
-        let offsets = self.0.offsets.lock().get(&source).cloned();
-        let (Some(item), Some(offsets)) = (catalog.by_id(source), offsets) else {
+        let read = self.0.read.lock().get(&source).cloned();
+        let (Some(item), Some(Progress { offsets, topic })) = (catalog.by_id(source), read) else {
             return Err(Error::internal(format!("relation {source} has no rows to begin with")));
         };
         let spec = Arc::new(spec_of(item)?);
-        let mut to = spec.kafka.start.clone();
+        let topic = topic.or_else(|| spec.kafka.topic_id.clone());
+        let mut from = spec.kafka.start_in(topic.as_ref());
+        let mut to = from.clone();
         to.advance(&offsets);
-        let mut from = spec.kafka.start.clone();
         if let Some(partial) = catalog.by_id(view).and_then(|view| view.partial(source)) {
             from.advance(&Offsets(partial.first.clone()));
         }
         let (histories, name, times) = (self.clone(), item.name.clone(), SourceTime::default());
-        Ok(Box::new(Reading { histories, view, source, name, spec, from, to, times, history: None, ended: false }))
+        let (history, ended) = (None, false);
+        Ok(Box::new(Reading { histories, view, source, name, spec, topic, from, to, times, history, ended }))
     }
 
     /// Messages found to be no rows since the last call, perhaps not for the first time.
@@ -125,6 +130,7 @@ struct Reading {
     source: ObjectId,
     name: String,
     spec: Arc<SourceSpec>,
+    topic: Option<TopicId>,
     from: Offsets,
     to: Offsets,
     /// What was read says of event time.
@@ -141,7 +147,8 @@ impl Reading {
             None => {
                 let decoder = decode::decoder(&self.spec, normalize_jsonb)?;
                 let (spec, intake) = (self.spec.clone(), self.histories.intake().clone());
-                let history = History::open(spec, &self.from, &self.to, decoder, intake, Box::new(|| false))?;
+                let to = Progress { offsets: self.to.clone(), topic: self.topic.clone() };
+                let history = History::open(spec, &self.from, &to, decoder, intake, Box::new(|| false))?;
                 self.history.insert(history)
             }
         };
@@ -181,8 +188,8 @@ impl Reading {
     fn shorten(&self) {
         let kafka = &self.spec.kafka;
         let Ok(extent) = extent(kafka) else { return };
-        let Ok(first) = extent.begin(kafka) else { return };
-        let partial = Partial { first: first.0, missing: extent.missing(kafka) };
+        let Ok(first) = extent.begin(&self.spec) else { return };
+        let partial = partial(&extent, first, kafka);
         self.histories.0.shortened.lock().entry(self.view).or_default().insert(self.source, partial);
     }
 }
@@ -216,6 +223,12 @@ impl BadHistory {
             self.bytes -= self.records.pop_first().map_or(0, |(_, (_, record))| record.bytes());
         }
     }
+}
+
+/// What a view has of a topic's messages when it begins with these.
+pub fn partial(extent: &Extent, first: Offsets, kafka: &Kafka) -> Partial {
+    let topic = extent.topic.as_ref().filter(|_| extent.is_other(kafka));
+    Partial { first: first.0, missing: extent.missing(kafka), topic: topic.map(TopicId::to_string) }
 }
 
 /// How an object's rows are read from outside.

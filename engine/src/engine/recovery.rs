@@ -11,7 +11,7 @@ use crate::engine::guard::guarded;
 use crate::engine::history::Histories;
 use crate::engine::hydrations::Hydrations;
 use crate::engine::record::{self, Record};
-use crate::engine::sources::saved_offsets;
+use crate::engine::sources::saved_progress;
 use crate::engine::storage::Storage;
 use crate::error::{Error, Result, SqlState};
 use crate::source::Intake;
@@ -111,7 +111,7 @@ fn apply(
 ) -> std::result::Result<Recovered, Failure> {
     let Storage { store, log } = storage;
     let meta = store.meta()?.unwrap_or_default();
-    let histories = Histories::new(intake.clone(), saved_offsets(&meta.sources)?);
+    let histories = Histories::new(intake.clone(), saved_progress(&meta.sources)?);
     let load = || Dataflows::load(store, &meta, threads, hydrations, histories.clone());
     let (mut dataflows, mut epoch) = guarded(load)?;
     // Before the log's tail: what it drops is still part of the checkpoint, should this start be cut short.

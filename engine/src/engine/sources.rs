@@ -16,7 +16,7 @@ use crate::engine::dataflows::Stores;
 use crate::engine::history::{Histories, spec_of};
 use crate::engine::{Operation, dead_letters, upsert};
 use crate::error::{Error, Result};
-use crate::source::{Delivery, Intake, Offsets, PartitionState, Reader, SourceSpec, Watch};
+use crate::source::{Delivery, Intake, PartitionState, Progress, Reader, SourceSpec, Watch};
 use crate::sql::normalize_jsonb;
 
 /// The statuses of all readers.
@@ -78,11 +78,11 @@ impl Sources {
 
     /// What a checkpoint keeps: how far each source has been taken in.
     pub fn saved(&self) -> Result<BTreeMap<ObjectId, serde_json::Value>> {
-        let write = |(id, offsets): (&ObjectId, &Offsets)| {
-            let value = serde_json::to_value(offsets);
+        let write = |(id, read): (&ObjectId, &Progress)| {
+            let value = serde_json::to_value(read);
             value.map(|value| (*id, value)).map_err(|error| Error::internal("cannot write offsets").with_source(error))
         };
-        self.histories.offsets().iter().map(write).collect()
+        self.histories.progress().iter().map(write).collect()
     }
 
     /// Starts the readers of what is to be read now and stops those of what is not: of objects that are gone, and of
@@ -105,7 +105,7 @@ impl Sources {
 
     fn start(&mut self, item: &Item) -> Result<Source> {
         let spec = Arc::new(spec_of(item)?);
-        let from = self.histories.offsets().get(&item.id).cloned().unwrap_or_default();
+        let from = self.histories.progress().get(&item.id).cloned().unwrap_or_default();
         self.started += 1;
         let (inbox, run) = (self.inbox.clone(), self.started);
         let deliver = move |delivery| inbox.send(Request::Delivery(run, Box::new(delivery))).is_ok();
@@ -138,7 +138,7 @@ impl Sources {
     /// Takes note of deliveries that a step has taken in.
     pub fn advance(&mut self, deliveries: &[Delivery]) {
         for delivery in deliveries {
-            self.histories.advance(delivery.relation, &delivery.offsets);
+            self.histories.advance(delivery);
         }
     }
 
@@ -150,7 +150,9 @@ impl Sources {
         for delivery in deliveries {
             let Some(source) = self.readers.get(&delivery.relation) else { continue };
             by_table.entry(delivery.relation).or_default().push(delivery);
-            bad.extend(delivery.bad.iter().map(|record| (delivery.relation, source.name.clone(), record.clone())));
+            let lost = delivery.lost.iter().map(dead_letters::lost);
+            let records = delivery.bad.iter().cloned().chain(lost);
+            bad.extend(records.map(|record| (delivery.relation, source.name.clone(), record)));
         }
         let mut operations = Vec::with_capacity(by_table.len() + 1);
         for (table, deliveries) in by_table {
@@ -171,11 +173,10 @@ impl Sources {
 ///
 /// # Errors
 /// XX001 when it does not read.
-pub fn saved_offsets(saved: &BTreeMap<ObjectId, serde_json::Value>) -> Result<BTreeMap<ObjectId, Offsets>> {
-    let read = |(id, offsets): (&ObjectId, &serde_json::Value)| {
-        let offsets = serde_json::from_value(offsets.clone());
-        offsets
-            .map(|offsets| (*id, offsets))
+pub fn saved_progress(saved: &BTreeMap<ObjectId, serde_json::Value>) -> Result<BTreeMap<ObjectId, Progress>> {
+    let read = |(id, read): (&ObjectId, &serde_json::Value)| {
+        let read = serde_json::from_value(read.clone());
+        read.map(|read| (*id, read))
             .map_err(|error| Error::corrupt("the offsets of a source cannot be read").with_source(error))
     };
     saved.iter().map(read).collect()

@@ -34,12 +34,12 @@ impl Session {
         let options = create.kafka(&statement.source)?;
         let mut spec = self.source_spec(create, options.clone(), statement)?;
         // Before the catalog is locked: nobody else's DDL waits for a broker.
-        let Resolved { start, missing } = resolve_start(&spec.kafka, options.startup).await?;
+        let Resolved { start, topic, missing } = resolve_start(&spec.kafka, options.startup).await?;
         self.begin_ddl(command).await?;
         if self.exists(&name, create.if_not_exists)? {
             return Ok(Response::complete(command));
         }
-        spec.kafka.start = start;
+        (spec.kafka.start, spec.kafka.topic_id) = (start, topic);
         if missing > 0 {
             let message = format!("{missing} messages of topic \"{}\" are no longer there", spec.kafka.topic);
             let mut notice = Notice::new(Severity::Notice, SqlState::SUCCESSFUL_COMPLETION, message);
@@ -95,7 +95,7 @@ impl Session {
         let KafkaOptions { brokers, topic, properties, upsert, fail_on_error, continue_after_gap, retention, .. } =
             options;
         let spec = SourceSpec {
-            kafka: Kafka { brokers, topic, properties, start: Offsets::default() },
+            kafka: Kafka { brokers, topic, properties, start: Offsets::default(), topic_id: None },
             envelope: if upsert { Envelope::Upsert } else { Envelope::Plain },
             encoding: Encoding::Json,
             columns,

@@ -9,7 +9,7 @@ use datafusion::logical_expr::LogicalPlan;
 use crate::catalog::{Item, Partial, RelationSource};
 use crate::data::{ObjectId, ZSet};
 use crate::decode;
-use crate::engine::{Operation, spec_of};
+use crate::engine::{Operation, partial, spec_of};
 use crate::error::{Result, SqlState};
 use crate::query::{ReadingTable, Stopped};
 use crate::session::Session;
@@ -54,30 +54,37 @@ impl Session {
     ) -> Result<BTreeMap<ObjectId, Partial>> {
         let transaction = self.transaction();
         let (catalog, before) = (transaction.catalog().clone(), transaction.snapshot().catalog.clone());
-        let mut partial = BTreeMap::new();
+        let mut partials = BTreeMap::new();
         for item in reads.iter().filter_map(|id| catalog.by_id(*id)).filter(|item| item.is_source()) {
             let (spec, extent) = match asked.0.remove(&item.id) {
                 Some(answer) => answer,
                 // Made since the catalog was looked at.
                 None => topic(item).await?,
             };
-            let first = extent.begin(&spec.kafka)?;
-            let missing = extent.missing(&spec.kafka);
-            if missing > 0 {
-                let topic = &spec.kafka.topic;
-                let message = format!("{missing} messages of topic \"{topic}\" are missing from \"{view}\"");
+            let partial = partial(&extent, extent.begin(&spec)?, &spec.kafka);
+            if partial.missing > 0 || partial.topic.is_some() {
+                let (topic, missing) = (&spec.kafka.topic, partial.missing);
+                let (message, detail) = match &partial.topic {
+                    None => (
+                        format!("{missing} messages of topic \"{topic}\" are missing from \"{view}\""),
+                        format!("Kafka no longer has all messages since source \"{}\" was created.", item.name),
+                    ),
+                    Some(_) => (
+                        format!("messages of topic \"{topic}\" are missing from \"{view}\""),
+                        format!("The topic was deleted and made anew since source \"{}\" was created.", item.name),
+                    ),
+                };
                 let mut notice = Notice::new(Severity::Notice, SqlState::SUCCESSFUL_COMPLETION, message);
-                notice.detail =
-                    Some(format!("Kafka no longer has all messages since source \"{}\" was created.", item.name));
+                notice.detail = Some(detail);
                 self.notice(notice);
-                partial.insert(item.id, Partial { first: first.0, missing });
+                partials.insert(item.id, partial);
             }
             // One that was read before this transaction goes on from where it is.
             if !before.is_read(item.id) && !self.transaction().catalog().is_read(item.id) {
-                self.transaction().add(Operation::Begin { source: item.id, offsets: extent.end });
+                self.transaction().add(Operation::Begin { source: item.id, read: extent.read() });
             }
         }
-        Ok(partial)
+        Ok(partials)
     }
 
     /// Tables of the sources that a plan reads.
@@ -97,7 +104,7 @@ impl Session {
 
     /// A source from its start to its end of now.
     fn source_table(&self, item: &Item, spec: Arc<SourceSpec>, extent: &Extent) -> Result<ReadingTable> {
-        let (from, to) = (extent.begin(&spec.kafka)?, extent.end.clone());
+        let (from, to) = (extent.begin(&spec)?, extent.read());
         let (decoder, intake) = (decode::decoder(&spec, normalize_jsonb)?, self.engine.intake.clone());
         let schema = item.schema.arrow();
         let as_declared = schema.clone();

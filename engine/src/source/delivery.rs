@@ -1,10 +1,12 @@
 //! What a reader hands over.
 
+use std::fmt;
+
 use arrow::array::{BooleanArray, RecordBatch};
 use bytes::Bytes;
 
 use crate::data::ObjectId;
-use crate::source::{Message, Offsets, Permit, Times};
+use crate::source::{Message, Offsets, Permit, Times, Turn};
 
 /// Messages of one relation, decoded. Deliveries of a partition come in the order of its offsets, and rows of a delivery
 /// are in that order too: of two with one key, the later one stands.
@@ -21,9 +23,11 @@ pub struct Delivery {
     pub deleted: Option<BooleanArray>,
     /// The next offset of each partition that has moved.
     pub offsets: Offsets,
+    /// Why these offsets are not after those before.
+    pub turn: Option<Turn>,
     /// Messages that are no rows.
     pub bad: Vec<BadRecord>,
-    /// Offsets that Kafka no longer had, skipped because the source says so.
+    /// Offsets that Kafka no longer had: the source says that reading goes on.
     pub lost: Vec<LostRange>,
     /// When the messages were made.
     pub times: Times,
@@ -67,4 +71,32 @@ pub struct LostRange {
     pub partition: i32,
     pub from: i64,
     pub to: i64,
+    pub loss: Loss,
+}
+
+/// What became of messages that Kafka no longer has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// Deleted before they were read.
+    Deleted,
+    /// Gone with their topic before they were read. How many there were at the end is not known.
+    Topic,
+    /// Read, and then cut off from the log.
+    Cut,
+}
+
+impl fmt::Display for LostRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let LostRange { from, to, loss, .. } = *self;
+        let last = to - 1;
+        match loss {
+            Loss::Deleted => write!(f, "lost: Kafka deleted offsets {from} to {last} before they were read"),
+            Loss::Topic if to > from => {
+                write!(f, "lost: the topic was deleted with offsets {from} to at least {last} not read, and made anew")
+            }
+            Loss::Topic => write!(f, "lost: the topic was deleted and made anew; offsets before {from} had been read"),
+            Loss::Cut if from == to => write!(f, "the log was cut off at offset {from} or before, and went on"),
+            Loss::Cut => write!(f, "cut off: offsets {from} to {last} were read and are no longer in the log"),
+        }
+    }
 }

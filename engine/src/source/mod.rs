@@ -14,11 +14,11 @@ mod spec;
 mod status;
 mod times;
 
-pub use delivery::{BadRecord, Delivery, LostRange};
+pub use delivery::{BadRecord, Delivery, Loss, LostRange};
 pub use intake::{Intake, Pause, Permit};
 pub use kafka::{Extent, History, Part, Reader, Resolved, Start, Watch, extent, resolve};
 pub use message::{Decoded, Decoder, Header, Message, Refusal};
-pub use offsets::Offsets;
+pub use offsets::{Offsets, Progress, TopicId, Turn};
 pub use spec::{Encoding, Envelope, Kafka, OnError, OnGap, Origin, SourceColumn, SourceSpec, Watermark};
 pub use status::{PartitionState, PartitionStatus, SourceStatus};
 pub use times::Times;

@@ -1,6 +1,7 @@
 //! How far a topic has been read.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +35,52 @@ impl Offsets {
     }
 }
 
+/// What Kafka calls a topic besides its name: one that is deleted and made anew has another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TopicId(pub String);
+
+impl fmt::Display for TopicId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// How far a topic has been read, and which one that was.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    pub offsets: Offsets,
+    /// None from brokers that give topics no ids.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topic: Option<TopicId>,
+}
+
+/// Reading goes on elsewhere than after the last offset.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// In this topic; of the one before, if it was another, nothing counts any more.
+    Topic(TopicId),
+    /// In the same topic, further back: the log of a partition was cut off.
+    Back,
+}
+
+impl Progress {
+    /// Takes note of offsets that were reached, after a turn if there was one.
+    pub fn advance(&mut self, reached: &Offsets, turn: Option<&Turn>) {
+        match turn {
+            None => self.offsets.advance(reached),
+            Some(Turn::Topic(topic)) => {
+                if self.topic.as_ref().is_some_and(|before| before != topic) {
+                    self.offsets = reached.clone();
+                } else {
+                    self.offsets.advance(reached);
+                }
+                self.topic = Some(topic.clone());
+            }
+            Some(Turn::Back) => reached.iter().for_each(|(partition, next)| self.offsets.set(partition, next)),
+        }
+    }
+}
+
 impl FromIterator<(i32, i64)> for Offsets {
     fn from_iter<T: IntoIterator<Item = (i32, i64)>>(offsets: T) -> Offsets {
         Offsets(offsets.into_iter().collect())
@@ -43,6 +90,23 @@ impl FromIterator<(i32, i64)> for Offsets {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn offsets(offsets: &[(i32, i64)]) -> Offsets {
+        offsets.iter().copied().collect()
+    }
+
+    #[test]
+    fn a_topic_that_was_made_anew_begins_anew() {
+        let topic = |id: &str| Some(Turn::Topic(TopicId(id.to_owned())));
+        let mut progress = Progress { offsets: offsets(&[(0, 5), (1, 7)]), topic: None };
+        progress.advance(&offsets(&[(0, 6)]), topic("a").as_ref());
+        assert_eq!(progress.offsets, offsets(&[(0, 6), (1, 7)]));
+        progress.advance(&offsets(&[(0, 2)]), None);
+        progress.advance(&offsets(&[(1, 3)]), Some(&Turn::Back));
+        assert_eq!(progress.offsets, offsets(&[(0, 6), (1, 3)]));
+        progress.advance(&offsets(&[(0, 0)]), topic("b").as_ref());
+        assert_eq!(progress, Progress { offsets: offsets(&[(0, 0)]), topic: Some(TopicId("b".to_owned())) });
+    }
 
     #[test]
     fn offsets_never_go_back() {

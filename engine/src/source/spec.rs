@@ -7,7 +7,7 @@ use arrow::datatypes::{Field, Schema, SchemaRef};
 use serde::{Deserialize, Serialize};
 
 use crate::data::Column;
-use crate::source::Offsets;
+use crate::source::{Offsets, TopicId};
 
 /// Where a relation's rows come from and how they are made of messages.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,6 +70,21 @@ pub struct Kafka {
     /// Where every reader begins; resolved once, at CREATE. Partitions that it does not name begin at 0.
     #[serde(default)]
     pub start: Offsets,
+    /// The topic that was there at CREATE; None from brokers that give topics no ids.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topic_id: Option<TopicId>,
+}
+
+impl Kafka {
+    /// Where a topic is read from: where the source begins, if it is the topic that the source was made for.
+    pub fn start_in(&self, topic: Option<&TopicId>) -> Offsets {
+        if self.is_other(topic) { Offsets::default() } else { self.start.clone() }
+    }
+
+    /// Whether a topic is known to be another one than the source was made for.
+    pub fn is_other(&self, topic: Option<&TopicId>) -> bool {
+        topic.zip(self.topic_id.as_ref()).is_some_and(|(topic, own)| topic != own)
+    }
 }
 
 /// What a message does to the relation.
@@ -127,6 +142,6 @@ pub enum OnGap {
     /// The partition stops.
     #[default]
     Stop,
-    /// Reading goes on at the first offset that is there, and the lost range is delivered.
+    /// Reading goes on at the first offset that is there, in a topic made anew if need be, and the lost range is delivered.
     Continue,
 }

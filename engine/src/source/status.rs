@@ -64,6 +64,8 @@ pub enum PartitionState {
     Reconnecting,
     /// Kafka no longer has the next offset. Stopped.
     Gap,
+    /// The topic was deleted and made anew: it is another one. Stopped.
+    Recreated,
     /// A message that cannot be read, and the source says to stop there. Stopped.
     Failed,
 }
@@ -71,7 +73,7 @@ pub enum PartitionState {
 impl PartitionState {
     /// Whether reading has stopped for good.
     pub fn is_stopped(self) -> bool {
-        matches!(self, PartitionState::Gap | PartitionState::Failed)
+        matches!(self, PartitionState::Gap | PartitionState::Recreated | PartitionState::Failed)
     }
 
     /// As system tables name it.
@@ -81,6 +83,7 @@ impl PartitionState {
             PartitionState::Running => "running",
             PartitionState::Reconnecting => "reconnecting",
             PartitionState::Gap => "gap",
+            PartitionState::Recreated => "recreated",
             PartitionState::Failed => "failed",
         }
     }

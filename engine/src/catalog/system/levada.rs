@@ -4,7 +4,7 @@ use super::objects::Object;
 use super::rows::{Datum, Rows};
 use super::shape::{Shape, view};
 use super::{Build, Freshness, SinkStatus, System};
-use crate::catalog::{DEFAULT_SCHEMA, Item, ItemKind};
+use crate::catalog::{DEFAULT_SCHEMA, Item, ItemKind, Partial};
 use crate::data::ObjectId;
 
 /// Its relations. OIDs are never given to another one.
@@ -86,11 +86,13 @@ fn state_bytes(system: &System, object: &Object) -> Datum {
     system.statistics.bytes(object.id()).map(|bytes| bytes as i64).into()
 }
 
-/// Messages of its sources that were gone when a materialized view was made.
+/// Messages of its sources that were gone when a materialized view was made; NULL where a topic was made anew since the
+/// source was created, with who knows how many gone.
 fn missing_messages(object: &Object) -> Datum {
     let missing = match object.item.map(|item| &item.kind) {
         Some(ItemKind::MaterializedView { partial, .. }) => {
-            Some(partial.values().map(|partial| partial.missing).sum::<u64>() as i64)
+            let known = |partial: &Partial| partial.topic.is_none().then_some(partial.missing);
+            partial.values().map(known).sum::<Option<u64>>().map(|missing| missing as i64)
         }
         _ => None,
     };

@@ -1,7 +1,7 @@
 //! How librdkafka is configured, and what it reports.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 use rdkafka::client::ClientContext;
@@ -46,7 +46,7 @@ const OURS: &[(&str, &str)] = &[
 /// 22023 when librdkafka does not take the properties.
 pub fn connect(kafka: &Kafka, context: Context) -> Result<Client> {
     let mut config = ClientConfig::new();
-    config.set_log_level(RDKafkaLogLevel::Warning);
+    config.set_log_level(RDKafkaLogLevel::Debug);
     for (name, value) in DEFAULTS {
         config.set(*name, *value);
     }
@@ -56,6 +56,9 @@ pub fn connect(kafka: &Kafka, context: Context) -> Result<Client> {
     for (name, value) in OURS {
         config.set(*name, *value);
     }
+    // Only there is it told, and in time, that a topic has another id: see [`Context::take_changed`].
+    let debug = kafka.properties.get("debug").map_or("metadata".to_owned(), |own| format!("metadata,{own}"));
+    config.set("debug", debug);
     config.set("bootstrap.servers", &kafka.brokers);
     config.create_with_context(context).map_err(|error| {
         let message = match &error {
@@ -69,17 +72,6 @@ pub fn connect(kafka: &Kafka, context: Context) -> Result<Client> {
     })
 }
 
-/// Events looked at in one go: logs, errors, statistics.
-const MOST_EVENTS: usize = 64;
-
-/// Lets the client report what has happened to its context.
-pub fn report(client: &Client) {
-    for _ in 0..MOST_EVENTS {
-        // Its answer does not tell whether there is more.
-        client.poll(Duration::ZERO);
-    }
-}
-
 /// What the client has reported since the last look.
 #[derive(Default)]
 pub struct Reports {
@@ -88,13 +80,23 @@ pub struct Reports {
     pub error: Option<String>,
 }
 
+/// What librdkafka 2.12 logs when the id of a topic changes.
+const ID_CHANGED: &str = " changed id from ";
+
 /// Where the client's reports go.
 #[derive(Clone, Default)]
 pub struct Context {
     reports: Arc<Mutex<Reports>>,
+    changed: Arc<AtomicBool>,
 }
 
 impl Context {
+    /// Whether librdkafka has seen another id of the topic since the last call, at the latest before the first message
+    /// of that topic. It tells nobody else, and goes on with the other topic as if it were the same.
+    pub fn take_changed(&self) -> bool {
+        self.changed.swap(false, Ordering::AcqRel)
+    }
+
     /// Whether an error was reported since the last call of [`take`](Context::take).
     pub fn has_error(&self) -> bool {
         self.reports.lock().error.is_some()
@@ -108,6 +110,9 @@ impl Context {
 
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        if facility == "METADATA" && message.contains(ID_CHANGED) {
+            self.changed.store(true, Ordering::Release);
+        }
         match level {
             RDKafkaLogLevel::Debug | RDKafkaLogLevel::Info | RDKafkaLogLevel::Notice => {
                 tracing::debug!(facility, "{message}");

@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 use arrow::array::RecordBatch;
 use rdkafka::error::RDKafkaErrorCode;
 
-use super::client::{Context, connect, report};
+use super::client::{Context, connect};
+use super::identity::{Gate, Verdict};
 use super::queue::{Event, Queue};
 use super::reader::{MOST_MESSAGES, TURN, is_unreadable};
 use super::runs::{self, Run};
 use crate::error::{Error, Result, SqlState};
-use crate::source::{BadRecord, Decoder, Intake, Message, Offsets, OnError, SourceSpec};
+use crate::source::{BadRecord, Decoder, Intake, Message, Offsets, OnError, Progress, SourceSpec, TopicId};
 
 /// How long the brokers may be silent while messages are missing.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -39,6 +40,7 @@ pub struct History {
     intake: Arc<Intake>,
     context: Context,
     queue: Arc<Queue>,
+    gate: Gate,
     /// Says that nobody wants the rest any more.
     stopped: Box<dyn Fn() -> bool + Send>,
     /// Partitions that are not done.
@@ -66,7 +68,7 @@ impl History {
     pub fn open(
         spec: Arc<SourceSpec>,
         from: &Offsets,
-        to: &Offsets,
+        to: &Progress,
         decoder: Arc<dyn Decoder>,
         intake: Arc<Intake>,
         stopped: Box<dyn Fn() -> bool + Send>,
@@ -74,7 +76,7 @@ impl History {
         let context = Context::default();
         let queue = Arc::new(Queue::new(connect(&spec.kafka, context.clone())?, &spec.kafka.topic)?);
         let mut left = BTreeMap::new();
-        for (partition, end) in to.iter() {
+        for (partition, end) in to.offsets.iter() {
             let next = from.get(partition).unwrap_or(0);
             if next < end {
                 queue.start(partition, next)?;
@@ -82,7 +84,8 @@ impl History {
             }
         }
         let (ready, trouble, gone, ended) = Default::default();
-        Ok(History { spec, decoder, intake, context, queue, stopped, left, ready, trouble, gone, ended })
+        let gate = Gate::new(to.topic.clone());
+        Ok(History { spec, decoder, intake, context, queue, gate, stopped, left, ready, trouble, gone, ended })
     }
 
     /// Whether it ended because messages of the stretch are no longer there.
@@ -105,6 +108,13 @@ impl History {
             }
             let queue = self.queue.clone();
             let batch = queue.take(TURN, MOST_MESSAGES);
+            queue.report();
+            if self.context.take_changed() {
+                self.gate.doubt();
+            }
+            if !self.gate.is_open() {
+                self.wait_for_topic(&queue, heard + PATIENCE)?;
+            }
             if self.take_in(batch.events(self.spec.reads_headers()))? | self.read_reports() {
                 heard = Instant::now();
             }
@@ -112,6 +122,27 @@ impl History {
                 return Err(self.silence());
             }
         }
+    }
+
+    /// Waits until it is clear that the messages taken so far are of the topic that was begun with.
+    fn wait_for_topic(&mut self, queue: &Queue, deadline: Instant) -> Result<()> {
+        while !self.gate.is_open() {
+            match self.gate.look(queue, TURN) {
+                Verdict::Another(topic) => {
+                    self.gone = true;
+                    return Err(self.made_anew(&topic));
+                }
+                Verdict::Trouble(why) => self.trouble = Some(why),
+                Verdict::Same | Verdict::Learned(_) | Verdict::Waiting => {}
+            }
+            if (self.stopped)() {
+                return Err(Error::new(SqlState::QUERY_CANCELED, "nobody reads the messages any more"));
+            }
+            if Instant::now() > deadline {
+                return Err(self.silence());
+            }
+        }
+        Ok(())
     }
 
     /// Whether anything came.
@@ -181,7 +212,7 @@ impl History {
 
     /// Whether librdkafka gets ahead, if only through messages of transactions that were rolled back: nobody sees those.
     fn read_reports(&mut self) -> bool {
-        report(self.queue.client());
+        self.queue.report();
         let reports = self.context.take();
         self.trouble = reports.error.or_else(|| self.trouble.take());
         let Some(statistics) = reports.statistics else { return false };
@@ -207,6 +238,13 @@ impl History {
         Error::new(SqlState::CONNECTION_FAILURE, message)
             .with_detail(format!("Waiting in partition {}{trouble}.", waiting.join(", ")))
             .with_hint("Check that the brokers run, and try again.")
+    }
+
+    fn made_anew(&self, id: &TopicId) -> Error {
+        let message = format!("topic \"{}\" was deleted and made anew", self.spec.kafka.topic);
+        Error::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message)
+            .with_detail(format!("Its id is {id} now: messages of the topic that was read before are gone."))
+            .with_hint("Drop the source and create it again; with on_gap = 'continue' it goes on in such a topic.")
     }
 
     fn lost(&self, partition: i32, next: i64) -> Error {

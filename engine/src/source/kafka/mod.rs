@@ -1,10 +1,12 @@
 //! Kafka through librdkafka.
 //!
 //! Partitions are read from explicit offsets without a consumer group (librdkafka's simple consumer), so nothing that a
-//! broker remembers decides what we read. [`queue`] alone has `unsafe` code.
+//! broker remembers decides what we read. [`queue`] and [`identity`] alone have `unsafe` code.
 
 mod client;
 mod history;
+mod identity;
+mod losses;
 mod queue;
 mod reader;
 mod runs;

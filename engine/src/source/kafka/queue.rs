@@ -1,7 +1,7 @@
 //! librdkafka's simple consumer, whole batches at a time: 0.5 µs a message where one at a time takes thrice that.
 //!
-//! The only file of the folder with `unsafe` code. Its invariants:
-//! - topic and queue belong to the client, which the [`Queue`] holds and which goes last;
+//! The only file of the folder with `unsafe` code besides that for topics' ids. Its invariants:
+//! - topic and queues belong to the client, which the [`Queue`] holds and which goes last;
 //! - the pointers of a [`Batch`] came from librdkafka once and are destroyed once, in its `Drop`;
 //! - a message's bytes live as long as the message, so what [`Batch::events`] lends lives as long as the batch; the
 //!   batch borrows the queue.
@@ -26,8 +26,13 @@ const MOST_DRAINED: usize = 1024;
 /// One queue for all partitions of a topic.
 pub struct Queue {
     client: Client,
+    name: CString,
     topic: *mut RDKafkaTopic,
     queue: *mut RDKafkaQueue,
+    /// The client's own: logs, errors, statistics.
+    reports: *mut RDKafkaQueue,
+    /// Where the cluster's answers about the topic come in.
+    answers: *mut RDKafkaQueue,
 }
 
 // SAFETY: librdkafka's handles may be used from any thread, and from several at once.
@@ -46,8 +51,29 @@ impl Queue {
             return Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, format!("invalid topic: {}", last_error())));
         }
         // SAFETY: the client lives.
-        let queue = unsafe { rd::rd_kafka_queue_new(handle) };
-        Ok(Queue { client, topic, queue })
+        let (queue, answers) = unsafe { (rd::rd_kafka_queue_new(handle), rd::rd_kafka_queue_new(handle)) };
+        // SAFETY: as above.
+        let reports = unsafe { rd::rd_kafka_queue_get_main(handle) };
+        Ok(Queue { client, name, topic, queue, reports, answers })
+    }
+
+    /// The topic's name.
+    pub(super) fn topic(&self) -> &CStr {
+        &self.name
+    }
+
+    /// Where the cluster's answers about the topic come in: lives as long as the client.
+    pub(super) fn answers(&self) -> *mut RDKafkaQueue {
+        self.answers
+    }
+
+    /// Lets the client tell its context all that has happened until now: at least what it was told before the messages
+    /// that were taken.
+    pub fn report(&self) {
+        // SAFETY: the queue lives.
+        while unsafe { rd::rd_kafka_queue_length(self.reports) } > 0 {
+            self.client.poll(Duration::ZERO);
+        }
     }
 
     pub fn client(&self) -> &Client {
@@ -101,14 +127,18 @@ impl Queue {
     pub fn wake(&self) {
         // SAFETY: the queue lives.
         unsafe { rd::rd_kafka_queue_yield(self.queue) };
+        // SAFETY: as above.
+        unsafe { rd::rd_kafka_queue_yield(self.answers) };
     }
 }
 
 impl Drop for Queue {
     fn drop(&mut self) {
-        // SAFETY: both came from librdkafka and are used no more; the client lives until after this.
+        // SAFETY: all came from librdkafka and are used no more; the client lives until after this.
         unsafe {
             rd::rd_kafka_queue_destroy(self.queue);
+            rd::rd_kafka_queue_destroy(self.answers);
+            rd::rd_kafka_queue_destroy(self.reports);
             rd::rd_kafka_topic_destroy(self.topic);
         }
     }
@@ -213,7 +243,7 @@ unsafe fn bytes<'a>(start: *const c_void, length: usize) -> Option<&'a [u8]> {
 
 /// # Safety
 /// Null, or a text with a zero at its end.
-unsafe fn text(start: *const c_char) -> String {
+pub(super) unsafe fn text(start: *const c_char) -> String {
     if start.is_null() {
         return String::new();
     }

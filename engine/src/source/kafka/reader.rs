@@ -8,18 +8,18 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use rdkafka::consumer::Consumer;
 use rdkafka::error::RDKafkaErrorCode;
 
-use super::client::{Context, connect, report};
+use super::client::{Context, connect};
+use super::identity::{Gate, Verdict};
 use super::queue::{Event, Queue};
 use super::runs::{self, Run};
 use super::tracker::Tracker;
 use crate::data::ObjectId;
 use crate::error::{Error, Result};
 use crate::source::{
-    BadRecord, Decoded, Decoder, Delivery, Intake, LostRange, Message, Offsets, OnError, OnGap, PartitionState, Pause,
-    SourceSpec, SourceStatus, Times,
+    BadRecord, Decoded, Decoder, Delivery, Intake, LostRange, Message, Offsets, OnError, PartitionState, Pause,
+    Progress, SourceSpec, SourceStatus, Times, TopicId, Turn,
 };
 
 /// Longest wait for messages, and for room: how often reports are looked at.
@@ -28,22 +28,19 @@ pub(super) const TURN: Duration = Duration::from_millis(100);
 /// Messages taken at once. The memory they take is bounded by librdkafka's queue.
 pub(super) const MOST_MESSAGES: usize = 16_384;
 
-/// How long a question to the cluster may hold up a partition that goes on after a gap.
-const PATIENCE: Duration = Duration::from_secs(1);
-
 /// Follows one topic on a thread of its own until it is dropped. Brokers that go away are waited for.
 pub struct Reader {
     shared: Arc<Shared>,
-    /// Weak, so that it is the thread that closes the connections.
-    queue: Weak<Queue>,
     intake: Arc<Intake>,
     /// Closes when nothing will be delivered any more.
     ended: Receiver<()>,
 }
 
-struct Shared {
+pub(super) struct Shared {
     stop: AtomicBool,
-    tracker: Mutex<Tracker>,
+    pub(super) tracker: Mutex<Tracker>,
+    /// Weak, so that it is the thread that closes the connections.
+    queue: Mutex<Weak<Queue>>,
 }
 
 /// Where deliveries go; false means that no more are wanted. It must not block: the [`Intake`] is what holds readers back.
@@ -58,18 +55,20 @@ impl Reader {
     pub fn start(
         relation: ObjectId,
         spec: Arc<SourceSpec>,
-        from: &Offsets,
+        from: &Progress,
         decoder: Arc<dyn Decoder>,
         intake: Arc<Intake>,
         deliver: Deliver,
     ) -> Result<Reader> {
         let context = Context::default();
         let queue = Arc::new(Queue::new(connect(&spec.kafka, context.clone())?, &spec.kafka.topic)?);
-        let mut start = spec.kafka.start.clone();
-        start.advance(from);
-        let shared = Arc::new(Shared { stop: AtomicBool::new(false), tracker: Mutex::new(Tracker::default()) });
+        let topic = from.topic.clone().or_else(|| spec.kafka.topic_id.clone());
+        let mut start = spec.kafka.start_in(topic.as_ref());
+        start.advance(&from.offsets);
+        let (stop, tracker) = (AtomicBool::new(false), Mutex::new(Tracker::default()));
+        let shared = Arc::new(Shared { stop, tracker, queue: Mutex::new(Arc::downgrade(&queue)) });
         let (alive, ended) = mpsc::channel();
-        let follower = Follower {
+        let mut follower = Follower {
             relation,
             spec,
             decoder,
@@ -79,17 +78,24 @@ impl Reader {
             intake: intake.clone(),
             queue,
             suspended: Cell::new(false),
+            gate: Gate::new(topic),
             _alive: alive,
         };
-        let queue = Arc::downgrade(&follower.queue);
         for (partition, offset) in start.iter() {
             follower.add(partition, offset)?;
         }
         std::thread::Builder::new()
             .name(format!("kafka-{relation}"))
-            .spawn(move || follower.run())
+            .spawn(move || {
+                follower.run();
+                // The client may take its time to close: whoever drops the reader does not wait for that.
+                let Follower { queue, _alive: alive, deliver, .. } = follower;
+                drop(deliver);
+                drop(alive);
+                drop(queue);
+            })
             .map_err(|error| Error::internal("a reader's thread cannot be started").with_source(error))?;
-        Ok(Reader { shared, queue, intake, ended })
+        Ok(Reader { shared, intake, ended })
     }
 
     /// How it is doing.
@@ -119,7 +125,8 @@ impl Drop for Reader {
     fn drop(&mut self) {
         self.shared.stop.store(true, Ordering::Release);
         self.intake.wake();
-        if let Some(queue) = self.queue.upgrade() {
+        let queue = self.shared.queue.lock().upgrade();
+        if let Some(queue) = queue {
             queue.wake();
         }
         // An error is what is waited for: the thread holds the other end.
@@ -127,62 +134,107 @@ impl Drop for Reader {
     }
 }
 
-struct Follower {
-    relation: ObjectId,
-    spec: Arc<SourceSpec>,
+pub(super) struct Follower {
+    pub(super) relation: ObjectId,
+    pub(super) spec: Arc<SourceSpec>,
     decoder: Arc<dyn Decoder>,
-    deliver: Deliver,
-    context: Context,
-    shared: Arc<Shared>,
+    pub(super) deliver: Deliver,
+    pub(super) context: Context,
+    pub(super) shared: Arc<Shared>,
     intake: Arc<Intake>,
-    queue: Arc<Queue>,
+    pub(super) queue: Arc<Queue>,
+    pub(super) gate: Gate,
     /// Whether fetching has stopped for want of memory.
     suspended: Cell<bool>,
     _alive: Sender<()>,
 }
 
 impl Follower {
-    fn run(self) {
+    fn run(&mut self) {
         let mut looked = Instant::now();
         while !self.is_stopped() {
             if looked.elapsed() >= TURN {
                 looked = Instant::now();
                 self.read_reports();
             }
-            let pause = self.intake.wait_for_room(TURN);
-            self.shared.tracker.lock().set_paused(pause);
-            if self.is_stopped() {
-                break;
-            }
-            self.suspend(pause == Some(Pause::Memory));
-            if pause.is_some() {
-                continue;
-            }
-            let batch = self.queue.take(TURN, MOST_MESSAGES);
-            let goes_on = self.take_in(batch.events(self.spec.reads_headers()));
-            drop(batch);
-            match goes_on {
+            match self.turn() {
                 Ok(true) => {}
                 Ok(false) => break,
                 Err(error) => {
                     tracing::error!(relation = %self.relation, %error, "reading stopped");
-                    self.stop_all(&error);
+                    self.stop_all(PartitionState::Failed, error.message());
                     break;
                 }
             }
         }
-        // The client may take its time to close: whoever drops the reader does not wait for that.
-        let Follower { queue, _alive: alive, deliver, .. } = self;
-        drop(deliver);
-        drop(alive);
-        drop(queue);
     }
 
-    fn is_stopped(&self) -> bool {
+    /// Delivers what has come, if there is room for it; false when no more is wanted.
+    fn turn(&mut self) -> Result<bool> {
+        if !self.gate.is_open() {
+            return self.look(TURN);
+        }
+        let pause = self.intake.wait_for_room(TURN);
+        self.shared.tracker.lock().set_paused(pause);
+        if self.is_stopped() {
+            return Ok(true);
+        }
+        self.suspend(pause == Some(Pause::Memory));
+        if pause.is_some() {
+            return Ok(true);
+        }
+        let queue = self.queue.clone();
+        let batch = queue.take(TURN, MOST_MESSAGES);
+        queue.report();
+        if self.context.take_changed() {
+            self.gate.doubt();
+        }
+        while !self.gate.is_open() && !self.is_stopped() {
+            if !self.look(TURN)? {
+                return Ok(false);
+            }
+            self.read_reports();
+        }
+        // Messages of a client that there is no more are not of the topic that is read now.
+        if self.is_stopped() || !Arc::ptr_eq(&queue, &self.queue) {
+            return Ok(true);
+        }
+        Ok(self.take_in(batch.events(self.spec.reads_headers()))? && self.look(Duration::ZERO)?)
+    }
+
+    /// Looks whether the topic is still the same; false when no more is wanted.
+    fn look(&mut self, wait: Duration) -> Result<bool> {
+        let queue = self.queue.clone();
+        match self.gate.look(&queue, wait) {
+            Verdict::Same | Verdict::Waiting => Ok(true),
+            Verdict::Learned(topic) => {
+                let offsets = self.shared.tracker.lock().next();
+                Ok((self.deliver)(self.no_rows(offsets, Some(Turn::Topic(topic)), Vec::new())))
+            }
+            Verdict::Another(topic) => self.made_anew(&topic),
+            Verdict::Trouble(why) => {
+                let mut tracker = self.shared.tracker.lock();
+                for partition in tracker.status().partitions.into_keys() {
+                    tracker.trouble(partition, why.clone());
+                }
+                Ok(true)
+            }
+        }
+    }
+
+    pub(super) fn is_stopped(&self) -> bool {
         self.shared.stop.load(Ordering::Acquire)
     }
 
-    fn add(&self, partition: i32, offset: i64) -> Result<()> {
+    /// Reads on with another client.
+    pub(super) fn read_with(&mut self, queue: Arc<Queue>, topic: Option<TopicId>) {
+        *self.shared.queue.lock() = Arc::downgrade(&queue);
+        self.queue = queue;
+        self.context.take();
+        self.gate = Gate::new(topic);
+    }
+
+    pub(super) fn add(&self, partition: i32, offset: i64) -> Result<()> {
         self.shared.tracker.lock().add(partition, offset);
         // If not now, it is started with the others.
         if self.suspended.get() { Ok(()) } else { self.queue.start(partition, offset) }
@@ -208,7 +260,7 @@ impl Follower {
 
     /// Connections, ends of partitions, new partitions.
     fn read_reports(&self) {
-        report(self.queue.client());
+        self.queue.report();
         let reports = self.context.take();
         let mut tracker = self.shared.tracker.lock();
         if let Some(error) = reports.error {
@@ -265,7 +317,7 @@ impl Follower {
             self.failure(partition, code, text);
         }
         for (partition, text) in gaps {
-            if !self.gap(partition, text) {
+            if !self.gap(partition, &text) {
                 return Ok(false);
             }
         }
@@ -324,6 +376,7 @@ impl Follower {
         let bytes = decoded.rows.get_array_memory_size() + bad_bytes;
         (self.deliver)(Delivery {
             relation: self.relation,
+            turn: None,
             offsets: messages.iter().map(|message| (message.partition, message.offset + 1)).collect(),
             times: messages.iter().filter_map(|message| message.timestamp_ms).collect(),
             permit: self.intake.take(bytes),
@@ -342,16 +395,17 @@ impl Follower {
             |(partition, offset): (&i32, &i64)| tracker.reached(*partition, *offset).then_some((*partition, *offset));
         let offsets: Offsets = ends.iter().filter_map(moved).collect();
         drop(tracker);
-        offsets.0.is_empty() || (self.deliver)(self.no_rows(offsets, Vec::new()))
+        offsets.0.is_empty() || (self.deliver)(self.no_rows(offsets, None, Vec::new()))
     }
 
-    fn no_rows(&self, offsets: Offsets, lost: Vec<LostRange>) -> Delivery {
+    pub(super) fn no_rows(&self, offsets: Offsets, turn: Option<Turn>, lost: Vec<LostRange>) -> Delivery {
         Delivery {
             relation: self.relation,
             rows: arrow::array::RecordBatch::new_empty(self.decoder.schema().clone()),
             runs: Vec::new(),
             deleted: None,
             offsets,
+            turn,
             bad: Vec::new(),
             lost,
             times: Times::default(),
@@ -367,52 +421,16 @@ impl Follower {
         }
     }
 
-    /// Kafka does not have the next offset any more. False when no more deliveries are wanted.
-    fn gap(&self, partition: i32, text: String) -> bool {
-        let Some(next) = self.shared.tracker.lock().get(partition).map(|known| known.next) else { return true };
-        if self.spec.on_gap == OnGap::Stop {
-            let error = format!("offset {next} is no longer in Kafka: {text}");
-            self.stop(partition, PartitionState::Gap, error);
-            return true;
-        }
-        self.queue.stop(partition);
-        let watermarks = self.queue.client().fetch_watermarks(&self.spec.kafka.topic, partition, PATIENCE);
-        match watermarks {
-            Ok((low, _)) if low > next => {
-                tracing::warn!(relation = %self.relation, partition, from = next, to = low, "offsets are lost");
-                self.shared.tracker.lock().skip(partition, low);
-                if let Err(error) = self.queue.start(partition, low) {
-                    self.stop(partition, PartitionState::Failed, error.message().to_owned());
-                }
-                let lost = LostRange { partition, from: next, to: low };
-                (self.deliver)(self.no_rows([(partition, low)].into_iter().collect(), vec![lost]))
-            }
-            Ok((low, high)) => {
-                let error = format!("offset {next} is not among {low} to {high}: was the topic made anew?");
-                self.stop(partition, PartitionState::Gap, error);
-                true
-            }
-            // Asked again when librdkafka reports the gap again.
-            Err(error) => {
-                self.shared.tracker.lock().trouble(partition, error.to_string());
-                if let Err(error) = self.queue.start(partition, next) {
-                    self.stop(partition, PartitionState::Failed, error.message().to_owned());
-                }
-                true
-            }
-        }
-    }
-
-    fn stop(&self, partition: i32, state: PartitionState, error: String) {
+    pub(super) fn stop(&self, partition: i32, state: PartitionState, error: String) {
         tracing::error!(relation = %self.relation, partition, "partition stopped: {error}");
         self.queue.stop(partition);
         self.shared.tracker.lock().stop(partition, state, error);
     }
 
-    fn stop_all(&self, error: &Error) {
+    pub(super) fn stop_all(&self, state: PartitionState, error: &str) {
         let mut tracker = self.shared.tracker.lock();
         for partition in tracker.status().partitions.into_keys() {
-            tracker.stop(partition, PartitionState::Failed, error.message().to_owned());
+            tracker.stop(partition, state, error.to_owned());
         }
     }
 }

@@ -7,9 +7,11 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::Metadata;
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::client::{Client, Context, connect, report};
+use super::client::{Client, Context, connect};
+use super::identity::Answer;
+use super::queue::Queue;
 use crate::error::{Error, Result, SqlState};
-use crate::source::{Kafka, Offsets};
+use crate::source::{Kafka, Offsets, OnGap, Progress, SourceSpec, TopicId};
 
 /// How long the cluster has to answer everything.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -32,6 +34,8 @@ pub enum Start {
 pub struct Resolved {
     /// The offset in every partition there is now.
     pub start: Offsets,
+    /// The topic's id.
+    pub topic: Option<TopicId>,
     /// Offsets before the earliest that are there: what Kafka has deleted since the topic began. 0 for starts other than
     /// [`Start::Earliest`], which ask for no history.
     pub missing: u64,
@@ -42,18 +46,19 @@ pub struct Resolved {
 /// # Errors
 /// 08006 when no broker answers, 42704 when there is no such topic, 22023 when the properties are wrong.
 pub fn resolve(kafka: &Kafka, start: Start) -> Result<Resolved> {
-    let topic = Topic::open(kafka)?;
+    let mut found = Topic::open(kafka)?;
+    let topic = found.id.take();
     match start {
         Start::Earliest => {
-            let start: Offsets = topic.watermarks()?.map(|(partition, low, _)| (partition, low)).collect();
+            let start: Offsets = found.watermarks()?.map(|(partition, low, _)| (partition, low)).collect();
             let missing = start.iter().map(|(_, low)| low.unsigned_abs()).sum();
-            Ok(Resolved { start, missing })
+            Ok(Resolved { start, topic, missing })
         }
         Start::Latest => {
-            let start = topic.watermarks()?.map(|(partition, _, high)| (partition, high)).collect();
-            Ok(Resolved { start, missing: 0 })
+            let start = found.watermarks()?.map(|(partition, _, high)| (partition, high)).collect();
+            Ok(Resolved { start, topic, missing: 0 })
         }
-        Start::Timestamp(millis) => Ok(Resolved { start: topic.at(millis)?, missing: 0 }),
+        Start::Timestamp(millis) => Ok(Resolved { start: found.at(millis)?, topic, missing: 0 }),
     }
 }
 
@@ -64,22 +69,35 @@ pub struct Extent {
     pub first: Offsets,
     /// The offset after the last message; with `read_committed`, of the finished transactions.
     pub end: Offsets,
+    /// The topic's id.
+    pub topic: Option<TopicId>,
 }
 
 impl Extent {
-    /// Where reading begins that should begin at [`Kafka::start`]: later where messages are gone.
+    /// Where reading begins that should begin at [`Kafka::start`]: later where messages are gone, at the first message in
+    /// a topic that was made anew if the source goes on there.
     ///
     /// # Errors
-    /// 55000 when the topic ends before that: it is another one of the same name.
-    pub fn begin(&self, kafka: &Kafka) -> Result<Offsets> {
+    /// 55000 when it is another topic of the same name and the source does not go on there, or when it ends before that.
+    pub fn begin(&self, spec: &SourceSpec) -> Result<Offsets> {
+        let kafka = &spec.kafka;
         let topic = &kafka.topic;
+        if self.is_other(kafka) && spec.on_gap == OnGap::Stop {
+            let message = format!("topic \"{topic}\" was deleted and made anew since the source was created");
+            return Err(Error::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message).with_hint(
+                "Drop the source and create it again; with on_gap = 'continue' it goes on in such a topic.",
+            ));
+        }
+        let own = kafka.start_in(self.topic.as_ref());
         let begin = |(partition, end): (i32, i64)| {
-            let start = kafka.start.get(partition).unwrap_or(0);
+            let start = own.get(partition).unwrap_or(0);
             if end < start {
                 let message =
                     format!("partition {partition} of topic \"{topic}\" ends at offset {end}, before {start}");
                 return Err(Error::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message)
-                    .with_detail("The source begins there: the topic was made anew since the source was created.")
+                    .with_detail(
+                        "The source begins there: its log was cut off, or made anew, since the source was created.",
+                    )
                     .with_hint("Drop the source and create it again."));
             }
             Ok((partition, start.max(self.first.get(partition).unwrap_or(0))))
@@ -87,10 +105,21 @@ impl Extent {
         self.end.iter().map(begin).collect()
     }
 
-    /// Messages after [`Kafka::start`] that are no longer there.
+    /// Messages after [`Kafka::start`] that are no longer there; of a topic that was made anew, those of the new one.
     pub fn missing(&self, kafka: &Kafka) -> u64 {
-        let gone = |(partition, first): (i32, i64)| (first - kafka.start.get(partition).unwrap_or(0)).max(0);
+        let start = kafka.start_in(self.topic.as_ref());
+        let gone = |(partition, first): (i32, i64)| (first - start.get(partition).unwrap_or(0)).max(0);
         self.first.iter().map(|first| gone(first).unsigned_abs()).sum()
+    }
+
+    /// Whether it is another topic than the source was made for.
+    pub fn is_other(&self, kafka: &Kafka) -> bool {
+        kafka.is_other(self.topic.as_ref())
+    }
+
+    /// How far a source has been read whose messages up to the end have been read.
+    pub fn read(&self) -> Progress {
+        Progress { offsets: self.end.clone(), topic: self.topic.clone() }
     }
 }
 
@@ -99,8 +128,9 @@ impl Extent {
 /// # Errors
 /// As [`resolve`].
 pub fn extent(kafka: &Kafka) -> Result<Extent> {
-    let mut extent = Extent { first: Offsets::default(), end: Offsets::default() };
-    for (partition, first, end) in Topic::open(kafka)?.watermarks()? {
+    let mut found = Topic::open(kafka)?;
+    let mut extent = Extent { first: Offsets::default(), end: Offsets::default(), topic: found.id.take() };
+    for (partition, first, end) in found.watermarks()? {
         extent.first.set(partition, first);
         extent.end.set(partition, end);
     }
@@ -109,9 +139,11 @@ pub fn extent(kafka: &Kafka) -> Result<Extent> {
 
 /// A topic that answers questions until the deadline.
 struct Topic<'a> {
-    client: Client,
+    queue: Queue,
     context: Context,
     kafka: &'a Kafka,
+    /// None from brokers that give topics no ids.
+    id: Option<TopicId>,
     partitions: Vec<i32>,
     deadline: Instant,
 }
@@ -119,9 +151,9 @@ struct Topic<'a> {
 impl Topic<'_> {
     fn open(kafka: &Kafka) -> Result<Topic<'_>> {
         let context = Context::default();
-        let client = connect(kafka, context.clone())?;
+        let queue = Queue::new(connect(kafka, context.clone())?, &kafka.topic)?;
         let deadline = Instant::now() + PATIENCE;
-        let mut topic = Topic { client, context, kafka, partitions: Vec::new(), deadline };
+        let mut topic = Topic { queue, context, kafka, id: None, partitions: Vec::new(), deadline };
         let metadata = topic.metadata()?;
         let Some(found) = metadata.topics().iter().find(|found| found.name() == kafka.topic) else {
             return Err(topic.unknown());
@@ -138,18 +170,28 @@ impl Topic<'_> {
         if topic.partitions.is_empty() {
             return Err(topic.unknown());
         }
+        match topic.queue.ask(&metadata, topic.left()) {
+            Some(Answer::Id(id)) => topic.id = Some(id),
+            Some(Answer::NoIds) => {}
+            Some(Answer::Not(why)) => return Err(topic.silent(&why)),
+            None => return Err(topic.silent("it does not say which topic it is")),
+        }
         Ok(topic)
+    }
+
+    fn client(&self) -> &Client {
+        self.queue.client()
     }
 
     /// Asks for the topic, until there is an answer or no hope for one.
     fn metadata(&self) -> Result<Metadata> {
         let hopeless = Instant::now() + GRACE;
         loop {
-            let error = match self.client.fetch_metadata(Some(&self.kafka.topic), self.left().min(ATTEMPT)) {
+            let error = match self.client().fetch_metadata(Some(&self.kafka.topic), self.left().min(ATTEMPT)) {
                 Ok(metadata) => return Ok(metadata),
                 Err(error) => error,
             };
-            report(&self.client);
+            self.queue.report();
             let code = error.rdkafka_error_code();
             let silent = [RDKafkaErrorCode::BrokerTransportFailure, RDKafkaErrorCode::OperationTimedOut];
             let (now, waits) = (Instant::now(), code.is_some_and(|code| silent.contains(&code)));
@@ -164,7 +206,7 @@ impl Topic<'_> {
         let mut watermarks = Vec::with_capacity(self.partitions.len());
         for partition in &self.partitions {
             let (low, high) = self
-                .client
+                .client()
                 .fetch_watermarks(&self.kafka.topic, *partition, self.left())
                 .map_err(|error| self.unreachable(&error))?;
             watermarks.push((*partition, low, high));
@@ -180,7 +222,7 @@ impl Topic<'_> {
                 .add_partition_offset(&self.kafka.topic, *partition, Offset::Offset(millis))
                 .map_err(|error| self.unreachable(&error))?;
         }
-        let found = self.client.offsets_for_times(times, self.left()).map_err(|error| self.unreachable(&error))?;
+        let found = self.client().offsets_for_times(times, self.left()).map_err(|error| self.unreachable(&error))?;
         let mut offsets: Offsets = self.watermarks()?.map(|(partition, _, high)| (partition, high)).collect();
         for element in found.elements() {
             element.error().map_err(|error| self.unreachable(&error))?;
@@ -203,10 +245,14 @@ impl Topic<'_> {
     }
 
     fn unreachable(&self, error: &KafkaError) -> Error {
+        self.silent(&reason(error))
+    }
+
+    fn silent(&self, why: &str) -> Error {
         let Kafka { topic, brokers, .. } = self.kafka;
         // The client's own report says more than the timeout: which broker refused, and how.
-        report(&self.client);
-        let reason = self.context.take().error.unwrap_or_else(|| reason(error));
+        self.queue.report();
+        let reason = self.context.take().error.unwrap_or_else(|| why.to_owned());
         let message = format!("the Kafka cluster at {brokers} does not answer for topic \"{topic}\"");
         Error::new(SqlState::CONNECTION_FAILURE, message)
             .with_detail(format!("{}.", reason.trim_end_matches('.')))

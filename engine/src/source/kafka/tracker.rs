@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use rdkafka::statistics::Statistics;
 
-use crate::source::{Message, PartitionState, PartitionStatus, Pause, SourceStatus};
+use crate::source::{Message, Offsets, PartitionState, PartitionStatus, Pause, SourceStatus};
 
 /// The reader's picture of its topic; copies of it answer for the reader's status.
 #[derive(Default)]
@@ -29,6 +29,23 @@ impl Tracker {
 
     pub fn get(&self, partition: i32) -> Option<&PartitionStatus> {
         self.status.partitions.get(&partition)
+    }
+
+    /// The next offset of every partition.
+    pub fn next(&self) -> Offsets {
+        self.status.partitions.iter().map(|(partition, status)| (*partition, status.next)).collect()
+    }
+
+    /// Forgets all partitions: the topic is another one. What was counted of them goes with them.
+    pub fn clear(&mut self) {
+        self.status.partitions.clear();
+    }
+
+    /// Counts messages that are gone.
+    pub fn lost(&mut self, partition: i32, count: u64) {
+        if let Some(partition) = self.status.partitions.get_mut(&partition) {
+            partition.lost += count;
+        }
     }
 
     /// Whether a message is the next of a partition that is read: not one from before a stop or a new start.
@@ -84,11 +101,11 @@ impl Tracker {
         }
     }
 
-    /// Goes on after offsets that are lost.
+    /// Goes on elsewhere: after offsets that are lost, or before some that were cut off.
     pub fn skip(&mut self, partition: i32, to: i64) {
         if let Some(partition) = self.status.partitions.get_mut(&partition) {
-            partition.lost += (to - partition.next).max(0).unsigned_abs();
-            partition.next = to;
+            partition.lost += (to - partition.next).unsigned_abs();
+            (partition.next, partition.end) = (to, None);
         }
     }
 

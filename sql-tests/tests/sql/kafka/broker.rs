@@ -111,6 +111,21 @@ impl Broker {
         created.into_iter().for_each(|topic| drop(topic.expect("a new topic")));
     }
 
+    /// Deletes a topic and makes one of the same name, as soon as the broker takes the name.
+    pub async fn recreate_topic(&self, name: &str, partitions: i32) {
+        let deleted = self.admin().delete_topics(&[name], &options()).await.expect("an answer of the broker");
+        deleted.into_iter().for_each(|topic| drop(topic.expect("a topic that was there")));
+        let asked = Instant::now();
+        loop {
+            let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
+            let created = self.admin().create_topics([&topic], &options()).await.expect("an answer of the broker");
+            if created.iter().all(Result::is_ok) {
+                return;
+            }
+            assert!(asked.elapsed() < PATIENCE, "{created:?}");
+        }
+    }
+
     /// Makes so many partitions of a topic.
     pub async fn add_partitions(&self, topic: &str, partitions: usize) {
         let more = NewPartitions::new(topic, partitions);

@@ -5,6 +5,7 @@ mod crash;
 mod database;
 mod demo;
 mod event_time;
+mod losses;
 mod memory;
 mod psql;
 mod reader;

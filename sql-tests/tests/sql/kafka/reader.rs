@@ -8,8 +8,8 @@ use levada_engine::ScalarValue;
 use levada_engine::data::{Column, ObjectId, SqlType};
 use levada_engine::decode;
 use levada_engine::source::{
-    self, Delivery, Encoding, Envelope, Intake, Kafka, LostRange, Offsets, OnError, OnGap, Origin, PartitionState,
-    Reader, SourceColumn, SourceSpec, SourceStatus, Start,
+    self, Delivery, Encoding, Envelope, Intake, Kafka, Loss, LostRange, Offsets, OnError, OnGap, Origin,
+    PartitionState, Progress, Reader, SourceColumn, SourceSpec, SourceStatus, Start,
 };
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
@@ -25,6 +25,7 @@ fn spec(broker: &Broker, topic: &str, start: Offsets) -> SourceSpec {
             topic: topic.to_owned(),
             properties: [("topic.metadata.refresh.interval.ms".to_owned(), "500".to_owned())].into(),
             start,
+            topic_id: None,
         },
         envelope: Envelope::Plain,
         encoding: Encoding::Json,
@@ -54,7 +55,7 @@ impl Following {
         let intake = Intake::new(1 << 20, 2).expect("threads");
         let (sender, deliveries) = mpsc::channel();
         let deliver = Box::new(move |delivery| sender.send(delivery).is_ok());
-        let reader = Reader::start(ObjectId(20000), Arc::new(spec), &Offsets::default(), decoder, intake, deliver);
+        let reader = Reader::start(ObjectId(20000), Arc::new(spec), &Progress::default(), decoder, intake, deliver);
         let reader = reader.expect("a reader");
         Following { reader, deliveries, numbers: Vec::new(), offsets: Offsets::default(), lost: Vec::new() }
     }
@@ -200,7 +201,7 @@ async fn deleted_messages_are_missed_loudly() {
     let mut going_on = Following::new(spec);
     going_on.reach(&offsets(&[(0, 10)]));
     assert_eq!(going_on.numbers, [6, 7, 8, 9]);
-    assert_eq!(going_on.lost, [LostRange { partition: 0, from: 2, to: 6 }]);
+    assert_eq!(going_on.lost, [LostRange { partition: 0, from: 2, to: 6, loss: Loss::Deleted }]);
     assert_eq!(going_on.reader.status().partitions[&0].lost, 4);
 }
 

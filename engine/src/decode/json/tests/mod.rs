@@ -26,6 +26,7 @@ fn spec(columns: &[(&str, SqlType)]) -> SourceSpec {
             topic: "t".to_owned(),
             properties: [].into(),
             start: Offsets::default(),
+            topic_id: None,
         },
         envelope: Envelope::Plain,
         encoding: Encoding::Json,

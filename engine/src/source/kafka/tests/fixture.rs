@@ -11,8 +11,8 @@ use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Produc
 use crate::data::{Column, ObjectId, SqlType};
 use crate::error::Result;
 use crate::source::{
-    Decoded, Decoder, Delivery, Encoding, Envelope, Intake, Kafka, Message, Offsets, OnError, OnGap, Origin, Reader,
-    Refusal, SourceColumn, SourceSpec, SourceStatus,
+    Decoded, Decoder, Delivery, Encoding, Envelope, Intake, Kafka, Message, Offsets, OnError, OnGap, Origin, Progress,
+    Reader, Refusal, SourceColumn, SourceSpec, SourceStatus, Turn,
 };
 
 /// How long anything may take.
@@ -61,6 +61,7 @@ impl Cluster {
                 // The mock never wakes a waiting fetch.
                 properties: [("fetch.wait.max.ms".to_owned(), "1".to_owned())].into(),
                 start: Offsets::default(),
+                topic_id: None,
             },
             envelope: Envelope::Plain,
             encoding: Encoding::Json,
@@ -125,14 +126,15 @@ impl Following {
         let intake = Intake::new(room, 2).unwrap();
         let (sender, deliveries) = mpsc::channel();
         let deliver = Box::new(move |delivery| sender.send(delivery).is_ok());
-        let reader = Reader::start(ObjectId(20000), Arc::new(spec), from, decoder, intake.clone(), deliver).unwrap();
+        let from = Progress { offsets: from.clone(), topic: None };
+        let reader = Reader::start(ObjectId(20000), Arc::new(spec), &from, decoder, intake.clone(), deliver).unwrap();
         Following {
             reader,
             deliveries,
             intake,
             texts: Vec::new(),
             bad: Vec::new(),
-            offsets: from.clone(),
+            offsets: from.offsets,
             lost: Vec::new(),
         }
     }
@@ -148,7 +150,10 @@ impl Following {
         }
         self.bad.extend(delivery.bad.iter().map(|bad| (bad.partition, bad.offset, bad.error.clone())));
         self.lost.extend(delivery.lost.iter().map(|lost| (lost.partition, lost.from, lost.to)));
-        self.offsets.advance(&delivery.offsets);
+        match delivery.turn {
+            Some(Turn::Back) => delivery.offsets.iter().for_each(|(partition, next)| self.offsets.set(partition, next)),
+            _ => self.offsets.advance(&delivery.offsets),
+        }
         true
     }
 

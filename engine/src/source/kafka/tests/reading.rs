@@ -173,8 +173,13 @@ fn starts_are_resolved_once() {
 
 #[test]
 fn brokers_that_do_not_answer_are_named() {
-    let kafka =
-        Kafka { brokers: "127.0.0.1:1".to_owned(), topic: "t".to_owned(), properties: [].into(), start: offsets(&[]) };
+    let kafka = Kafka {
+        brokers: "127.0.0.1:1".to_owned(),
+        topic: "t".to_owned(),
+        properties: [].into(),
+        start: offsets(&[]),
+        topic_id: None,
+    };
     let started = std::time::Instant::now();
     let error = resolve(&kafka, Start::Earliest).unwrap_err();
     assert!(started.elapsed() < PATIENCE);

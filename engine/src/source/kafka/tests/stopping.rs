@@ -1,7 +1,7 @@
 use std::time::{Duration, Instant};
 
 use super::fixture::{Cluster, Following, offsets};
-use crate::source::PartitionState;
+use crate::source::{OnGap, PartitionState};
 
 #[test]
 fn brokers_that_go_away_are_waited_for() {
@@ -31,9 +31,28 @@ fn offsets_that_are_not_there_are_loud() {
     let mut following = Following::new(cluster.spec(), &offsets(&[(0, 100), (1, 0)]));
     let status = following.wait_for(|status| status.partitions[&0].state == PartitionState::Gap);
     let error = status.partitions[&0].error.clone().unwrap_or_default();
-    assert!(error.contains("offset 100"), "{error}");
+    assert!(error.contains("ends at offset 1, and was read up to 100"), "{error}");
     following.reach(&offsets(&[(1, 1)]));
     assert_eq!(following.of(0), [""; 0]);
+}
+
+/// As after the election of a leader that had less.
+#[test]
+fn a_log_that_was_cut_off_is_loud() {
+    let cluster = Cluster::new(1);
+    cluster.send(0, None, Some("a"));
+    cluster.send(0, None, Some("b"));
+    cluster.flush();
+    let mut spec = cluster.spec();
+    spec.on_gap = OnGap::Continue;
+    let mut following = Following::new(spec, &offsets(&[(0, 7)]));
+    following.wait_for(|status| status.partitions[&0].next == 2);
+    cluster.send(0, None, Some("c"));
+    cluster.flush();
+    following.reach(&offsets(&[(0, 3)]));
+    following.wait_for(|status| status.partitions[&0].state == PartitionState::Running);
+    assert_eq!((following.of(0), &following.lost), (vec!["c"], &vec![(0, 2, 7)]));
+    assert_eq!(following.offsets, offsets(&[(0, 3)]));
 }
 
 #[test]
