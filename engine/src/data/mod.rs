@@ -8,6 +8,7 @@ mod identifier;
 pub mod key;
 #[cfg(test)]
 pub mod noise;
+mod room;
 mod schema;
 mod types;
 mod zset;
@@ -15,6 +16,7 @@ mod zset;
 pub use epoch::Epoch;
 pub use id::{ObjectId, OperatorId};
 pub use identifier::quote_ident;
+pub use room::{lengthen, make_room};
 pub use schema::{Column, RelationSchema};
 pub use types::{NUMERIC_PRECISION, NUMERIC_SCALE, SqlType, TYPE_KEY};
 pub use zset::ZSet;

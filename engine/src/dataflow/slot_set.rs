@@ -1,5 +1,7 @@
 //! Which slots a step touched, or a save has to write.
 
+use crate::data::lengthen;
+
 /// A set of slots that remembers the order in which they came in.
 #[derive(Debug, Default)]
 pub struct SlotSet {
@@ -12,9 +14,7 @@ impl SlotSet {
     #[inline]
     pub fn insert(&mut self, slot: u32) -> bool {
         let index = slot as usize;
-        if index >= self.marks.len() {
-            self.marks.resize(index + 1, false);
-        }
+        lengthen(&mut self.marks, index + 1, false);
         let new = !self.marks[index];
         if new {
             self.marks[index] = true;

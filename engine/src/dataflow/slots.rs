@@ -7,6 +7,7 @@ use hashbrown::hash_table::Entry;
 
 use crate::data::hash::{mix_bytes, mix_u64, mix_u128};
 use crate::data::key::{Fixed, KeyEncoder, Keys};
+use crate::data::make_room;
 use crate::error::{Error, Result, SqlState};
 use crate::state::bucket;
 
@@ -55,7 +56,10 @@ impl ByteKeys {
         self.bytes.extend_from_slice(key);
         match self.spans.get_mut(slot as usize) {
             Some(old) => *old = span,
-            None => self.spans.push(span),
+            None => {
+                make_room(&mut self.spans, 1);
+                self.spans.push(span);
+            }
         }
     }
 
@@ -291,6 +295,7 @@ fn take_slot<T>(own: &mut Vec<T>, free: &mut Vec<u32>, key: T) -> u32 {
             slot
         }
         None => {
+            make_room(own, 1);
             own.push(key);
             (own.len() - 1) as u32
         }

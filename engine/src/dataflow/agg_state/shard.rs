@@ -1,5 +1,6 @@
 //! The groups of one shard.
 
+use crate::data::lengthen;
 use crate::dataflow::StateSize;
 use crate::dataflow::agg_state::plan::{Batch, Call, Plan, Values, no_argument};
 use crate::dataflow::agg_state::{Groups, Touched};
@@ -72,8 +73,8 @@ impl Shard {
     pub fn grow(&mut self) {
         let capacity = self.slots.capacity();
         if capacity > self.rows.len() {
-            self.rows.resize(capacity, 0);
-            self.durable.resize(capacity, false);
+            lengthen(&mut self.rows, capacity, 0);
+            lengthen(&mut self.durable, capacity, false);
             self.accumulators.iter_mut().for_each(|accumulator| accumulator.states_mut().grow(capacity));
         }
     }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::data::lengthen;
 use crate::dataflow::coding::Reader;
 use crate::error::Result;
 
@@ -32,9 +33,7 @@ pub trait States {
 
 impl<S: State> States for Vec<S> {
     fn grow(&mut self, slots: usize) {
-        if slots > self.len() {
-            self.resize(slots, S::default());
-        }
+        lengthen(self, slots, S::default());
     }
 
     fn reset(&mut self, slot: u32) {
