@@ -226,6 +226,10 @@ impl Graph {
             let slot = self.nodes.get_mut(candidate.0 as usize);
             let unused = |node: &mut Node| node.consumers.is_empty() && node.relation.is_none();
             let Some(node) = slot.and_then(|slot| slot.take_if(unused)) else { continue };
+            if let Some(store) = &node.store {
+                // Those who read it still shall have all of it, and its durable state goes. It goes damaged, too.
+                store.wait_complete().ok();
+            }
             self.by_fingerprint.remove(&node.fingerprint);
             self.fresh.remove(&candidate);
             self.dirty.remove(&candidate);

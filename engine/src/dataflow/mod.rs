@@ -4,6 +4,7 @@ mod agg_state;
 pub mod aggregates;
 mod coding;
 mod compact;
+mod deferred;
 mod errors;
 mod event_time;
 mod expire;

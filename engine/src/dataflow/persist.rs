@@ -1,9 +1,11 @@
 //! How the state of the graph becomes durable, and comes back.
 
-use crate::data::{Epoch, OperatorId};
+use crate::data::{Epoch, OperatorId, ZSet};
+use crate::dataflow::deferred::Deferred;
 use crate::dataflow::graph::{Graph, NodeId};
+use crate::dataflow::operators::Constant;
 use crate::error::Result;
-use crate::state::{Checkpoint, StateStore};
+use crate::state::{Checkpoint, Loader};
 
 impl Graph {
     /// Writes everything that changed since the last call. `durable` is the epoch of the checkpoint before this one. The
@@ -22,9 +24,11 @@ impl Graph {
     /// Takes over the saved state of a graph that was built anew from the catalog: of the nodes whose identifier `saved`
     /// knows. The others (their plan came out differently, say after an upgrade) are left for
     /// [`hydrate`](Graph::hydrate).
-    pub fn load(&mut self, store: &StateStore, saved: &dyn Fn(OperatorId) -> bool) -> Result<()> {
-        self.errors.load(store)?;
-        self.late.load(store)?;
+    ///
+    /// What nodes keep is only noted for the loader: whoever needs it waits for it.
+    pub fn load(&mut self, loader: &mut Loader, saved: &dyn Fn(OperatorId) -> bool) -> Result<()> {
+        self.errors.load(loader.store())?;
+        self.late.load(loader.store())?;
         let unknown: Vec<NodeId> = (self.fresh.keys().copied())
             .filter(|id| self.node(*id).is_ok_and(|node| node.id.is_some_and(|owner| !saved(owner))))
             .collect();
@@ -36,8 +40,14 @@ impl Graph {
                 continue;
             }
             let node = self.node_mut(id)?;
-            if let (Some(owner), Some(state)) = (node.id, node.operator.state()) {
-                state.load(owner, store)?;
+            match (node.id, &node.store) {
+                (Some(owner), Some(rows)) => rows.load_later(owner, loader)?,
+                (Some(owner), None) => {
+                    let nothing = Constant::new(ZSet::empty(node.operator.schema().clone()));
+                    let operator = std::mem::replace(&mut node.operator, Box::new(nothing));
+                    node.operator = Box::new(Deferred::new(operator, owner, loader));
+                }
+                (None, _) => {}
             }
         }
         self.widen_fresh();

@@ -24,6 +24,12 @@ pub fn shard_of_bucket(bucket: [u8; 2]) -> usize {
     usize::from(u16::from_be_bytes(bucket)) * SHARDS / 1024 % SHARDS
 }
 
+/// The first [`bucket`](crate::state::bucket) of a shard, and that of the next one; None after the last.
+pub fn buckets(shard: usize) -> ([u8; 2], Option<[u8; 2]>) {
+    let first = |shard: usize| ((shard * (1024 / SHARDS)) as u16).to_be_bytes();
+    (first(shard), (shard + 1 < SHARDS).then(|| first(shard + 1)))
+}
+
 /// The hash of each key: what decides its shard, and its bucket in durable state.
 pub fn hashes(keys: &Keys) -> Vec<u64> {
     fn fixed<T: Copy>(keys: &Fixed<T>, hash: impl Fn(T) -> u64) -> Vec<u64> {
@@ -93,7 +99,10 @@ mod tests {
     fn a_shard_is_a_range_of_buckets() {
         for hash in (0..5000).map(mix_u64) {
             assert_eq!(shard_of_bucket(bucket(hash)), shard_of(hash));
+            let (from, to) = buckets(shard_of(hash));
+            assert!(from <= bucket(hash) && to.is_none_or(|to| bucket(hash) < to));
         }
+        assert_eq!((buckets(0), buckets(63)), (([0, 0], Some([0, 16])), ([3, 0xf0], None)));
     }
 
     #[test]

@@ -93,6 +93,8 @@ pub enum Request {
     Durable(crate::engine::checkpointer::Done),
     /// The time was set: something may be due.
     Time,
+    /// What a start left for later has been read.
+    Loaded,
     /// The hydration of a relation has something to say: the thread of this number.
     Hydration(ObjectId, u64),
     /// Checkpoint and stop.

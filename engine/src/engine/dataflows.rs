@@ -13,7 +13,7 @@ use crate::catalog::{self, Catalog, Item, ItemKind, SOURCE_ERRORS, source_errors
 use crate::data::{Epoch, ObjectId, OperatorId, ZSet};
 use crate::dataflow::{Fingerprint, Graph, PlanLine, Sizes, ViewErrors};
 use crate::engine::clock::Micros;
-use crate::engine::commit::Explained;
+use crate::engine::commit::{Explained, Request};
 use crate::engine::event_time::{EventTimes, SourceTime};
 use crate::engine::history::Histories;
 use crate::engine::hydrations::{Hydrating, Hydrations};
@@ -24,7 +24,7 @@ use crate::error::Result;
 use crate::source::Delivery;
 use crate::sql;
 use crate::sql::connector::of_sink;
-use crate::state::{Checkpoint, LogPosition, Meta, StateStore};
+use crate::state::{Checkpoint, Loader, LogPosition, Meta, StateStore};
 use crate::view::RowStore;
 
 /// The rows of all stored relations.
@@ -46,6 +46,8 @@ pub struct Dataflows {
     hydrations: Hydrations,
     hydrating: Hydrating,
     histories: Histories,
+    /// What a start left for later.
+    loading: Option<Loader>,
 }
 
 /// What the next checkpoint must hold besides the graph's own changes.
@@ -60,8 +62,10 @@ struct Unsaved {
 
 impl Dataflows {
     /// The state of the last checkpoint, or nothing at all. Returned with the last epoch used.
+    ///
+    /// What the nodes keep is read when somebody needs it, or [in the background](Dataflows::load_rest).
     pub fn load(
-        store: &StateStore,
+        store: &Arc<StateStore>,
         meta: &Meta,
         threads: usize,
         hydrations: Hydrations,
@@ -84,6 +88,7 @@ impl Dataflows {
             hydrations,
             hydrating: Hydrating::default(),
             histories,
+            loading: None,
         };
         this.add_source_errors()?;
         // One by one, in the order in which they were made: a view is bound by the names before it.
@@ -93,7 +98,8 @@ impl Dataflows {
             so_far.insert((**item).clone())?;
             this.catalog = Arc::new(so_far.clone());
         }
-        this.graph.load(store, &|operator| saved.contains(&operator))?;
+        let loader = this.loading.insert(Loader::new(store.clone(), threads)?);
+        this.graph.load(loader, &|operator| saved.contains(&operator))?;
         // Views that were not hydrated when it was saved, and those whose plan came out differently, say after an upgrade.
         for relation in [SOURCE_ERRORS].into_iter().chain(so_far.items().map(|item| item.id)) {
             this.claim(relation)?;
@@ -129,6 +135,25 @@ impl Dataflows {
     /// The relations that are there and cannot be read yet.
     pub fn hydrating(&self) -> &Hydrating {
         &self.hydrating
+    }
+
+    /// Begins to read what nobody has needed yet.
+    pub fn load_rest(&mut self) -> Result<()> {
+        let inbox = self.hydrations.inbox().clone();
+        self.loading.as_mut().map_or(Ok(()), |loader| loader.begin(move || drop(inbox.send(Request::Loaded))))
+    }
+
+    /// Returns when nothing is read from the store any more, and everything that was saved is there.
+    pub fn finish_loading(&mut self) {
+        if let Some(loader) = self.loading.take() {
+            loader.finish();
+        }
+    }
+
+    /// All that a start left for later is there, or what an earlier one had left.
+    pub fn loaded(&mut self) {
+        self.loading.take_if(|loader| loader.has_ended());
+        self.retention.look_again(&self.stores);
     }
 
     /// How much the dataflow keeps now.

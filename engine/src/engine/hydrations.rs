@@ -175,6 +175,11 @@ impl Hydrations {
         Hydrations { relations: BTreeMap::new(), inbox, limit, memory, next_run: 0 }
     }
 
+    /// Where threads report to: the step thread's inbox.
+    pub fn inbox(&self) -> &Sender<Request> {
+        &self.inbox
+    }
+
     /// Takes note of a relation that has to be hydrated; of one that is known, it begins anew.
     pub fn add(&mut self, relation: ObjectId) {
         self.relations.entry(relation).or_default().run = None;

@@ -59,7 +59,8 @@ pub fn recover(
         let Failure { at: Some(at), error } = failure else { return Err(failure.error) };
         let from_outside = [SqlState::IO_ERROR, SqlState::DATA_CORRUPTED].contains(&error.sqlstate());
         if from_outside || at <= acknowledged.unwrap_or(tail.acknowledged) {
-            return Err(error.with_detail(format!("Entry {at} of the log cannot be applied.")));
+            let why = error.detail().map(|detail| format!("{detail} ")).unwrap_or_default();
+            return Err(error.with_detail(format!("{why}Entry {at} of the log cannot be applied.")));
         }
         tracing::error!(position = %at, %error, "a transaction cannot be applied; it is void");
         storage.log.append(&[record::void(at)])?;
@@ -115,7 +116,13 @@ fn apply(
     let load = || Dataflows::load(store, &meta, threads, hydrations, histories.clone());
     let (mut dataflows, mut epoch) = guarded(load)?;
     // Before the log's tail: what it drops is still part of the checkpoint, should this start be cut short.
-    store.delete_unknown(&dataflows.known_operators())?;
+    match store.delete_unknown(&dataflows.known_operators()) {
+        // What is damaged is an error of those who read it. The rest can be looked through another time.
+        Err(error) if error.sqlstate() == SqlState::DATA_CORRUPTED => {
+            tracing::error!(%error, "state that belongs to nobody cannot be looked for");
+        }
+        outcome => outcome?,
+    }
     let mut position = meta.log_position;
     for read in log.read_after(meta.log_position)? {
         let (at, bytes) = read?;
@@ -134,6 +141,8 @@ fn apply(
         };
         epoch = guarded(step).map_err(|error| Failure { at: Some(at), error })?;
     }
+    // Not earlier: what the log's tail needs comes first.
+    dataflows.load_rest()?;
     let (durable, clock, voided) = (meta.epoch, meta.clock, BTreeMap::new());
     Ok(Recovered { dataflows, epoch, durable, position, clock, histories, voided })
 }

@@ -24,6 +24,8 @@ struct Retained {
     keep: Micros,
     /// No row is older. None when there is no row.
     oldest: Option<Micros>,
+    /// Whether that is not known of the rows there were at the start: they are still being read.
+    unread: bool,
 }
 
 impl Retained {
@@ -41,7 +43,7 @@ impl Retention {
     /// Takes note of a table; of others there is nothing to note.
     pub fn add(&mut self, item: &Item) {
         if let Some(keep) = item.retention() {
-            self.tables.insert(item.id, Retained { keep, oldest: None });
+            self.tables.insert(item.id, Retained { keep, oldest: None, unread: false });
         }
     }
 
@@ -73,9 +75,17 @@ impl Retention {
     pub fn refresh(&mut self, tables: impl IntoIterator<Item = ObjectId>, stores: &Stores) {
         for id in tables {
             if let Some(table) = self.tables.get_mut(&id) {
+                table.unread = stores.get(&id).is_some_and(|store| !store.is_readable());
                 table.oldest = stores.get(&id).and_then(|store| store.oldest_arrival());
             }
         }
+    }
+
+    /// Looks at the tables that have been read by now.
+    pub fn look_again(&mut self, stores: &Stores) {
+        let unread = self.tables.iter().filter(|(_, table)| table.unread).map(|(id, _)| *id);
+        let unread: Vec<ObjectId> = unread.collect();
+        self.refresh(unread, stores);
     }
 
     /// The tables with a retention.

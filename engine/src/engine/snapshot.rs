@@ -46,11 +46,11 @@ pub struct Snapshot {
 
 impl Statistics for Snapshot {
     fn rows(&self, relation: ObjectId) -> Option<u64> {
-        self.stores.get(&relation).map(|store| store.rows())
+        self.stores.get(&relation).filter(|store| store.is_readable()).map(|store| store.rows())
     }
 
     fn bytes(&self, relation: ObjectId) -> Option<u64> {
-        self.stores.get(&relation).map(|store| store.bytes())
+        self.stores.get(&relation).filter(|store| store.is_complete()).map(|store| store.bytes())
     }
 
     fn error_count(&self, view: ObjectId) -> u64 {

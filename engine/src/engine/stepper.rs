@@ -105,6 +105,7 @@ impl Stepper {
             Request::Durable(done) => self.checkpoint_done(done),
             // Looked at before the next request.
             Request::Time => {}
+            Request::Loaded => self.dataflows.loaded(),
             Request::Hydration(relation, run) => self.hydration(relation, run),
             Request::Shutdown(reply) => {
                 let outcome = self.shut_down(requests);

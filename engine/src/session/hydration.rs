@@ -22,32 +22,54 @@ impl Session {
         }
     }
 
-    /// Where the session says so, waits until all that a plan reads can be read.
+    /// Waits until all that a plan reads can be read: where the session says so, until views are filled; and always until
+    /// the rows that a start left for later are there.
     pub(super) async fn wait_for_hydration(&mut self, plan: &LogicalPlan) -> Result<()> {
         let waiting = self.awaited(plan)?;
         if !waiting.is_empty() {
             let hydrated = self.engine.hydrated(&waiting).await?;
             self.transaction().move_to(hydrated);
         }
+        let stores = self.transaction().snapshot().stores.clone();
+        let scanned = scanned(plan)?.into_iter().filter_map(|id| stores.get(&id).cloned());
+        for store in scanned.filter(|store| !store.is_readable()) {
+            // Not on this thread: others have statements on it. What fails is said by whoever reads.
+            tokio::task::spawn_blocking(move || store.wait_readable()).await.ok();
+        }
         Ok(())
+    }
+
+    /// Waits until a table that a start left for later can be written.
+    pub(super) async fn wait_to_write(&mut self, table: ObjectId) {
+        let store = self.transaction().snapshot().stores.get(&table).cloned();
+        if let Some(store) = store.filter(|store| !store.is_complete()) {
+            tokio::task::spawn_blocking(move || store.wait_complete()).await.ok();
+        }
     }
 
     /// What a plan reads that cannot be read yet; nothing where the session does not wait for it.
     fn awaited(&mut self, plan: &LogicalPlan) -> Result<Vec<ObjectId>> {
-        let mut waiting = Vec::new();
         if self.settings.get("wait_for_hydration")? != "on" {
-            return Ok(waiting);
+            return Ok(Vec::new());
         }
         let hydrating = self.transaction().snapshot().hydrating.clone();
-        plan.apply_with_subqueries(|node| {
-            if let LogicalPlan::TableScan(scan) = node
-                && let Some(relation) = scan.source.downcast_ref::<RelationSource>()
-                && hydrating.contains_key(&relation.id)
-            {
-                waiting.push(relation.id);
-            }
-            Ok(TreeNodeRecursion::Continue)
-        })?;
-        Ok(waiting)
+        if hydrating.is_empty() {
+            return Ok(Vec::new());
+        }
+        Ok(scanned(plan)?.into_iter().filter(|id| hydrating.contains_key(id)).collect())
     }
+}
+
+/// The relations that a plan reads.
+fn scanned(plan: &LogicalPlan) -> Result<Vec<ObjectId>> {
+    let mut found = Vec::new();
+    plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::TableScan(scan) = node
+            && let Some(relation) = scan.source.downcast_ref::<RelationSource>()
+        {
+            found.push(relation.id);
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(found)
 }

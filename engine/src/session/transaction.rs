@@ -216,6 +216,16 @@ impl Transaction {
     }
 }
 
+/// What a start left for later, and could not be read then.
+fn unreadable(relation: &RelationSource, cause: Error) -> Error {
+    let message = format!("relation \"{}\" cannot be read back: {}", relation.name, cause.message());
+    let error = Error::new(cause.sqlstate(), message);
+    match cause.detail() {
+        Some(detail) => error.with_detail(detail),
+        None => error,
+    }
+}
+
 /// Keys as bytes that are equal where the keys are; an array for each column.
 pub fn key_rows(columns: &[ArrayRef]) -> Result<Vec<OwnedRow>> {
     let columns: Vec<ArrayRef> = columns.iter().map(canonical).collect();
@@ -254,7 +264,10 @@ impl Tables for Transaction {
     fn stored(&self, relation: &RelationSource) -> Result<Option<RowSnapshot>> {
         let written = self.writes.contains_key(&relation.id);
         match self.snapshot.stores.get(&relation.id) {
-            Some(store) if !written => Ok(Some(store.snapshot(self.snapshot.epoch))),
+            Some(store) if !written => {
+                store.wait_readable().map_err(|error| unreadable(relation, error))?;
+                Ok(Some(store.snapshot(self.snapshot.epoch)))
+            }
             None if self.snapshot.hydrating.contains_key(&relation.id) => {
                 let status = self.snapshot.hydrating[&relation.id].status();
                 Err(not_readable(&self.catalog, relation.id, &status))

@@ -152,13 +152,37 @@ impl StateStore {
     /// # Errors
     /// XX001 or 58030 in place of a pair when the state is damaged or cannot be read; it is the last item then.
     pub fn scan(&self, kind: KeyKind, operator: OperatorId) -> Result<Scan<'_>> {
+        self.scan_range(kind, operator, &[], None)
+    }
+
+    /// The same of the keys from `from` on, up to but not including `to`: several threads can each read a part.
+    ///
+    /// # Errors
+    /// As [`scan`](StateStore::scan).
+    pub fn scan_range(&self, kind: KeyKind, operator: OperatorId, from: &[u8], to: Option<&[u8]>) -> Result<Scan<'_>> {
+        let whole = |key: &[u8]| [key::prefix(kind, operator).as_slice(), key].concat();
         let mut options = ReadOptions::default();
-        options.set_iterate_upper_bound(key::prefix_end(kind, operator));
+        options.set_iterate_upper_bound(to.map_or_else(|| key::prefix_end(kind, operator), whole));
         options.set_readahead_size(READAHEAD);
         options.fill_cache(false);
         let mut rows = self.db.raw_iterator_opt(options);
-        rows.seek(key::prefix(kind, operator));
+        rows.seek(whole(from));
         Ok(Scan { rows: Some(rows) })
+    }
+
+    /// An operator's first key and its last; None where it has none.
+    ///
+    /// # Errors
+    /// 58030 when they cannot be read.
+    pub fn bounds(&self, kind: KeyKind, operator: OperatorId) -> Result<Option<KeyBounds>> {
+        let Some(first) = self.scan(kind, operator)?.key()? else { return Ok(None) };
+        let mut options = ReadOptions::default();
+        options.set_iterate_lower_bound(key::prefix(kind, operator));
+        options.set_iterate_upper_bound(key::prefix_end(kind, operator));
+        let mut rows = self.db.raw_iterator_opt(options);
+        rows.seek_to_last();
+        let last = Scan { rows: Some(rows) }.key()?;
+        Ok(last.map(|last| (first, last)))
     }
 
     /// Drops the state of every operator that is not among `known`: a crash may have left it without an owner.
@@ -200,6 +224,31 @@ impl StateStore {
 pub struct Scan<'a> {
     /// None at the end or after an error.
     rows: Option<DBRawIterator<'a>>,
+}
+
+/// An operator's first and last key, without kind and operator.
+pub type KeyBounds = (Box<[u8]>, Box<[u8]>);
+
+impl Scan<'_> {
+    /// The key it stands at.
+    fn key(&self) -> Result<Option<Box<[u8]>>> {
+        let Some(rows) = &self.rows else { return Ok(None) };
+        rows.status().map_err(|error| failure("could not read the state", error))?;
+        Ok(rows.key().map(|key| key[key::PREFIX..].into()))
+    }
+
+    /// Hands each pair to `take`, without copies.
+    ///
+    /// # Errors
+    /// Those of `take`, and as [`StateStore::scan`].
+    pub fn each(self, mut take: impl FnMut(&[u8], &[u8]) -> Result<()>) -> Result<()> {
+        let Some(mut rows) = self.rows else { return Ok(()) };
+        while let Some((key, value)) = rows.item() {
+            take(&key[key::PREFIX..], value)?;
+            rows.next();
+        }
+        rows.status().map_err(|error| failure("could not read the state", error))
+    }
 }
 
 impl Iterator for Scan<'_> {

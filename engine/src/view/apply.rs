@@ -50,6 +50,7 @@ impl RowStore {
         if delta.is_empty() {
             return Ok(());
         }
+        self.wait_complete()?;
         let mut writer = self.writer.lock();
         if epoch < writer.epoch {
             return Err(Error::internal(format!("epoch {epoch} is applied after epoch {}", writer.epoch)));
@@ -169,9 +170,7 @@ impl RowStore {
             return Ok(index.clone());
         }
         let index = Index::new((0..self.schema().fields().len()).collect());
-        for chunk in &self.chunks().live {
-            index.insert(chunk, &hashes(chunk, &index.columns)?, |row| chunk.live(row))?;
-        }
+        index.fill(&self.chunks().live, Chunk::live)?;
         Ok(writer.full_row.insert(Arc::new(index)).clone())
     }
 
@@ -216,7 +215,7 @@ impl RowStore {
     }
 
     /// Refuses a live row that has the key of one of the chunk's `joined` rows.
-    fn check_unique(&self, index: &Index, chunk: &Chunk, hashes: Vec<u64>, joined: Vec<u32>) -> Result<()> {
+    pub(super) fn check_unique(&self, index: &Index, chunk: &Chunk, hashes: Vec<u64>, joined: Vec<u32>) -> Result<()> {
         if joined.is_empty() {
             return Ok(());
         }

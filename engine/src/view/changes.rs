@@ -16,6 +16,7 @@ impl RowStore {
     /// # Errors
     /// XX000 when it has.
     pub fn changes(&self, from: Epoch, to: Epoch) -> Result<Vec<ZSet>> {
+        self.wait_readable()?;
         let chunks = self.chunks();
         if from < self.horizon() {
             return Err(Error::internal(format!("changes since epoch {from} can no longer be read")));

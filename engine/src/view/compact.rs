@@ -29,6 +29,7 @@ impl RowStore {
     ///
     /// Called between steps: row addresses got before are out of date.
     pub fn compact(&self, horizon: Epoch) -> Result<bool> {
+        self.wait_complete()?;
         let mut writer = self.writer.lock();
         let horizon = self.advance_horizon(horizon);
         let chunks = self.chunks();

@@ -5,7 +5,7 @@
 //! that puts what they became. All that came since the last save is merged into one chunk first, so that a checkpoint
 //! writes one chunk per store, however many steps it covers, and never the same rows twice but for compaction.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -15,13 +15,14 @@ use rayon::prelude::*;
 use super::chunk::{Chunk, ChunkId, Created};
 use super::compact::{fitting, full};
 use super::encoding::{decode_chunk, decode_rows, encode_chunk, read_chunk_key, read_part_key};
-use super::store::{RowStore, Writer};
+use super::store::{RowStore, Writer, hashes};
 use crate::data::{Epoch, OperatorId};
 use crate::error::{Error, Result};
-use crate::state::{Checkpoint, KeyKind, StateStore};
+use crate::state::{Checkpoint, KeyKind, Loader, StateStore};
 
-/// Chunks read before they are decoded together.
-const READ_AHEAD: usize = 16;
+/// Parts in which a store is read, and how many of them at the same time.
+const RANGES: u64 = 64;
+const TOGETHER: usize = 8;
 
 /// The deletions of one chunk as they were read.
 #[derive(Default)]
@@ -37,6 +38,7 @@ impl RowStore {
     ///
     /// Called between steps: row addresses got before are out of date.
     pub fn save(&self, operator: OperatorId, durable: Epoch, out: &mut Checkpoint) -> Result<()> {
+        self.wait_complete()?;
         let mut writer = self.writer.lock();
         writer.journal.begin(durable);
         self.merge_new(&mut writer)?;
@@ -78,33 +80,99 @@ impl RowStore {
     /// # Errors
     /// XX001 when it does not read as what was saved, 58030 when it cannot be read.
     pub fn load(&self, operator: OperatorId, store: &StateStore) -> Result<()> {
-        let mut writer = self.writer.lock();
-        if writer.epoch != Epoch::ZERO || !self.chunks().live.is_empty() {
+        self.load_rows(operator, store)?;
+        self.load_indexes()
+    }
+
+    /// The same when somebody needs it, or when its turn comes: whoever reads or writes waits for it until then.
+    pub fn load_later(self: &Arc<Self>, operator: OperatorId, loader: &mut Loader) -> Result<()> {
+        let rows = self.clone();
+        let load = loader.add(move |store, load| {
+            let named = |error: Error| match error.detail() {
+                None => error.with_detail(format!("The rows of operator {operator} cannot be read back.")),
+                Some(_) => error,
+            };
+            rows.load_rows(operator, store).map_err(named)?;
+            load.set_readable();
+            rows.load_indexes().map_err(named)
+        });
+        self.load.set(load).map_err(|_| Error::internal("a row store is loaded twice"))
+    }
+
+    fn load_rows(&self, operator: OperatorId, store: &StateStore) -> Result<()> {
+        if self.writer.lock().epoch != Epoch::ZERO || !self.chunks().live.is_empty() {
             return Err(Error::internal("a row store is loaded that is not empty"));
         }
         let epoch = store.meta()?.map_or(Epoch::ZERO, |meta| meta.epoch);
         let mut deletions = self.load_deletions(operator, store)?;
-        let mut pairs = store.scan(KeyKind::Rows, operator)?;
-        loop {
-            let read = pairs.by_ref().take(READ_AHEAD).collect::<Result<Vec<_>>>()?;
-            if read.is_empty() {
-                break;
-            }
-            let decoded = read.par_iter().map(|(key, value)| {
-                let (id, rows) = (read_chunk_key(key)?, decode_chunk(value, self.schema())?);
-                let chunk = Chunk::new(id, rows.order, rows.batch, rows.weights, Created::All(epoch));
-                Ok(chunk.with_arrivals(rows.arrivals))
-            });
-            for chunk in decoded.collect::<Result<Vec<_>>>()? {
-                let deleted = deletions.remove(&chunk.id).unwrap_or_default();
-                self.take_over(&mut writer, chunk, deleted)?;
-            }
+        let mut loaded: Vec<Arc<Chunk>> = Vec::new();
+        for ranges in chunk_ranges(operator, store)?.chunks(TOGETHER) {
+            let parts = ranges.par_iter().map(|range| self.load_chunks(operator, store, range, epoch, &deletions));
+            loaded.extend(parts.collect::<Result<Vec<_>>>()?.concat());
+        }
+        let mut writer = self.writer.lock();
+        for chunk in &loaded {
+            let deleted = deletions.remove(&chunk.id).unwrap_or_default();
+            writer.used(chunk.id);
+            writer.dead += chunk.dead();
+            writer.journal.loaded(chunk.id, deleted.parts, deleted.bytes);
         }
         if !deletions.is_empty() {
             return Err(Error::corrupt("there are deletions in a chunk that is not there"));
         }
         writer.epoch = epoch;
         self.advance_horizon(epoch);
+        let rows: u64 = loaded.par_iter().map(|chunk| chunk.count(chunk.created(0))).sum();
+        self.change_chunks(|list| list.live = loaded);
+        self.rows.fetch_add(rows, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// The chunks in a range of keys. What is deleted in them was so before any epoch that can be read.
+    fn load_chunks(
+        &self,
+        operator: OperatorId,
+        store: &StateStore,
+        (from, to): &ChunkRange,
+        epoch: Epoch,
+        deletions: &HashMap<ChunkId, StoredDeletions>,
+    ) -> Result<Vec<Arc<Chunk>>> {
+        let mut loaded = Vec::new();
+        let to = to.map(|to| to.to_be_bytes());
+        let scan = store.scan_range(KeyKind::Rows, operator, &from.to_be_bytes(), to.as_ref().map(|to| &to[..]))?;
+        scan.each(|key, value| {
+            let id = read_chunk_key(key)?;
+            let named = |error: Error| error.with_detail(format!("It is chunk {} of operator {operator}.", id.0));
+            let rows = decode_chunk(value, self.schema()).map_err(named)?;
+            let chunk = Chunk::new(id, rows.order, rows.batch, rows.weights, Created::All(epoch));
+            let chunk = chunk.with_arrivals(rows.arrivals);
+            for row in deletions.get(&id).iter().flat_map(|deleted| &deleted.rows) {
+                if usize::from(*row) >= chunk.rows() {
+                    return Err(named(Error::corrupt("a row is deleted that its chunk does not have")));
+                }
+                chunk.delete(usize::from(*row), Epoch::ZERO);
+            }
+            loaded.push(Arc::new(chunk));
+            Ok(())
+        })?;
+        Ok(loaded)
+    }
+
+    /// Enters the rows that were read in all indexes.
+    fn load_indexes(&self) -> Result<()> {
+        let chunks = self.chunks();
+        for (position, index) in self.indexes().iter().enumerate() {
+            let mut joined: BTreeMap<usize, Vec<u32>> = BTreeMap::new();
+            for (chunk, row) in index.fill(&chunks.live, Chunk::live)? {
+                joined.entry(chunk).or_default().push(row);
+            }
+            if position == 0 && self.primary_index().is_some() {
+                for (chunk, rows) in joined {
+                    let chunk = &chunks.live[chunk];
+                    self.check_unique(index, chunk, hashes(chunk, &index.columns)?, rows)?;
+                }
+            }
+        }
         Ok(())
     }
 
@@ -121,22 +189,17 @@ impl RowStore {
         }
         Ok(deletions)
     }
+}
 
-    /// Enters a chunk that was read. What is deleted in it was so before any epoch that can be read.
-    fn take_over(&self, writer: &mut Writer, chunk: Chunk, deleted: StoredDeletions) -> Result<()> {
-        for row in deleted.rows.into_iter().map(usize::from) {
-            if row >= chunk.rows() {
-                return Err(Error::corrupt("a row is deleted that its chunk does not have"));
-            }
-            chunk.delete(row, Epoch::ZERO);
-        }
-        writer.used(chunk.id);
-        writer.dead += chunk.dead();
-        writer.journal.loaded(chunk.id, deleted.parts, deleted.bytes);
-        let live = chunk.count(chunk.created(0));
-        let chunk = Arc::new(chunk);
-        self.change_chunks(|list| list.live.push(chunk.clone()));
-        self.rows.fetch_add(live, Ordering::Relaxed);
-        self.enter(writer, &chunk)
-    }
+/// Chunks by number: from one on, up to but not including another.
+type ChunkRange = (u64, Option<u64>);
+
+/// Cuts an operator's chunks into ranges for several threads. Numbers rise by one with each chunk that was ever there.
+fn chunk_ranges(operator: OperatorId, store: &StateStore) -> Result<Vec<ChunkRange>> {
+    let Some((first, last)) = store.bounds(KeyKind::Rows, operator)? else { return Ok(Vec::new()) };
+    let (first, last) = (read_chunk_key(&first)?.0, read_chunk_key(&last)?.0);
+    let step = (last - first) / RANGES + 1;
+    let starts = (0..RANGES).map(|range| first + range * step).take_while(|start| *start <= last);
+    let ranges = starts.map(|start| (start, Some(start + step).filter(|end| *end <= last)));
+    Ok(ranges.collect())
 }

@@ -20,7 +20,8 @@ impl RowStore {
         self.writer.lock().arriving.is_some()
     }
 
-    /// No row that is there arrived before this time; None when there is no row with a time.
+    /// No row that is there arrived before this time; None when there is no row with a time. Of rows that are not
+    /// [readable](RowStore::is_readable) yet nothing is known.
     pub fn oldest_arrival(&self) -> Option<i64> {
         self.chunks().live.iter().filter_map(|chunk| chunk.oldest_arrival()).min()
     }
@@ -33,6 +34,7 @@ impl RowStore {
     /// # Errors
     /// XX000 for an epoch before the last one applied.
     pub fn expire(&self, through: i64, at_most: usize, epoch: Epoch) -> Result<ZSet> {
+        self.wait_complete()?;
         let mut writer = self.writer.lock();
         let chunks = self.chunks();
         let due = |chunk: &&std::sync::Arc<Chunk>| chunk.oldest_arrival().is_some_and(|oldest| oldest <= through);

@@ -10,18 +10,25 @@
 //! a row in constant time, without hashing it and however long its chain is.
 
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
+use rayon::prelude::*;
 
 use super::chunk::{Chunk, ChunkId, RowAddress};
+use super::store::hashes;
+use crate::data::make_room;
 use crate::error::{Error, Result, SqlState};
 
 const SHARD_BITS: u32 = 4;
 const SHARDS: usize = 1 << SHARD_BITS;
 /// Entries written while a shard's lock is held, so that readers wait microseconds.
 const SLICE: usize = 1024;
+/// Chunks whose hashes are in memory together while an index is filled.
+const TOGETHER: usize = 32;
 /// No node.
 const NIL: u32 = u32::MAX;
 /// Nodes a shard has room for: their number shares 32 bits with the shard's.
@@ -71,12 +78,7 @@ impl Index {
         for (shard_number, rows) in by_shard(rows).into_iter().enumerate() {
             for slice in rows.chunks(SLICE) {
                 let mut shard = self.shards[shard_number].write();
-                if shard.nodes.len() + slice.len() > SHARD_NODES {
-                    return Err(Error::new(
-                        SqlState::PROGRAM_LIMIT_EXCEEDED,
-                        "a relation has too many rows for an index",
-                    ));
-                }
+                shard.check_room(slice.len())?;
                 for row in slice {
                     let (node, others) = shard.insert(hashes[*row], RowAddress::new(chunk.id, *row));
                     slots[*row] = node << SHARD_BITS | shard_number as u32;
@@ -87,6 +89,44 @@ impl Index {
             }
         }
         self.slots.lock().insert(chunk.id, slots);
+        Ok(joined)
+    }
+
+    /// Enters the `wanted` rows of all chunks of a store, given in order, in an index that is empty; on as many threads as
+    /// there are. Returns the rows whose hash was there before them, in this chunk or another, by the chunk's position.
+    ///
+    /// # Errors
+    /// As [`insert`](Index::insert).
+    pub(super) fn fill(
+        &self,
+        chunks: &[Arc<Chunk>],
+        wanted: impl Fn(&Chunk, usize) -> bool + Sync,
+    ) -> Result<Vec<(usize, u32)>> {
+        let rows: usize = chunks.iter().map(|chunk| chunk.rows() - chunk.dead()).sum();
+        self.shards.par_iter().for_each(|shard| shard.write().reserve(rows / SHARDS));
+        let mut joined = Vec::new();
+        for (first, part) in chunks.chunks(TOGETHER).enumerate().map(|(at, part)| (at * TOGETHER, part)) {
+            let hashed = part.par_iter().map(|chunk| {
+                let hashes = hashes(chunk, &self.columns)?;
+                let rows = (0..hashes.len()).filter(|row| wanted(chunk, *row));
+                let rows = by_shard(rows.map(|row| (shard_of(hashes[row]), row as u32)));
+                Ok(Hashed {
+                    chunk: chunk.id,
+                    slots: hashes.iter().map(|_| AtomicU32::new(NIL)).collect(),
+                    hashes,
+                    rows,
+                })
+            });
+            let hashed = hashed.collect::<Result<Vec<Hashed>>>()?;
+            let filled = self.shards.par_iter().enumerate().map(|(number, shard)| shard.write().fill(number, &hashed));
+            for found in filled.collect::<Result<Vec<_>>>()? {
+                joined.extend(found.into_iter().map(|(chunk, row)| (first + chunk, row)));
+            }
+            let mut slots = self.slots.lock();
+            for Hashed { chunk, slots: own, .. } in hashed {
+                slots.insert(chunk, own.into_iter().map(AtomicU32::into_inner).collect());
+            }
+        }
         Ok(joined)
     }
 
@@ -167,7 +207,50 @@ impl Index {
     }
 }
 
+/// A chunk's rows, ready to be entered by several threads, one a shard.
+struct Hashed {
+    chunk: ChunkId,
+    hashes: Vec<u64>,
+    /// Rows to enter, by shard.
+    rows: [Vec<u32>; SHARDS],
+    slots: Vec<AtomicU32>,
+}
+
 impl Shard {
+    /// Makes room for so many rows.
+    fn reserve(&mut self, rows: usize) {
+        let Shard { heads, nodes, .. } = self;
+        heads.reserve(rows, |node| nodes[*node as usize].hash);
+        nodes.reserve_exact(rows);
+    }
+
+    /// Enters the chunks' rows of the shard `number`, which is this one. Returns those whose hash was there before.
+    fn fill(&mut self, number: usize, chunks: &[Hashed]) -> Result<Vec<(usize, u32)>> {
+        let mut joined = Vec::new();
+        for (position, chunk) in chunks.iter().enumerate() {
+            let rows = &chunk.rows[number];
+            self.check_room(rows.len())?;
+            for row in rows {
+                let at = *row as usize;
+                let (node, others) = self.insert(chunk.hashes[at], RowAddress::new(chunk.chunk, at));
+                chunk.slots[at].store(node << SHARD_BITS | number as u32, Ordering::Relaxed);
+                if others {
+                    joined.push((position, *row));
+                }
+            }
+        }
+        Ok(joined)
+    }
+
+    /// # Errors
+    /// 54000 when so many rows more are too many.
+    fn check_room(&self, rows: usize) -> Result<()> {
+        if self.nodes.len() + rows > SHARD_NODES {
+            return Err(Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, "a relation has too many rows for an index"));
+        }
+        Ok(())
+    }
+
     fn head(&self, hash: u64) -> u32 {
         self.heads.find(hash, |node| self.nodes[*node as usize].hash == hash).copied().unwrap_or(NIL)
     }
@@ -190,7 +273,10 @@ impl Shard {
         let value = Node { hash, address, newer: NIL, older };
         match nodes.get_mut(node as usize) {
             Some(place) => *place = value,
-            None => nodes.push(value),
+            None => {
+                make_room(nodes, 1);
+                nodes.push(value);
+            }
         }
         if older != NIL {
             nodes[older as usize].newer = node;

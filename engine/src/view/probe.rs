@@ -162,12 +162,13 @@ impl RowStore {
     /// # Errors
     /// XX000 for an index that the store does not have, or keys of other types.
     pub fn probe(&self, index: IndexId, keys: &[ArrayRef], at: Epoch, nulls_match: bool) -> Result<Pairs> {
+        self.wait_complete()?;
         let index = self.index(index)?;
         let (matches, chunks) = self.find(&index, keys, at, nulls_match)?;
         Ok(Pairs { schema: self.schema().clone(), matches, chunks })
     }
 
-    /// As [`probe`](RowStore::probe), with a list of chunks that has all the rows found.
+    /// As [`probe`](RowStore::probe), with a list of chunks that has all the rows found. The store must be complete.
     pub(super) fn find(
         &self,
         index: &Index,

@@ -1,10 +1,12 @@
 //! A relation at one epoch.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch};
 use arrow::datatypes::SchemaRef;
+use rayon::prelude::*;
 
 use super::chunk::{Chunk, ChunkList, RowAddress};
 use super::gather::Picked;
@@ -23,6 +25,8 @@ pub struct RowSnapshot {
     at: Epoch,
     /// Whether rows of the epoch were gone already when the snapshot was taken.
     too_old: bool,
+    /// Why there are no rows to be read.
+    unreadable: Option<Arc<Error>>,
     count: Arc<OnceLock<u64>>,
 }
 
@@ -35,14 +39,16 @@ pub(super) struct Piece {
 }
 
 impl RowStore {
-    /// The relation at an epoch that has been applied. Takes constant time.
+    /// The relation at an epoch that has been applied. Takes constant time, once the rows are
+    /// [readable](RowStore::wait_readable), for which it waits.
     ///
     /// An epoch before the horizon of compaction cannot be read any more: reading then fails with 72000.
     pub fn snapshot(self: &Arc<Self>, at: Epoch) -> RowSnapshot {
+        let unreadable = self.wait_readable().err().map(Arc::new);
         // The horizon is looked at last: it goes on before the chunks change.
         let chunks = self.chunks();
         let too_old = at < self.horizon();
-        RowSnapshot { store: self.clone(), chunks, at, too_old, count: Arc::default() }
+        RowSnapshot { store: self.clone(), chunks, at, too_old, unreadable, count: Arc::default() }
     }
 }
 
@@ -68,8 +74,11 @@ impl RowSnapshot {
     }
 
     /// # Errors
-    /// 72000 when the snapshot was taken too late for its epoch.
+    /// 72000 when the snapshot was taken too late for its epoch; why the rows could not be read back.
     pub(super) fn check(&self) -> Result<()> {
+        if let Some(error) = &self.unreadable {
+            return Err(error.duplicate());
+        }
         if !self.too_old {
             return Ok(());
         }
@@ -108,7 +117,10 @@ impl RowSnapshot {
     pub fn lookup(&self, index: IndexId, keys: &[ArrayRef]) -> Result<RecordBatch> {
         self.check()?;
         let index = self.store.index(index)?;
-        let (mut matches, mut chunks) = self.store.find(&index, keys, self.at, false)?;
+        let (mut matches, mut chunks) = match self.store.is_complete() {
+            true => self.store.find(&index, keys, self.at, false)?,
+            false => (self.scan_for(&index, keys)?, self.chunks.clone()),
+        };
         // The index knows only rows that are seen from the horizon on. It may have gone on since the snapshot was
         // taken: then the chunks that the snapshot holds are read.
         if self.at < self.store.horizon() {
@@ -119,19 +131,28 @@ impl RowSnapshot {
         picked.rows(self.schema(), None)?.expand()
     }
 
+    /// The rows that have one of the keys, found by the hash of every row.
     fn scan_for(&self, index: &Index, keys: &[ArrayRef]) -> Result<Matches> {
         let rows = keys.first().map_or(0, |key| key.len());
         let keys = Keys::new(self.schema(), &index.columns, keys, rows)?;
-        let wanted = keys.rows(false);
-        let mut matches = Matches::default();
-        for chunk in &self.chunks.live {
+        let mut wanted: HashMap<u64, Vec<u32>> = HashMap::new();
+        for key in keys.rows(false) {
+            wanted.entry(keys.hashes[key as usize]).or_default().push(key);
+        }
+        let found = self.chunks.live.par_iter().map(|chunk| {
+            let mut found = Vec::new();
             for (row, hash) in hashes(chunk, &index.columns)?.into_iter().enumerate() {
-                let same = wanted.iter().filter(|key| keys.hashes[**key as usize] == hash);
-                for key in same.filter(|_| chunk.visible(row, self.at)) {
-                    matches.push(*key, RowAddress::new(chunk.id, row));
+                if let Some(same) = wanted.get(&hash).filter(|_| chunk.visible(row, self.at)) {
+                    found.extend(same.iter().map(|key| (*key, RowAddress::new(chunk.id, row))));
                 }
             }
-        }
+            Ok(found)
+        });
+        let mut found = found.collect::<Result<Vec<_>>>()?.concat();
+        // In the order of the keys, as an index has them, the newest row of each first.
+        found.sort_by_key(|(key, address)| (*key, std::cmp::Reverse(*address)));
+        let mut matches = Matches::default();
+        found.into_iter().for_each(|(key, address)| matches.push(key, address));
         keys.retain_equal(&mut matches, &self.chunks, self.schema(), &index.columns)?;
         Ok(matches)
     }

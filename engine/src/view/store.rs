@@ -1,7 +1,7 @@
 //! The row store itself: what it is made of.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use arrow::array::ArrayRef;
 use arrow::datatypes::SchemaRef;
@@ -13,6 +13,7 @@ use super::journal::Journal;
 use crate::data::Epoch;
 use crate::data::hash::hash_columns;
 use crate::error::{Error, Result};
+use crate::state::Load;
 
 /// What makes a row the same row.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +41,8 @@ pub struct RowStore {
     pub(super) rows: AtomicU64,
     /// Rows deleted at this epoch or before may be gone from memory. Set before the first of them goes.
     horizon: AtomicU64,
+    /// Where what was saved is read back while others go on: nothing is read or changed before it is there.
+    pub(super) load: OnceLock<Arc<Load>>,
 }
 
 /// What only the writer needs.
@@ -85,6 +88,7 @@ impl RowStore {
             writer: Mutex::default(),
             rows: AtomicU64::new(0),
             horizon: AtomicU64::new(0),
+            load: OnceLock::new(),
         }
     }
 
@@ -97,7 +101,33 @@ impl RowStore {
         &self.identity
     }
 
-    /// Live rows at the last epoch applied, each as often as it stands.
+    /// Whether the rows that were saved are there, so that nobody waits for them.
+    pub fn is_readable(&self) -> bool {
+        self.load.get().is_none_or(|load| load.is_readable())
+    }
+
+    /// Whether the indexes have all rows too.
+    pub fn is_complete(&self) -> bool {
+        self.load.get().is_none_or(|load| load.is_complete())
+    }
+
+    /// Returns when the rows that were saved are there; they are read now if they are not.
+    ///
+    /// # Errors
+    /// XX001 when they do not read as what was saved, 58030 when they cannot be read.
+    pub fn wait_readable(&self) -> Result<()> {
+        self.load.get().map_or(Ok(()), Load::wait_readable)
+    }
+
+    /// The same, when the indexes have all rows too.
+    ///
+    /// # Errors
+    /// As [`wait_readable`](RowStore::wait_readable).
+    pub fn wait_complete(&self) -> Result<()> {
+        self.load.get().map_or(Ok(()), Load::wait_complete)
+    }
+
+    /// Live rows at the last epoch applied, each as often as it stands; none before they are [readable](RowStore::is_readable).
     pub fn rows(&self) -> u64 {
         self.rows.load(Ordering::Relaxed)
     }
@@ -122,6 +152,7 @@ impl RowStore {
 
     /// Indexes the columns, over the rows there are and those to come; an index on the same columns is used again.
     pub fn add_index(&self, columns: Vec<usize>) -> Result<IndexId> {
+        self.wait_complete()?;
         // The writer's lock keeps chunks from coming and going meanwhile.
         let _writer = self.writer.lock();
         if let Some(position) = self.indexes().iter().position(|index| index.columns == columns) {
@@ -131,9 +162,7 @@ impl RowStore {
             return Err(Error::internal("an index needs columns of its relation"));
         }
         let index = Index::new(columns);
-        for chunk in &self.chunks().live {
-            index.insert(chunk, &hashes(chunk, &index.columns)?, |_| true)?;
-        }
+        index.fill(&self.chunks().live, |_, _| true)?;
         let mut indexes = self.indexes.write();
         indexes.push(Arc::new(index));
         Ok(IndexId(indexes.len() - 1))

@@ -4,6 +4,7 @@ mod bank;
 mod crash;
 mod database;
 mod hydration;
+mod loading;
 mod missing_rows;
 mod point;
 mod recovery;

@@ -8,17 +8,22 @@
 //! Part n is the nth set of values: those for DISTINCT first, with a weight for each condition, then the ordered ones, with
 //! one weight. A group's values share its bucket, so that a scan meets the group before them; a shard is a run of buckets.
 
+use rayon::prelude::*;
+
 use crate::data::OperatorId;
 use crate::dataflow::agg_state::AggState;
 use crate::dataflow::agg_state::shard::Shard;
 use crate::dataflow::coding::{Reader, VERSION};
-use crate::dataflow::shards::shard_of_bucket;
+use crate::dataflow::shards::{buckets, shard_of_bucket};
 use crate::dataflow::slots::SlotTable;
 use crate::error::{Error, Result, SqlState};
 use crate::state::{Checkpoint, KeyKind, StateStore};
 
 /// The part of the key space that holds the groups themselves.
 const GROUPS: u8 = 0;
+
+/// Shards that are read at the same time.
+const TOGETHER: usize = 8;
 
 impl AggState {
     /// Writes the entries that changed since the last call, `prefix` before their keys.
@@ -30,14 +35,21 @@ impl AggState {
         self.shards.iter_mut().flatten().try_for_each(|shard| shard.save(id, prefix, global, checkpoint))
     }
 
-    /// Takes over what was saved under this id; the state must be new.
+    /// Takes over what was saved under this id; the state must be new. Shards are read on as many threads as there are.
     ///
     /// # Errors
     /// XX001 for entries that are not as they were written.
     pub fn load(&mut self, id: OperatorId, store: &StateStore) -> Result<()> {
-        for entry in store.scan(KeyKind::Keyed, id)? {
-            let (key, value) = entry?;
-            self.load_entry(&key, &value)?;
+        let AggState { plan, shards } = self;
+        for (first, shards) in shards.chunks_mut(TOGETHER).enumerate().map(|(at, shards)| (at * TOGETHER, shards)) {
+            shards.par_iter_mut().enumerate().try_for_each(|(at, place)| {
+                let (from, to) = buckets(first + at);
+                let scan = store.scan_range(KeyKind::Keyed, id, &from, to.as_ref().map(<[u8; 2]>::as_slice))?;
+                scan.each(|key, value| {
+                    let [_, _, part, key @ ..] = key else { return Err(short_key()) };
+                    place.get_or_insert_with(|| Box::new(Shard::new(plan))).load_entry(*part, key, value)
+                })
+            })?;
         }
         Ok(())
     }

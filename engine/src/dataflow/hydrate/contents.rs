@@ -151,8 +151,9 @@ impl Graph {
     ) -> Result<()> {
         let node = self.node_mut(id)?;
         if let Some(store) = &node.store {
+            let snapshot = store.snapshot(sight.at);
             sight.progress.expect(Some(store.rows()));
-            let rows = sight.counted(store.snapshot(sight.at).zsets());
+            let rows = sight.counted(snapshot.zsets());
             readings.stored(rows, self.taker(edge, way, sight.at)?);
             return Ok(());
         }

@@ -72,7 +72,8 @@ impl Hydration {
     /// Whether there are at most so many rows to read, and to meet in the stores of inputs: one row may meet all of them.
     pub fn is_small(&self, most: u64) -> bool {
         let met: u64 = self.stored.iter().map(|input| input.rows.rows()).sum();
-        met <= most && self.expected().is_some_and(|rows| rows <= most)
+        let known = self.stored.iter().all(|input| input.rows.is_readable());
+        known && met <= most && self.expected().is_some_and(|rows| rows <= most)
     }
 
     /// Lets its progress tell that it waits for memory, or no longer does.

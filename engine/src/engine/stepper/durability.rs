@@ -88,7 +88,7 @@ impl Stepper {
                 Ok(Request::Durable(done)) => self.checkpoint_done(done),
                 Ok(Request::Commit(commit)) => commit.finish(Err(stopping())),
                 // Not taken in: the next start reads it again.
-                Ok(Request::Delivery(..) | Request::Time | Request::Hydration(..)) => {}
+                Ok(Request::Delivery(..) | Request::Time | Request::Loaded | Request::Hydration(..)) => {}
                 Ok(Request::Flush(reply) | Request::Shutdown(reply)) => drop(reply.send(Err(stopping()))),
                 Ok(Request::Explain(_, reply)) => drop(reply.send(Err(stopping()))),
                 Ok(Request::Abandon) | Err(_) => break,

@@ -66,6 +66,8 @@ impl Stepper {
     }
 
     fn reopen(&mut self, acknowledged: LogPosition) -> Result<Recovered> {
+        // Readers hold stores of which some may not have been read yet.
+        self.dataflows.finish_loading();
         Storage::reopen(&mut self.storage, &self.data_dir, self.checkpoint_sizes)?;
         let storage = Storage::of(&self.storage)?;
         self.checkpointer = Checkpointer::start(storage.clone(), self.reports.clone(), self.metrics.clone())?;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int32Array, Int64Array, RecordBatch, TimestampMicrosecondArray};
 
+use super::durable::load;
 use super::oracle::{catalog, no_history, sorted, view_schema};
 use super::random::Random;
 use crate::catalog::RelationSource;
@@ -244,7 +245,7 @@ fn a_view_that_comes_later_takes_what_is_there_for_in_time() {
 fn a_restart_emits_nothing_twice() {
     let dir = tempfile::tempdir().unwrap();
     for seed in 41..44 {
-        let store = StateStore::open(&dir.path().join(seed.to_string())).unwrap();
+        let store = Arc::new(StateStore::open(&dir.path().join(seed.to_string())).unwrap());
         let sql = HOP.replace("{}", GROUPS);
         let mut stream = Stream::new(seed, true);
         let mut closing = Closing::new(&sql, 5 * SECOND, 15 * SECOND, false, 1);
@@ -266,7 +267,7 @@ fn a_restart_emits_nothing_twice() {
                 let (mut graph, table) = graph(false, 1, known.clone());
                 lower(&mut graph, &sql, known.clone()).unwrap();
                 let saved: BTreeSet<_> = known.into_values().collect();
-                graph.load(&store, &|id| saved.contains(&id)).unwrap();
+                load(&mut graph, &store, &|id| saved.contains(&id));
                 (closing.graph, closing.table) = (graph, table);
             }
             closing.check(&format!("step {step} of seed {seed}"));

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder as Plan, col, lit};
 
@@ -9,8 +10,8 @@ use super::oracle::Oracle;
 use super::random::{Random, Table, zset};
 use super::views;
 use crate::data::{Epoch, ObjectId, OperatorId};
-use crate::dataflow::Fingerprint;
-use crate::state::{Meta, StateStore};
+use crate::dataflow::{Fingerprint, Graph};
+use crate::state::{Loader, Meta, StateStore};
 
 /// What the catalog would have kept at a checkpoint, and what the tables had.
 pub struct Saved {
@@ -35,20 +36,28 @@ pub fn checkpoint(oracle: &mut Oracle, store: &StateStore, durable: Epoch, dropp
 }
 
 /// A new process: everything is lowered again, and finds its state.
-pub fn reopen(saved: &Saved, store: &StateStore) -> Oracle {
+pub fn reopen(saved: &Saved, store: &Arc<StateStore>) -> Oracle {
     let mut oracle = Oracle::over(saved.tables.clone(), 1, saved.operators.clone());
     for (name, view, plan) in &saved.views {
         oracle.lower(name, *view, plan.clone());
     }
     let known: Vec<OperatorId> = saved.operators.values().copied().collect();
-    oracle.graph.load(store, &|id| known.contains(&id)).unwrap();
+    load(&mut oracle.graph, store, &|id| known.contains(&id));
     assert_eq!(oracle.graph.operators().collect::<BTreeMap<_, _>>(), saved.operators);
     oracle.epoch = saved.epoch;
     oracle
 }
 
-pub fn open(dir: &Path) -> StateStore {
-    StateStore::open(dir).unwrap()
+/// Takes over what was saved, all of it.
+pub fn load(graph: &mut Graph, store: &Arc<StateStore>, saved: &dyn Fn(OperatorId) -> bool) {
+    let mut loader = Loader::new(store.clone(), 2).unwrap();
+    graph.load(&mut loader, saved).unwrap();
+    loader.begin(|| ()).unwrap();
+    loader.finish();
+}
+
+pub fn open(dir: &Path) -> Arc<StateStore> {
+    Arc::new(StateStore::open(dir).unwrap())
 }
 
 #[test]
@@ -117,7 +126,7 @@ fn what_was_not_saved_is_hydrated() {
     for (name, view, plan) in &saved.views {
         oracle.lower(name, *view, plan.clone());
     }
-    oracle.graph.load(&store, &|id| known.contains(&id)).unwrap();
+    load(&mut oracle.graph, &store, &|id| known.contains(&id));
     oracle.epoch = saved.epoch;
     oracle.hydrate();
     oracle.check(&runtime, "after hydration");
