@@ -13,10 +13,10 @@ impl Graph {
     /// Merges small chunks and frees rows deleted at `horizon` or before, which no snapshot to come may read. Does a
     /// bounded piece of work in each store that steps have written to, and goes on with it at the next call.
     pub fn compact(&mut self, horizon: Epoch) -> Result<()> {
-        // What hydrations read at must stay.
-        let horizon = self.oldest_reached().map_or(horizon, |oldest| oldest.min(horizon));
         for id in std::mem::take(&mut self.uncompacted) {
             let Some(store) = self.store(id) else { continue };
+            // What hydrations read at must stay.
+            let horizon = self.oldest_reached(id).map_or(horizon, |oldest| oldest.min(horizon));
             if store.compact(horizon)? {
                 self.uncompacted.insert(id);
             }

@@ -16,6 +16,8 @@ pub struct StepReport {
     pub visited: usize,
     /// Rows that expressions failed on, counting both the coming and the going of a row.
     pub rejected: usize,
+    /// Rows that the node which emitted the most emitted.
+    pub emitted: usize,
 }
 
 /// A change that waits before a node: the node, which of its inputs, the change.
@@ -97,6 +99,7 @@ impl Graph {
         if output.is_empty() {
             return Ok(());
         }
+        report.emitted = report.emitted.max(output.len());
         let node = self.node(id)?;
         for (consumer, port) in &node.consumers {
             match self.fresh.get(consumer) {

@@ -132,6 +132,11 @@ impl Dataflows {
         self.graph.recorded()
     }
 
+    /// Whether what comes from a base relation would wait for a hydration for which changes wait already.
+    pub fn is_recorded(&self, relation: ObjectId) -> bool {
+        self.graph.is_recorded(relation)
+    }
+
     /// The relations that are there and cannot be read yet.
     pub fn hydrating(&self) -> &Hydrating {
         &self.hydrating

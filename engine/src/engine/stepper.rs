@@ -2,6 +2,7 @@
 
 mod durability;
 mod failure;
+mod held;
 mod transactions;
 
 use std::collections::VecDeque;
@@ -27,9 +28,6 @@ use crate::engine::sources::Sources;
 use crate::engine::storage::Storage;
 use crate::error::{Error, Result};
 use crate::state::{CheckpointSizes, LogPosition};
-
-/// Bytes of changes that wait for hydrations, which they alone hold: what has a row store is read from there.
-const MOST_RECORDED: usize = 256 << 20;
 
 /// How often it is looked whether there are fewer again.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
@@ -129,9 +127,7 @@ impl Stepper {
             if self.tick_in() == Some(Duration::ZERO) {
                 self.tick();
             }
-            if !self.is_full()
-                && let Some(held) = self.held.pop_front()
-            {
+            if let Some(held) = self.release() {
                 return Some(held);
             }
             let look = (!self.held.is_empty()).then_some(LOOK_AGAIN);
@@ -149,21 +145,6 @@ impl Stepper {
                 Err(RecvTimeoutError::Timeout) => {}
             }
         }
-    }
-
-    /// Whether hydrations have so many changes to catch up on that there must not be more of them now.
-    fn is_full(&self) -> bool {
-        self.dataflows.recorded() > MOST_RECORDED
-    }
-
-    /// Puts a delivery aside as long as there is no room for what it changes: with the bytes that it keeps of the intake,
-    /// readers pause in the end. Returns any other request.
-    fn hold(&mut self, request: Request) -> Option<Request> {
-        if matches!(request, Request::Delivery(..)) && (!self.held.is_empty() || self.is_full()) {
-            self.held.push_back(request);
-            return None;
-        }
-        Some(request)
     }
 
     /// How long until time brings something about; None while nothing is waited for.

@@ -1,6 +1,7 @@
 //! What all readers share: memory for deliveries and threads for decoding.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
@@ -11,7 +12,8 @@ use crate::error::{Error, Result};
 /// The memory that deliveries may take until the steps have taken them in, and the threads that decode.
 ///
 /// The limit is soft by one batch of each reader: a batch is taken while there is room, however large it then is, so
-/// that a message larger than the limit passes too.
+/// that a message larger than the limit passes too. A reader of which nothing waits may always take one: deliveries of
+/// others that wait for long do not hold it up.
 pub struct Intake {
     limit: usize,
     state: Mutex<State>,
@@ -65,19 +67,19 @@ impl Intake {
         self.released.notify_all();
     }
 
-    /// Waits, not longer than this, until there is room; why there is none, if so.
-    pub(super) fn wait_for_room(&self, timeout: Duration) -> Option<Pause> {
+    /// Waits, not longer than this, until there is room for a reader; why there is none, if so.
+    pub(super) fn wait_for_room(&self, share: &Share, timeout: Duration) -> Option<Pause> {
         let mut state = self.state.lock();
-        if self.pause(&state).is_some() {
+        if self.pause(&state, share).is_some() {
             self.released.wait_for(&mut state, timeout);
         }
-        self.pause(&state)
+        self.pause(&state, share)
     }
 
-    fn pause(&self, state: &State) -> Option<Pause> {
+    fn pause(&self, state: &State, share: &Share) -> Option<Pause> {
         match state {
             State { held: true, .. } => Some(Pause::Memory),
-            State { used, .. } if *used >= self.limit => Some(Pause::Steps),
+            State { used, .. } if *used >= self.limit && share.0.load(Ordering::Relaxed) > 0 => Some(Pause::Steps),
             State { .. } => None,
         }
     }
@@ -87,9 +89,10 @@ impl Intake {
         self.released.notify_all();
     }
 
-    pub(super) fn take(self: &Arc<Intake>, bytes: usize) -> Permit {
+    pub(super) fn take(self: &Arc<Intake>, share: &Share, bytes: usize) -> Permit {
         self.state.lock().used += bytes;
-        Permit { intake: self.clone(), bytes }
+        share.0.fetch_add(1, Ordering::Relaxed);
+        Permit { intake: self.clone(), share: share.clone(), bytes }
     }
 
     pub(super) fn pool(&self) -> &ThreadPool {
@@ -97,9 +100,14 @@ impl Intake {
     }
 }
 
+/// How many deliveries of one reader wait.
+#[derive(Clone, Default)]
+pub(super) struct Share(Arc<AtomicUsize>);
+
 /// A part of the memory of an [`Intake`], given back when dropped.
 pub struct Permit {
     intake: Arc<Intake>,
+    share: Share,
     bytes: usize,
 }
 
@@ -111,6 +119,7 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
+        self.share.0.fetch_sub(1, Ordering::Relaxed);
         self.intake.state.lock().used -= self.bytes;
         self.intake.released.notify_all();
     }

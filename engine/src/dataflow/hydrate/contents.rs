@@ -34,8 +34,10 @@ pub(super) type Edge = (NodeId, usize);
 
 /// Rows to be read once, and who takes them.
 pub(super) struct Reading {
-    pub rows: Rows,
-    pub takers: Vec<Taker>,
+    rows: Rows,
+    takers: Vec<Taker>,
+    /// What is left of the slice that was read last.
+    rest: Option<ZSet>,
 }
 
 /// An input that rows are for, by way of nodes without state.
@@ -77,7 +79,7 @@ impl Readings {
     fn stored(&mut self, rows: Rows, taker: Taker) {
         let number = self.stored.len();
         self.order.push(Place::Stored(number));
-        self.stored.insert(number, Reading { rows, takers: vec![taker] });
+        self.stored.insert(number, Reading { rows, takers: vec![taker], rest: None });
     }
 
     /// The later the rows of a source come, the more of the others are there: a join has its old rows before new ones come.
@@ -101,7 +103,7 @@ impl Readings {
                     sight.progress.expect(None);
                     let rows = (sight.history)(source)?;
                     let takers = self.sources.remove(&source).unwrap_or_default();
-                    Work::Feed(Reading { rows: sight.counted(rows), takers })
+                    Work::Feed(Reading { rows: sight.counted(rows), takers, rest: None })
                 }
             });
         }
@@ -110,11 +112,17 @@ impl Readings {
 }
 
 impl Reading {
-    /// The next rows, as each of the inputs takes them; None after the last.
-    pub(super) fn next(&mut self) -> Option<Result<Vec<Delivery>>> {
-        let rows = self.rows.next()?;
-        let deliver = |rows: ZSet| self.takers.iter_mut().map(|taker| taker.take(rows.clone())).collect();
-        Some(rows.and_then(deliver))
+    /// The next rows, at most so many: how many they are, and what each of the inputs takes. None after the last.
+    pub(super) fn next(&mut self, at_most: usize) -> Result<Option<(usize, Vec<Delivery>)>> {
+        let rest = self.rest.take().map(Ok);
+        let Some(slice) = rest.or_else(|| self.rows.next()).transpose()? else { return Ok(None) };
+        let count = at_most.min(slice.len());
+        if count < slice.len() {
+            self.rest = Some(slice.slice(count, slice.len() - count));
+        }
+        let rows = slice.slice(0, count);
+        let deliveries = self.takers.iter_mut().map(|taker| taker.take(rows.clone())).collect::<Result<_>>()?;
+        Ok(Some((count, deliveries)))
     }
 }
 

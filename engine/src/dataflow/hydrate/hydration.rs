@@ -18,6 +18,13 @@ use crate::view::RowStore;
 const LITTLE: usize = 8192;
 /// Rows that a round should have: with more, the next goes less far; with far fewer, farther.
 const ROUND_ROWS: usize = 4 * LITTLE;
+/// Rows of output, for each of input, that are little work.
+const MOST_MADE: u64 = 16;
+/// Rows that are fed at first: nobody knows what a join makes of them.
+pub(super) const FIRST_FEED: usize = 32;
+/// Rows that a node may emit before it is fed less at once, and so few that it may be fed more.
+const MANY_EMITTED: usize = 8 * LITTLE;
+const FEW_EMITTED: usize = 2 * LITTLE;
 /// Rounds after which the graph takes the nodes back, however much is left: it comes faster than this can follow.
 const MOST_ROUNDS: usize = 1000;
 
@@ -39,6 +46,10 @@ pub struct Hydration {
     /// Epochs of the graph that the next round takes in.
     pub(super) stride: u64,
     pub(super) rounds: usize,
+    /// Rows that are fed at once: fewer where nodes make many of them.
+    pub(super) feed: usize,
+    /// Rows that nodes have emitted.
+    pub(super) emitted: u64,
 }
 
 /// A node of the graph that keeps its rows, and the inputs aside that it feeds.
@@ -81,6 +92,12 @@ impl Hydration {
         self.progress.paused(paused);
     }
 
+    /// Rows that nodes have emitted: of each piece of work, by the node that emitted the most.
+    #[cfg(test)]
+    pub fn emitted(&self) -> u64 {
+        self.emitted
+    }
+
     /// Does a bounded piece of the work: a slice of the reading, or a round of catching up.
     ///
     /// # Errors
@@ -93,11 +110,8 @@ impl Hydration {
                 self.start(node)?;
                 Stage::Reading
             }
-            Some(Work::Feed(reading)) => {
-                match reading.next() {
-                    Some(deliveries) => self.step(deliveries?)?,
-                    None => drop(self.work.pop_front()),
-                }
+            Some(Work::Feed(_)) => {
+                self.feed()?;
                 Stage::Reading
             }
             None => self.catch_up()?,
@@ -106,14 +120,33 @@ impl Hydration {
         Ok(stage)
     }
 
-    /// Works until next to nothing is left. `rows` of input are as much as it may take: whether it came to the end.
+    /// Works until next to nothing is left. `rows` of input are as much as it may take, and several times as many of output:
+    /// whether it came to the end.
     pub fn advance_by(&mut self, rows: u64) -> Result<bool> {
-        while self.progress.status().rows <= rows {
+        while self.progress.status().rows <= rows && self.emitted <= MOST_MADE * rows {
             if self.advance()? == Stage::Level {
                 return Ok(true);
             }
         }
         Ok(false)
+    }
+
+    /// Feeds the next rows, so many that nodes do not make too much of them at once.
+    fn feed(&mut self) -> Result<()> {
+        let Some(Work::Feed(reading)) = self.work.front_mut() else { return Ok(()) };
+        let Some((fed, deliveries)) = reading.next(self.feed)? else {
+            self.work.pop_front();
+            return Ok(());
+        };
+        let read = deliveries.iter().map(|delivery| delivery.change.len()).max().unwrap_or(0);
+        let emitted = self.step(deliveries)?.max(read);
+        self.feed = match emitted {
+            MANY_EMITTED.. => (fed * MANY_EMITTED / emitted).max(1),
+            // Less than it could have been tells nothing.
+            0..FEW_EMITTED if fed == self.feed => self.feed.saturating_mul(2),
+            _ => self.feed,
+        };
+        Ok(())
     }
 
     fn start(&mut self, id: NodeId) -> Result<()> {
@@ -125,21 +158,22 @@ impl Hydration {
         let Some(output) = output else { return Ok(()) };
         let deliver = |&(node, port): &(NodeId, usize)| Delivery { node, port, change: output.clone() };
         let deliveries = self.graph.node(id)?.consumers.iter().map(deliver).collect();
-        self.step(deliveries)
+        self.step(deliveries).map(drop)
     }
 
-    /// A step of the nodes aside in which nothing changes around them.
-    fn step(&mut self, deliveries: Vec<Delivery>) -> Result<()> {
+    /// A step of the nodes aside in which nothing changes around them; returns the rows that the node with the most emitted.
+    fn step(&mut self, deliveries: Vec<Delivery>) -> Result<usize> {
         let at = self.reached;
         self.step_to(at, deliveries)
     }
 
-    fn step_to(&mut self, to: Epoch, deliveries: Vec<Delivery>) -> Result<()> {
+    fn step_to(&mut self, to: Epoch, deliveries: Vec<Delivery>) -> Result<usize> {
         self.epoch = self.epoch.next();
         self.graph.outside = Some(Outside { own: self.own.clone(), before: self.reached, now: to });
-        self.graph.run(self.epoch, deliveries, Vec::new())?;
+        let report = self.graph.run(self.epoch, deliveries, Vec::new())?;
         self.reached = to;
-        Ok(())
+        self.emitted += report.emitted as u64;
+        Ok(report.emitted)
     }
 
     fn catch_up(&mut self) -> Result<Stage> {
@@ -149,8 +183,8 @@ impl Hydration {
         self.rounds += 1;
         let latest = self.recorder.0.latest();
         let to = latest.min(Epoch(self.reached.0.saturating_add(self.stride)));
-        let rows = self.round(to)?;
-        self.stride = match rows {
+        let (rows, emitted) = self.round(to)?;
+        self.stride = match rows.max(emitted) {
             rows if rows > ROUND_ROWS => (self.stride / 2).max(1),
             rows if rows < LITTLE => self.stride.saturating_mul(2),
             _ => self.stride,
@@ -159,10 +193,10 @@ impl Hydration {
         Ok(if level { Stage::Level } else { Stage::CatchingUp })
     }
 
-    /// Takes in what changed up to an epoch; returns how many rows.
-    pub(super) fn round(&mut self, to: Epoch) -> Result<usize> {
+    /// Takes in what changed up to an epoch; returns how many rows, and how many the node with the most made of them.
+    pub(super) fn round(&mut self, to: Epoch) -> Result<(usize, usize)> {
         if to == self.reached {
-            return Ok(0);
+            return Ok((0, 0));
         }
         let mut deliveries = self.recorder.0.take(to);
         for input in &self.stored {
@@ -172,8 +206,8 @@ impl Hydration {
             }
         }
         let rows = deliveries.iter().map(|delivery| delivery.change.len()).sum();
-        self.step_to(to, deliveries)?;
+        let emitted = self.step_to(to, deliveries)?;
         self.recorder.0.reach(to);
-        Ok(rows)
+        Ok((rows, emitted))
     }
 }

@@ -1,16 +1,22 @@
 //! What the graph tells a hydration while it steps on.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::data::{Epoch, ZSet};
+use crate::data::{Epoch, ObjectId, ZSet};
 use crate::dataflow::NodeId;
 use crate::dataflow::step::Delivery;
 
 /// How far the graph has come, how far the hydration has, and the changes between.
-pub(in crate::dataflow) struct Recorder(Mutex<Record>);
+pub(in crate::dataflow) struct Recorder {
+    /// Stores that the hydration reads at epochs it has reached.
+    stores: BTreeSet<NodeId>,
+    /// Base relations whose changes come to be recorded.
+    sources: BTreeSet<ObjectId>,
+    record: Mutex<Record>,
+}
 
 struct Record {
     /// The last epoch that the graph made.
@@ -34,12 +40,23 @@ impl Drop for Hold {
 }
 
 impl Recorder {
-    pub fn new(at: Epoch) -> Recorder {
-        Recorder(Mutex::new(Record { latest: at, reached: at, changes: VecDeque::new(), bytes: 0, closed: false }))
+    pub fn new(at: Epoch, stores: BTreeSet<NodeId>, sources: BTreeSet<ObjectId>) -> Recorder {
+        let record = Record { latest: at, reached: at, changes: VecDeque::new(), bytes: 0, closed: false };
+        Recorder { stores, sources, record: Mutex::new(record) }
+    }
+
+    /// Whether the hydration reads a node's store at the epoch that it has reached.
+    pub fn reads(&self, node: NodeId) -> bool {
+        self.stores.contains(&node)
+    }
+
+    /// Whether changes of a base relation make it record more.
+    pub fn follows(&self, relation: ObjectId) -> bool {
+        self.sources.contains(&relation)
     }
 
     fn close(&self) {
-        let mut record = self.0.lock();
+        let mut record = self.record.lock();
         (record.reached, record.bytes, record.closed) = (Epoch::NEVER, 0, true);
         let changes = std::mem::take(&mut record.changes);
         drop(record);
@@ -48,7 +65,7 @@ impl Recorder {
 
     /// The change of a step that comes to a node aside.
     pub fn record(&self, epoch: Epoch, node: NodeId, port: usize, change: ZSet) {
-        let mut record = self.0.lock();
+        let mut record = self.record.lock();
         if record.closed {
             return;
         }
@@ -58,25 +75,25 @@ impl Recorder {
 
     /// A step is done.
     pub fn stepped(&self, epoch: Epoch) {
-        self.0.lock().latest = epoch;
+        self.record.lock().latest = epoch;
     }
 
     pub fn latest(&self) -> Epoch {
-        self.0.lock().latest
+        self.record.lock().latest
     }
 
     pub fn reached(&self) -> Epoch {
-        self.0.lock().reached
+        self.record.lock().reached
     }
 
     /// Bytes of changes that wait.
     pub fn bytes(&self) -> usize {
-        self.0.lock().bytes
+        self.record.lock().bytes
     }
 
     /// The recorded changes of epochs up to this one.
     pub fn take(&self, to: Epoch) -> Vec<Delivery> {
-        let mut record = self.0.lock();
+        let mut record = self.record.lock();
         let count = record.changes.partition_point(|(epoch, _)| *epoch <= to);
         let taken: Vec<Delivery> = record.changes.drain(..count).map(|(_, delivery)| delivery).collect();
         record.bytes -= taken.iter().map(|delivery| bytes(&delivery.change)).sum::<usize>();
@@ -85,7 +102,7 @@ impl Recorder {
 
     /// The nodes aside agree with this epoch.
     pub fn reach(&self, epoch: Epoch) {
-        self.0.lock().reached = epoch;
+        self.record.lock().reached = epoch;
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use super::contents::{History, Readings, Sight, Work};
-use super::hydration::{Hydration, StoredInput};
+use super::hydration::{FIRST_FEED, Hydration, StoredInput};
 use super::recorder::Hold;
 use super::{Away, Progress, Recorder, Stage};
 use crate::data::{Epoch, ObjectId};
@@ -69,8 +69,8 @@ impl Graph {
         let slice = self.slice;
         let work = self.work(&nodes, &mut Sight { at: epoch, history, progress: &progress, slice })?;
         let (stored, own) = (self.stored_inputs(&nodes)?, self.own_stores(&nodes)?);
+        let recorder = Arc::new(Recorder::new(epoch, self.stores_read(&nodes)?, self.sources_of(&nodes)?));
         let graph = self.part(&nodes)?;
-        let recorder = Arc::new(Recorder::new(epoch));
         self.asides.insert(relation, recorder.clone());
         Ok(Hydration {
             relation,
@@ -84,6 +84,8 @@ impl Graph {
             reached: epoch,
             stride: STRIDE,
             rounds: 0,
+            feed: FIRST_FEED,
+            emitted: 0,
         })
     }
 
@@ -120,6 +122,42 @@ impl Graph {
         }
         inputs.retain(|input| !nodes.contains(input));
         Ok(inputs)
+    }
+
+    /// The nodes whose stores the hydration of these reads, as they were at epochs that it has reached: its inputs, and
+    /// those that inputs without store or state read when they are asked what they hold. What such a node is itself fed
+    /// from is a snapshot.
+    fn stores_read(&self, nodes: &[NodeId]) -> Result<BTreeSet<NodeId>> {
+        let mut read = BTreeSet::new();
+        let mut asked: Vec<NodeId> = self.inputs_of(nodes)?.into_iter().collect();
+        while let Some(id) = asked.pop() {
+            let node = self.node(id)?;
+            if node.store.is_some() {
+                read.insert(id);
+            } else if node.id.is_none() {
+                asked.extend(node.inputs.iter().map(|input| input.node));
+            }
+        }
+        Ok(read)
+    }
+
+    /// The base relations whose changes reach these nodes by way of nodes without store.
+    fn sources_of(&self, nodes: &[NodeId]) -> Result<BTreeSet<ObjectId>> {
+        let mut sources = BTreeSet::new();
+        let mut reached = BTreeSet::new();
+        let mut above: Vec<NodeId> = self.inputs_of(nodes)?.into_iter().collect();
+        above.retain(|id| self.store(*id).is_none());
+        while let Some(id) = above.pop() {
+            if !reached.insert(id) {
+                continue;
+            }
+            let node = self.node(id)?;
+            if node.inputs.is_empty() {
+                sources.extend(node.relation);
+            }
+            above.extend(node.inputs.iter().map(|input| input.node));
+        }
+        Ok(sources)
     }
 
     fn own_stores(&self, nodes: &[NodeId]) -> Result<Arc<[Arc<RowStore>]>> {
@@ -191,9 +229,14 @@ impl Graph {
         self.slice = rows;
     }
 
-    /// The oldest epoch that a hydration still needs.
-    pub(in crate::dataflow) fn oldest_reached(&self) -> Option<Epoch> {
-        self.asides.values().map(|recorder| recorder.reached()).min()
+    /// The oldest epoch at which a hydration still reads a node's store.
+    pub(in crate::dataflow) fn oldest_reached(&self, node: NodeId) -> Option<Epoch> {
+        self.asides.values().filter(|recorder| recorder.reads(node)).map(|recorder| recorder.reached()).min()
+    }
+
+    /// Whether changes of a base relation would wait for a hydration for which some wait already.
+    pub fn is_recorded(&self, relation: ObjectId) -> bool {
+        self.asides.values().any(|recorder| recorder.bytes() > 0 && recorder.follows(relation))
     }
 
     /// Bytes of changes that wait for hydrations to take them in.

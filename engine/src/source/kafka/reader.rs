@@ -17,6 +17,7 @@ use super::runs::{self, Run};
 use super::tracker::Tracker;
 use crate::data::ObjectId;
 use crate::error::{Error, Result};
+use crate::source::intake::Share;
 use crate::source::{
     BadRecord, Decoded, Decoder, Delivery, Intake, LostRange, Message, Offsets, OnError, PartitionState, Pause,
     Progress, SourceSpec, SourceStatus, Times, TopicId, Turn,
@@ -76,6 +77,7 @@ impl Reader {
             context,
             shared: shared.clone(),
             intake: intake.clone(),
+            share: Share::default(),
             queue,
             suspended: Cell::new(false),
             gate: Gate::new(topic),
@@ -142,6 +144,7 @@ pub(super) struct Follower {
     pub(super) context: Context,
     pub(super) shared: Arc<Shared>,
     intake: Arc<Intake>,
+    share: Share,
     pub(super) queue: Arc<Queue>,
     pub(super) gate: Gate,
     /// Whether fetching has stopped for want of memory.
@@ -174,7 +177,7 @@ impl Follower {
         if !self.gate.is_open() {
             return self.look(TURN);
         }
-        let pause = self.intake.wait_for_room(TURN);
+        let pause = self.intake.wait_for_room(&self.share, TURN);
         self.shared.tracker.lock().set_paused(pause);
         if self.is_stopped() {
             return Ok(true);
@@ -379,7 +382,7 @@ impl Follower {
             turn: None,
             offsets: messages.iter().map(|message| (message.partition, message.offset + 1)).collect(),
             times: messages.iter().filter_map(|message| message.timestamp_ms).collect(),
-            permit: self.intake.take(bytes),
+            permit: self.intake.take(&self.share, bytes),
             rows: decoded.rows,
             runs,
             deleted: decoded.deleted,
@@ -409,7 +412,7 @@ impl Follower {
             bad: Vec::new(),
             lost,
             times: Times::default(),
-            permit: self.intake.take(0),
+            permit: self.intake.take(&self.share, 0),
         }
     }
 

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use datafusion::common::JoinType;
 use datafusion::functions_aggregate::expr_fn::{count, sum};
-use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder as Plan, col, lit};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder as Plan, col, lit};
 
 use super::oracle::{Oracle, no_history, view_schema};
-use super::random::{Random, Table, zset};
+use super::random::{Random, Row, Table, zset};
 use super::views;
 use crate::data::{ObjectId, ZSet};
 use crate::dataflow::{Hydration, HydrationState, NodeId, Progress, Stage};
@@ -206,16 +207,19 @@ fn a_source_goes_on_while_its_history_is_read() {
     assert_eq!(status.state, HydrationState::CatchingUp);
     step(&mut oracle, node, 20);
     assert!(oracle.graph.recorded() > 0);
+    // Nothing of what tables bring waits for it.
+    assert!(oracle.graph.is_recorded(source.id));
+    assert!(!oracle.graph.is_recorded(oracle.source(0).id));
     let spliced = oracle.graph.splice(hydration).unwrap();
     oracle.epoch = oracle.epoch.max(spliced);
     assert_eq!(oracle.graph.recorded(), 0);
+    assert!(!oracle.graph.is_recorded(source.id));
     assert_eq!(oracle.rows(view), ["0|11", "1|10", "NULL|21"]);
 }
 
 /// However many new nodes stand on a source, its history is read once.
 #[test]
 fn both_sides_of_a_join_share_one_reading_of_a_source() {
-    use datafusion::common::JoinType;
     let batch = |source: &crate::catalog::RelationSource, at: i32| {
         zset(
             source,
@@ -271,4 +275,62 @@ fn both_sides_of_a_join_share_one_reading_of_a_source() {
     }
     assert!(answers[0].len() > 3);
     assert_eq!(answers[0], answers[1]);
+}
+
+/// Rows of one key, of which a join makes very many pairs.
+fn alike(count: i32, weight: i64) -> Vec<(Row, i64)> {
+    (0..count).map(|at| ((at, Some(1), None, None), weight)).collect()
+}
+
+fn joined(aside: &Aside) -> LogicalPlan {
+    let scan = |name: &str, table| Plan::scan(name, aside.oracle.source(table).clone(), None).unwrap();
+    let right = scan("y", 2).build().unwrap();
+    let pairs = scan("x", 1).join(right, JoinType::Inner, (vec!["x.k"], vec!["y.k"]), None).unwrap();
+    pairs.aggregate(Vec::<Expr>::new(), vec![count(lit(1i64)).alias("n")]).unwrap().build().unwrap()
+}
+
+fn step(oracle: &mut Oracle, changes: &[(usize, i32, i64)]) {
+    oracle.epoch = oracle.epoch.next();
+    let input = |(table, rows, weight): &(usize, i32, i64)| {
+        let (table, node) = &oracle.tables[*table];
+        (*node, zset(&table.source, &alike(*rows, *weight)))
+    };
+    let inputs = changes.iter().map(input).collect();
+    oracle.graph.step(oracle.epoch, inputs).unwrap();
+}
+
+#[test]
+fn many_pairs_are_made_in_pieces() {
+    let mut aside = Aside::new(1, 8192);
+    step(&mut aside.oracle, &[(1, 600, 1), (2, 600, 1)]);
+    let plan = joined(&aside);
+    let id = aside.create("pairs", plan);
+    let (view, mut hydration) = aside.running.pop().unwrap();
+    let mut emitted = 0;
+    while hydration.advance().unwrap() == Stage::Reading {
+        assert!(hydration.emitted() - emitted < 100_000);
+        emitted = hydration.emitted();
+    }
+    assert!(emitted >= 360_000, "{emitted}");
+    aside.splice(view, hydration);
+    assert_eq!(aside.oracle.rows(id), ["360000"]);
+}
+
+/// Rows that are gone stay in the tables that a hydration reads, and in no others.
+#[test]
+fn only_what_a_hydration_reads_is_kept_for_it() {
+    let mut aside = Aside::new(1, 8192);
+    step(&mut aside.oracle, &[(0, 50, 1), (1, 50, 1), (2, 50, 1)]);
+    let plan = joined(&aside);
+    let id = aside.create("pairs", plan);
+    let began = aside.oracle.epoch;
+    step(&mut aside.oracle, &[(0, 50, -1), (1, 50, -1), (2, 20, -1)]);
+    aside.oracle.graph.compact(aside.oracle.epoch).unwrap();
+    let readable = |table: usize| {
+        let store = aside.oracle.graph.rows(aside.oracle.source(table).id).unwrap();
+        store.snapshot(began).zsets().all(|rows| rows.is_ok())
+    };
+    assert_eq!([0, 1, 2].map(readable), [false, true, true]);
+    aside.finish();
+    assert_eq!(aside.oracle.rows(id), ["0"]);
 }
