@@ -51,8 +51,8 @@ use crate::data::ObjectId;
 use crate::dataflow::PlanLine;
 use crate::engine::checkpointer::Checkpointer;
 use crate::engine::clock::Clock;
-pub use crate::engine::commit::Explained;
 use crate::engine::commit::{Commit, Request};
+pub use crate::engine::commit::{Explained, check_size};
 use crate::engine::hydrations::Hydrations;
 use crate::engine::locks::LockTable;
 use crate::engine::memory::{Memory, Watcher, percent};
@@ -239,6 +239,7 @@ impl Engine {
             memory: memory.clone(),
             failures: 0,
             failed: None,
+            disk_again: None,
         };
         let stepper = std::thread::Builder::new()
             .name("levada-step".into())

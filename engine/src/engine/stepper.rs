@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{oneshot, watch};
 
@@ -69,8 +69,10 @@ pub struct Stepper {
     pub memory: Arc<Memory>,
     /// Steps that failed since the last that did not.
     pub failures: u32,
-    /// Why nothing can be written any more.
+    /// Why nothing can be written any more, or for now.
     pub failed: Option<Error>,
+    /// When it is looked whether a full disk has room again.
+    pub disk_again: Option<Instant>,
 }
 
 impl Stepper {
@@ -127,11 +129,14 @@ impl Stepper {
             if self.tick_in() == Some(Duration::ZERO) {
                 self.tick();
             }
+            if self.disk_in() == Some(Duration::ZERO) {
+                self.try_disk();
+            }
             if let Some(held) = self.release() {
                 return Some(held);
             }
             let look = (!self.held.is_empty()).then_some(LOOK_AGAIN);
-            let received = match self.checkpoint_in().into_iter().chain(self.tick_in()).chain(look).min() {
+            let received = match self.wait().into_iter().chain(look).min() {
                 None => requests.recv().map_err(|_| RecvTimeoutError::Disconnected),
                 Some(wait) => requests.recv_timeout(wait),
             };
@@ -145,6 +150,11 @@ impl Stepper {
                 Err(RecvTimeoutError::Timeout) => {}
             }
         }
+    }
+
+    /// How long until something becomes due.
+    fn wait(&self) -> Option<Duration> {
+        self.checkpoint_in().into_iter().chain(self.tick_in()).chain(self.disk_in()).min()
     }
 
     /// How long until time brings something about; None while nothing is waited for.

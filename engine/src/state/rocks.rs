@@ -114,11 +114,17 @@ fn is_lock(error: &rocksdb::Error) -> bool {
         && ["While lock file", "lock hold by current process"].iter().any(|text| error.as_ref().contains(text))
 }
 
+/// How the system says that a file cannot grow: ENOSPC, EDQUOT, EFBIG.
+const NO_ROOM: [&str; 3] = ["No space left on device", "Disk quota exceeded", "File too large"];
+
 /// A failure of RocksDB: `what` says what could not be done.
 pub(super) fn failure(what: &str, error: rocksdb::Error) -> Error {
     let message = format!("{what}: {error}");
     match error.kind() {
         ErrorKind::Corruption => Error::corrupt(message).with_source(error),
+        _ if NO_ROOM.iter().any(|text| error.as_ref().contains(text)) => Error::new(SqlState::DISK_FULL, message)
+            .with_hint("Free space on the file system of the data directory; the server goes on by itself.")
+            .with_source(error),
         _ => Error::new(SqlState::IO_ERROR, message).with_source(error),
     }
 }

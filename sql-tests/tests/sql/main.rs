@@ -3,9 +3,11 @@
 //! - `layout` reads the sources: who imports whom, which words and sizes are allowed.
 //! - `scripts` runs the sqllogictest scripts of `sql-tests/scripts` on every backend they are for.
 //! - `kafka` reads from a real Kafka broker; `reference` holds `docs/sql.md` against the server.
-//! - `consistency` looks at a bank while money moves; `recovery` kills the server under load.
+//! - `consistency` looks at a bank while money moves; `recovery` kills the server under load;
+//!   `disk` lets its writes fail.
 
 mod consistency;
+mod disk;
 mod in_process;
 mod kafka;
 mod layout;

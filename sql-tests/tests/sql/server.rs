@@ -26,8 +26,18 @@ impl Server {
 
     /// The same for a command of `levada` that serves clients.
     pub fn run(command: &[&str], data: &Path) -> Server {
+        Server::spawn("", command, data)
+    }
+
+    /// The same where no file can be larger than so many megabytes: a write beyond that fails.
+    pub fn with_small_files(megabytes: usize, data: &Path) -> Server {
+        // Blocks of 512 bytes. Without the signal the write itself fails, as on a full disk.
+        Server::spawn(&format!("trap '' XFSZ; ulimit -f {}; ", megabytes * 2048), &["serve"], data)
+    }
+
+    fn spawn(before: &str, command: &[&str], data: &Path) -> Server {
         let mut shell = Command::new("sh")
-            .args(["-c", UNTIL_TOLD])
+            .args(["-c", &format!("{before}{UNTIL_TOLD}")])
             .arg(binary())
             .args(command)
             .args(["--listen", "127.0.0.1:0", "--log", "warn", "--data-dir"])

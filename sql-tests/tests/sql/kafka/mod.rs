@@ -12,6 +12,6 @@ mod reader;
 mod retention;
 mod source_watermarks;
 mod sources;
-mod tables;
+pub mod tables;
 
 pub use broker::Broker;
