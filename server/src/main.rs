@@ -98,11 +98,11 @@ async fn run(config: Config) -> Result<(), Box<dyn Error>> {
     let stop = stop_signal()?;
     tokio::pin!(stop);
     let addresses = config::addresses(&config.listen, config.insecure).await?;
-    let mut options = EngineOptions::new(&config.data_dir);
-    if let Some(limit) = config.memory_limit {
-        let bytes = limit.bytes().ok_or("memory_limit must be in bytes: the system does not tell how much there is")?;
-        options = options.with_memory_limit(bytes);
-    }
+    let options = EngineOptions::new(&config.data_dir);
+    let options = match config.memory_limit {
+        Some(limit) => limit.apply(options)?,
+        None => options,
+    };
     let engine = tokio::select! {
         opened = tokio::task::spawn_blocking(|| Engine::open(options)) => opened??,
         () = &mut stop => return Ok(()),

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use levada_engine::available_memory;
+use levada_engine::{EngineOptions, available_memory};
 use serde::Deserialize;
 
 /// With less nothing works.
@@ -44,6 +44,8 @@ impl TryFrom<Written> for MemoryLimit {
 pub enum InvalidLimit {
     Syntax,
     Range,
+    /// Nobody knows how much memory there is.
+    Unknown,
 }
 
 impl fmt::Display for InvalidLimit {
@@ -51,6 +53,7 @@ impl fmt::Display for InvalidLimit {
         f.write_str(match self {
             InvalidLimit::Syntax => "memory_limit is a number of bytes, or a text such as '4GB' or '70%'",
             InvalidLimit::Range => "memory_limit must be at least 64MB, or from 1% to 100%",
+            InvalidLimit::Unknown => "memory_limit must be in bytes: the system does not tell how much there is",
         })
     }
 }
@@ -83,8 +86,16 @@ impl MemoryLimit {
         }
     }
 
+    /// Options with this budget.
+    ///
+    /// # Errors
+    /// [`Unknown`](InvalidLimit::Unknown) for a part of what the system does not tell.
+    pub fn apply(self, options: EngineOptions) -> Result<EngineOptions, InvalidLimit> {
+        self.bytes().map(|bytes| options.with_memory_limit(bytes)).ok_or(InvalidLimit::Unknown)
+    }
+
     /// Bytes; None for a part of what the system does not tell.
-    pub fn bytes(self) -> Option<u64> {
+    fn bytes(self) -> Option<u64> {
         match self {
             MemoryLimit::Bytes(bytes) => Some(bytes),
             MemoryLimit::Percent(percent) => {

@@ -61,6 +61,14 @@ impl ZSet {
         self.len() == 0
     }
 
+    /// Bytes of the rows, which may be a small part of what their arrays point into.
+    pub fn bytes(&self) -> usize {
+        let size = |column: &ArrayRef| {
+            column.to_data().get_slice_memory_size().unwrap_or_else(|_| column.get_array_memory_size())
+        };
+        self.batch.columns().iter().map(size).sum()
+    }
+
     /// The weights, or None where all are +1.
     pub fn weights(&self) -> Option<&[i64]> {
         self.weights.as_ref().map(|weights| weights.values().as_ref())

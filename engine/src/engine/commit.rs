@@ -31,18 +31,14 @@ impl Commit {
 
     /// Bytes of the rows that are written, in memory.
     pub fn bytes(&self) -> usize {
-        let written = |operation: &Operation| match operation {
-            Operation::Write { change, .. } => change.batch().get_array_memory_size(),
-            Operation::Create(_) | Operation::Drop(_) | Operation::Begin { .. } => 0,
-        };
-        self.operations.iter().map(written).sum()
+        self.operations.iter().map(Operation::bytes).sum()
     }
 
     /// Bytes of rows that are there afterwards and were not before; 0 when there are fewer.
     pub fn growth(&self) -> u64 {
         let grown = |operation: &Operation| match operation {
             Operation::Write { change, .. } if !change.is_empty() => {
-                let bytes = change.batch().get_array_memory_size() as i64;
+                let bytes = change.bytes() as i64;
                 let rows = change.len() as i64;
                 let net = change.weights().map_or(rows, |weights| weights.iter().sum());
                 bytes.saturating_mul(net.clamp(-rows, rows)) / rows

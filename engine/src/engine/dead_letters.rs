@@ -23,6 +23,9 @@ const KEPT: u64 = 100_000;
 /// Epochs and the messages of one of them share the number of a row.
 const NUMBERS_PER_EPOCH: i64 = 1 << 24;
 
+/// Where a message was: the columns of its source, partition and offset.
+const PLACE: [usize; 3] = [1, 3, 4];
+
 /// What messages that are no rows write, to a step that follows `epoch`; older ones make room.
 pub fn operations(stores: &Stores, epoch: Epoch, bad: &[(ObjectId, String, BadRecord)]) -> Result<Vec<Operation>> {
     let Some(store) = stores.get(&SOURCE_ERRORS).filter(|_| !bad.is_empty()) else { return Ok(Vec::new()) };
@@ -32,18 +35,22 @@ pub fn operations(stores: &Stores, epoch: Epoch, bad: &[(ObjectId, String, BadRe
     Ok(operations)
 }
 
-/// Takes out the messages that are kept already: the history of a source is read for every view anew.
+/// Takes out the messages that are kept already: the history of a source is read for every view anew. The work depends on
+/// how many `bad` ones there are, not on how many are kept.
 pub fn forget_known(stores: &Stores, epoch: Epoch, bad: &mut Vec<(ObjectId, String, BadRecord)>) -> Result<()> {
     let Some(store) = stores.get(&SOURCE_ERRORS).filter(|_| !bad.is_empty()) else { return Ok(()) };
-    let mut known = HashSet::new();
-    for batch in store.snapshot(epoch).batches() {
-        let batch = batch?;
-        let sources = batch.column(1).as_primitive::<UInt32Type>();
-        let partitions = batch.column(3).as_primitive::<Int32Type>();
-        let offsets = batch.column(4).as_primitive::<Int64Type>();
-        let rows = sources.values().iter().zip(partitions.values()).zip(offsets.values());
-        known.extend(rows.map(|((source, partition), offset)| (*source, *partition, *offset)));
-    }
+    // Made by the first history that has such messages.
+    let by_place = store.add_index(PLACE.to_vec())?;
+    let places: [Arc<dyn Array>; 3] = [
+        Arc::new(UInt32Array::from_iter_values(bad.iter().map(|(source, ..)| source.0))),
+        Arc::new(Int32Array::from_iter_values(bad.iter().map(|(.., record)| record.partition))),
+        Arc::new(Int64Array::from_iter_values(bad.iter().map(|(.., record)| record.offset))),
+    ];
+    let known = store.snapshot(epoch).lookup(by_place, &places)?;
+    let [sources, partitions, offsets] = PLACE.map(|column| known.column(column));
+    let (sources, partitions) = (sources.as_primitive::<UInt32Type>(), partitions.as_primitive::<Int32Type>());
+    let rows = sources.values().iter().zip(partitions.values()).zip(offsets.as_primitive::<Int64Type>().values());
+    let known: HashSet<(u32, i32, i64)> = rows.map(|((source, partition), at)| (*source, *partition, *at)).collect();
     bad.retain(|(source, _, record)| !known.contains(&(source.0, record.partition, record.offset)));
     Ok(())
 }
@@ -78,7 +85,7 @@ fn rows(epoch: Epoch, bad: &[(ObjectId, String, BadRecord)]) -> Result<RecordBat
 }
 
 /// Bytes of keys, values and errors that are kept.
-const KEPT_BYTES: u64 = 256 << 20;
+const KEPT_BYTES: u64 = 64 << 20;
 
 /// The change that makes room when there are too many, or too large ones: the oldest go, down to what is kept.
 fn expired(store: &Arc<RowStore>, at: Epoch) -> Result<Option<ZSet>> {
@@ -129,18 +136,37 @@ mod tests {
         numbers
     }
 
+    fn record(at: i64) -> BadRecord {
+        BadRecord {
+            partition: 0,
+            offset: at,
+            timestamp_ms: None,
+            key: None,
+            value: Some(vec![b'x'; 90].into()),
+            error: "not JSON ..".into(),
+        }
+    }
+
+    #[test]
+    fn a_message_is_kept_once() {
+        let store = Arc::new(RowStore::new(source_errors().schema.arrow(), Identity::Key(vec![0])));
+        let bad = |offsets: std::ops::Range<i64>| -> Vec<_> {
+            let of = |source: u32| move |at| (ObjectId(source), "s".to_owned(), record(at));
+            offsets.flat_map(|at| [of(20_000)(at), of(20_001)(at)]).collect()
+        };
+        store.apply(&ZSet::inserts(rows(Epoch(1), &bad(0..1000)).unwrap()), Epoch(1)).unwrap();
+        let stores: Stores = [(SOURCE_ERRORS, store)].into();
+        let mut again = bad(990..1010);
+        forget_known(&stores, Epoch(1), &mut again).unwrap();
+        assert_eq!(again, bad(1000..1010));
+        forget_known(&stores, Epoch(1), &mut again).unwrap();
+        assert_eq!(again.len(), 20);
+    }
+
     #[test]
     fn the_newest_are_kept() {
         let store = Arc::new(RowStore::new(source_errors().schema.arrow(), Identity::Key(vec![0])));
         for epoch in 1..=3 {
-            let record = |at: i64| BadRecord {
-                partition: 0,
-                offset: at,
-                timestamp_ms: None,
-                key: None,
-                value: Some(vec![b'x'; 90].into()),
-                error: "not JSON ..".into(),
-            };
             let bad: Vec<_> = (0..4).map(|at| (ObjectId(20_000), "s".to_owned(), record(at))).collect();
             store.apply(&ZSet::inserts(rows(Epoch(epoch), &bad).unwrap()), Epoch(epoch)).unwrap();
         }

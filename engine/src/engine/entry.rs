@@ -31,6 +31,14 @@ pub enum Operation {
 }
 
 impl Operation {
+    /// Bytes of the rows that it writes, in memory.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Operation::Write { change, .. } => change.bytes(),
+            Operation::Create(_) | Operation::Drop(_) | Operation::Begin { .. } => 0,
+        }
+    }
+
     /// The materialized view that it makes.
     pub fn created_view(&self) -> Option<ObjectId> {
         match self {

@@ -188,18 +188,13 @@ impl Session {
         let (mut rows, mut bytes) = (Vec::new(), 0);
         while let Some(batch) = batches.try_next().await? {
             // Looked at before all are here: a query may have more rows than memory can hold.
-            bytes += sliced_bytes(&batch)?;
+            let some = rows_of(schema, &batch, 0)?;
+            bytes += some.bytes();
             self.engine.admit(bytes)?;
-            rows.push(rows_of(schema, &batch, 0)?);
+            rows.push(some);
         }
         Ok(rows)
     }
-}
-
-/// Bytes of the rows of a batch, which may be a small part of what it points into.
-fn sliced_bytes(batch: &RecordBatch) -> Result<usize> {
-    let sizes = batch.columns().iter().map(|column| Ok(column.to_data().get_slice_memory_size()?));
-    sizes.sum()
 }
 
 /// Refuses what statements cannot write to; `verb` is what the statement would do.

@@ -11,7 +11,7 @@ use datafusion::datasource::MemTable;
 use crate::catalog::{Catalog, Item, RelationSource};
 use crate::data::hash::canonical;
 use crate::data::{ObjectId, ZSet};
-use crate::engine::{KeyCheck, Locks, Operation, Snapshot, TableLock, not_readable, serialization_failure};
+use crate::engine::{KeyCheck, Locks, Operation, Snapshot, TableLock, check_size, not_readable, serialization_failure};
 use crate::error::{Error, Result, SqlState};
 use crate::query::Tables;
 use crate::session::Settings;
@@ -27,6 +27,8 @@ pub struct Transaction {
     /// The snapshot's catalog with this transaction's changes.
     catalog: Arc<Catalog>,
     operations: Vec<Operation>,
+    /// Bytes of the rows that they write.
+    written: usize,
     writes: BTreeMap<ObjectId, Vec<ZSet>>,
     locks: Locks,
     /// The keys that its writes touch.
@@ -45,7 +47,7 @@ impl Transaction {
         let (operations, writes, locks) = Default::default();
         let began_at = chrono::Utc::now().timestamp_micros();
         let (keys, has_read, marks) = (None, false, Vec::new());
-        Transaction { snapshot, catalog, operations, writes, locks, keys, began_at, has_read, marks }
+        Transaction { snapshot, catalog, operations, written: 0, writes, locks, keys, began_at, has_read, marks }
     }
 
     pub fn catalog(&self) -> &Arc<Catalog> {
@@ -105,17 +107,21 @@ impl Transaction {
     /// Adds rows to a table or takes them away.
     ///
     /// # Errors
-    /// 23505 for a key that is there already, as far as this transaction can see; COMMIT finds the others.
+    /// 23505 for a key that is there already, as far as this transaction can see; COMMIT finds the others. 54000 when it
+    /// writes too much.
     pub fn write(&mut self, table: ObjectId, change: ZSet) -> Result<()> {
         if change.is_empty() {
             return Ok(());
         }
         let operation = Operation::Write { table, change: change.clone() };
+        let written = self.written + operation.bytes();
+        check_size(written)?;
         let snapshot = &self.snapshot;
         let keys = self.keys.get_or_insert_with(|| KeyCheck::new(snapshot.stores.clone(), snapshot.epoch));
         keys.accept(&self.catalog, std::slice::from_ref(&operation))?;
         self.writes.entry(table).or_default().push(change);
         self.operations.push(operation);
+        self.written = written;
         Ok(())
     }
 
@@ -161,6 +167,7 @@ impl Transaction {
         self.marks.truncate(index + 1);
         let mark = &self.marks[index];
         self.operations.truncate(mark.operations);
+        self.written = self.operations.iter().map(Operation::bytes).sum();
         self.writes.retain(|table, changes| {
             changes.truncate(mark.writes.get(table).copied().unwrap_or(0));
             !changes.is_empty()

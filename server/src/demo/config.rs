@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use clap::Args;
 
+use crate::memory_limit::MemoryLimit;
+
 /// Flags of `levada demo`.
 #[derive(Args, Clone, Debug)]
 pub struct Flags {
@@ -20,6 +22,9 @@ pub struct Flags {
     /// Kafka brokers to use instead of the built-in one, as host:port,…; the topics there are levada-demo-…
     #[arg(long, value_name = "BROKERS")]
     pub brokers: Option<String>,
+    /// Memory that it may take before it reads no more: bytes, or percent of what there is
+    #[arg(long, value_name = "BYTES", default_value = "2GB")]
+    pub memory_limit: MemoryLimit,
     /// Another number gives other events
     #[arg(long, value_name = "NUMBER", default_value_t = 0)]
     pub seed: u64,

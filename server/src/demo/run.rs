@@ -48,7 +48,7 @@ async fn run(flags: Flags, screen: &Screen) -> Result<(), Box<dyn StdError>> {
         None => Broker::built_in()?,
     };
     let topics = broker.topics().await?;
-    let options = EngineOptions::new(directory.path());
+    let options = flags.memory_limit.apply(EngineOptions::new(directory.path()))?;
     let engine = tokio::task::spawn_blocking(|| Engine::open(options)).await??;
     let mut database = Database::connect(&engine)?;
     for statement in schema::statements(&broker) {

@@ -74,6 +74,10 @@ impl<'a> Connection<'a> {
             if let Err(failure) = outcome {
                 self.recover(tag, failure).await?;
             }
+            // Of a client that asks for much and for no Sync, answers must not pile up.
+            if self.output.is_full() {
+                self.output.flush().await?;
+            }
         }
         Ok(())
     }

@@ -1,13 +1,15 @@
-//! Sources that pause while memory is scarce, by what a test says of memory.
+//! Sources that pause while memory is scarce, by what a test says of memory and by what the system does.
 
 use std::time::Instant;
 
 use levada_engine::{Engine, EngineOptions, ManualMemory, MemoryGauge};
+use rdkafka::producer::{BaseRecord, Producer};
 
 use super::Broker;
 use super::broker::PATIENCE;
-use super::tables::send;
+use super::tables::{connect, rows, send, try_rows, until};
 use crate::in_process::InProcess;
+use crate::server::Server;
 
 const LIMIT: u64 = 1 << 30;
 
@@ -103,4 +105,49 @@ async fn sources_pause_while_memory_is_scarce() {
     assert_eq!(database.rows("SELECT count(*), sum(c) FROM halves").await, ["9501|19001"]);
     database.rows("INSERT INTO notes VALUES (-1)").await;
     engine.shutdown().await.expect("a last checkpoint");
+}
+
+/// A server of its own takes in more than it may; it stops at its budget, says so, and goes on when a table is dropped.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_stays_in_its_budget() {
+    const MESSAGES: usize = 22_000;
+    let broker = Broker::shared();
+    broker.create_topic("hoard", 2).await;
+    broker.create_topic("trickle", 1).await;
+    let producer = broker.producer(&[("linger.ms", "20"), ("compression.codec", "lz4")]);
+    let padding = "x".repeat(20_000);
+    for n in 0..MESSAGES {
+        let payload = format!(r#"{{"n":{n},"text":"{n}{padding}"}}"#);
+        let mut record = BaseRecord::<(), String>::to("hoard").payload(&payload);
+        while let Err((_, again)) = producer.send(record) {
+            record = again;
+            producer.poll(std::time::Duration::from_millis(10));
+        }
+    }
+    producer.flush(PATIENCE).expect("a broker that takes them");
+    let data = tempfile::tempdir().expect("a temporary folder");
+    let server = Server::run(&["serve", "--memory-limit", "400MB"], data.path());
+    let client = connect(&server).await;
+    rows(&client, &create_table(broker, "trickle", "n bigint")).await;
+    rows(&client, &create_table(broker, "hoard", "n bigint, text text")).await;
+    until(&client, STATUS, &["paused: memory"]).await;
+    send(broker, "trickle", numbers(0..10));
+    let engine = "SELECT memory_limit >> 20, memory_used > memory_limit / 100 * 85, memory_used < memory_limit / 2 * 3 \
+                  FROM levada_catalog.engine";
+    // What was under way is freed at first, and more is taken in until memory is scarce again.
+    until(&client, engine, &["400|t|t"]).await;
+    let count = rows(&client, &format!("SELECT count(*) > 0, count(*) < {MESSAGES} FROM hoard")).await;
+    assert_eq!(count, ["t|t"]);
+    // What queries may take is bounded too.
+    let error = try_rows(
+        &client,
+        "SELECT count(*) FROM (SELECT DISTINCT a || 'a long text', b FROM \
+                generate_series(1, 3000) AS x (a), generate_series(1, 1000) AS y (b))",
+    )
+    .await;
+    let error = error.expect_err("a query over its share");
+    assert_eq!(error.code().map(|code| code.code().to_owned()), Some("53200".to_owned()), "{error:?}");
+    rows(&client, "DROP TABLE hoard").await;
+    until(&client, STATUS, &["running"]).await;
+    until(&client, "SELECT count(*), sum(n) FROM trickle", &["10|45"]).await;
 }
