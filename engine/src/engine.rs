@@ -1,5 +1,6 @@
 //! The façade: opening a data directory, sessions on it, and its orderly end.
 
+mod catch_up;
 mod checkpointer;
 mod clock;
 mod commit;
@@ -49,6 +50,7 @@ pub use snapshot::{Snapshot, SnapshotLimits};
 
 use crate::data::ObjectId;
 use crate::dataflow::PlanLine;
+use crate::engine::catch_up::CatchUp;
 use crate::engine::checkpointer::Checkpointer;
 use crate::engine::clock::Clock;
 use crate::engine::commit::{Commit, Request};
@@ -188,6 +190,7 @@ impl Engine {
         let metrics = Arc::new(Metrics::new(intake.clone(), memory.clone(), recovered.durable));
         let mut sources = Sources::new(recovered.histories, requests.clone());
         sources.follow(recovered.dataflows.catalog());
+        let (catch_up, waiting) = CatchUp::new(recovered.places, &sources).unzip();
         let snapshot = Arc::new(Snapshot {
             epoch: recovered.epoch,
             catalog: recovered.dataflows.catalog().clone(),
@@ -231,6 +234,7 @@ impl Engine {
             locks: locks.clone(),
             held: VecDeque::new(),
             flushes: Vec::new(),
+            catch_up,
             sources,
             clock,
             metrics,
@@ -245,6 +249,9 @@ impl Engine {
             .name("levada-step".into())
             .spawn(move || stepper.run(&inbox))
             .map_err(|error| Error::internal("cannot start the step thread").with_source(error))?;
+        if let Some(waiting) = waiting {
+            waiting.wait();
+        }
         let queries = QueryEngine::new(options.query_threads, options.query_memory)?;
         let stepper = Mutex::new(Some(stepper));
         Ok(Engine(Arc::new(Shared {

@@ -1,20 +1,26 @@
-//! What stands in the log: transactions, and marks that one of them is void.
+//! What stands in the log: transactions, how far sources had been read, and marks that a transaction is void.
 //!
 //! | record | bytes (big-endian) |
 //! |---|---|
 //! | transaction | [`TRANSACTION`], index u16, the [entry] |
+//! | sources | [`SOURCES`], JSON: how far each had been read when the transactions before it were logged |
 //! | void | [`VOID`], position u64 of the transaction that never was |
 //!
 //! The index counts the transactions that one fsync made durable: the last such group may hold some that nobody was told of.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 
+use crate::data::ObjectId;
 use crate::engine::{Operation, entry};
 use crate::error::{Error, Result};
+use crate::source::Progress;
 use crate::state::LogPosition;
 
 const TRANSACTION: u8 = 0x81;
 const VOID: u8 = 0x82;
+const SOURCES: u8 = 0x83;
 
 /// A record of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +30,8 @@ pub enum Record<'a> {
         index: u16,
         entry: &'a [u8],
     },
+    /// How far sources had been read at the epoch before the transactions written at once with it.
+    Sources(BTreeMap<ObjectId, Progress>),
     Void(LogPosition),
 }
 
@@ -37,6 +45,14 @@ pub fn transactions<'a>(group: impl Iterator<Item = &'a [Operation]>) -> Result<
         Ok(record.into())
     };
     group.enumerate().map(record).collect()
+}
+
+/// The record of how far sources have been read.
+pub fn sources(read: &BTreeMap<ObjectId, Progress>) -> Result<Bytes> {
+    let mut record = vec![SOURCES];
+    serde_json::to_writer(&mut record, read)
+        .map_err(|error| Error::internal("cannot write how far sources are read").with_source(error))?;
+    Ok(record.into())
 }
 
 /// The mark that the transaction at a position is void.
@@ -54,6 +70,9 @@ pub fn read(bytes: &[u8]) -> Result<Record<'_>> {
     let broken = || Error::corrupt("a record of the log cannot be read");
     match bytes {
         [TRANSACTION, a, b, entry @ ..] => Ok(Record::Transaction { index: u16::from_be_bytes([*a, *b]), entry }),
+        [SOURCES, read @ ..] => {
+            Ok(Record::Sources(serde_json::from_slice(read).map_err(|error| broken().with_source(error))?))
+        }
         [VOID, position @ ..] => {
             let position = position.try_into().map_err(|_| broken())?;
             Ok(Record::Void(LogPosition(u64::from_be_bytes(position))))
@@ -65,7 +84,6 @@ pub fn read(bytes: &[u8]) -> Result<Record<'_>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::ObjectId;
 
     /// If this fails, logs written before do not read any more: raise the format of the state.
     #[test]
@@ -75,6 +93,9 @@ mod tests {
         assert_eq!(records[0][..4], [0x81, 0, 0, 1]);
         assert_eq!(records[1][..], [&[0x81, 0, 1, 1, 2, 0, 0, 0, 3][..], b"[7]"].concat());
         assert_eq!(void(LogPosition(0x0102))[..], [0x82, 0, 0, 0, 0, 0, 0, 1, 2]);
+        let progress = Progress { offsets: [(0, 5)].into_iter().collect(), topic: None };
+        let read = sources(&[(ObjectId(7), progress)].into()).unwrap();
+        assert_eq!(read[..], [&[0x83][..], br#"{"7":{"offsets":{"0":5}}}"#].concat());
     }
 
     #[test]
@@ -82,7 +103,9 @@ mod tests {
         let records = transactions([&[][..], &[]].into_iter()).unwrap();
         assert_eq!(read(&records[1]).unwrap(), Record::Transaction { index: 1, entry: &[1] });
         assert_eq!(read(&void(LogPosition(9))).unwrap(), Record::Void(LogPosition(9)));
-        for bytes in [&[][..], &[1, 2, 3], &[0x81, 0], &[0x82, 1]] {
+        let progress = BTreeMap::from([(ObjectId(7), Progress::default())]);
+        assert_eq!(read(&sources(&progress).unwrap()).unwrap(), Record::Sources(progress));
+        for bytes in [&[][..], &[1, 2, 3], &[0x81, 0], &[0x82, 1], b"\x83{"] {
             assert_eq!(read(bytes).unwrap_err().sqlstate().code(), "XX001");
         }
     }

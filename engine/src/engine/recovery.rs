@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::data::Epoch;
+use crate::data::{Epoch, ObjectId};
 use crate::engine::clock::Micros;
 use crate::engine::dataflows::Dataflows;
 use crate::engine::entry;
@@ -14,7 +14,7 @@ use crate::engine::record::{self, Record};
 use crate::engine::sources::saved_progress;
 use crate::engine::storage::Storage;
 use crate::error::{Error, Result, SqlState};
-use crate::source::Intake;
+use crate::source::{Intake, Progress};
 use crate::state::LogPosition;
 
 /// An engine's state as it was when the last acknowledged transaction was published.
@@ -30,6 +30,8 @@ pub struct Recovered {
     pub voided: BTreeMap<LogPosition, Error>,
     /// How far each source has been taken in.
     pub histories: Histories,
+    /// How far they had been when transactions of the log's tail were acknowledged.
+    pub places: BTreeMap<ObjectId, Progress>,
 }
 
 /// Reads the last checkpoint and applies the entries of the log after it, each as a step.
@@ -84,7 +86,7 @@ impl Tail {
             match record::read(&bytes)? {
                 Record::Void(position) => drop(tail.void.insert(position)),
                 Record::Transaction { index: 0, .. } => tail.acknowledged = LogPosition(at.0 - 1),
-                Record::Transaction { .. } => {}
+                Record::Transaction { .. } | Record::Sources(_) => {}
             }
         }
         Ok(tail)
@@ -123,11 +125,18 @@ fn apply(
         }
         outcome => outcome?,
     }
-    let mut position = meta.log_position;
+    let (mut position, mut places) = (meta.log_position, BTreeMap::new());
     for read in log.read_after(meta.log_position)? {
         let (at, bytes) = read?;
         position = at;
-        let Record::Transaction { entry, .. } = record::read(&bytes)? else { continue };
+        let entry = match record::read(&bytes)? {
+            Record::Transaction { entry, .. } => entry,
+            Record::Sources(read) => {
+                places.extend(read);
+                continue;
+            }
+            Record::Void(_) => continue,
+        };
         if tail.void.contains(&at) {
             continue;
         }
@@ -144,5 +153,5 @@ fn apply(
     // Not earlier: what the log's tail needs comes first.
     dataflows.load_rest()?;
     let (durable, clock, voided) = (meta.epoch, meta.clock, BTreeMap::new());
-    Ok(Recovered { dataflows, epoch, durable, position, clock, histories, voided })
+    Ok(Recovered { dataflows, epoch, durable, position, clock, histories, places, voided })
 }

@@ -6,6 +6,7 @@ use std::sync::mpsc::Sender;
 
 use arrow::array::{Array, BooleanArray, RecordBatch};
 use arrow::compute::{concat, concat_batches};
+use bytes::Bytes;
 use parking_lot::RwLock;
 
 use crate::catalog::{Catalog, Item};
@@ -14,7 +15,7 @@ use crate::decode;
 use crate::engine::commit::Request;
 use crate::engine::dataflows::Stores;
 use crate::engine::history::{Histories, spec_of};
-use crate::engine::{Operation, dead_letters, upsert};
+use crate::engine::{Operation, dead_letters, record, upsert};
 use crate::error::{Error, Result};
 use crate::source::{Delivery, Intake, PartitionState, Progress, Reader, SourceSpec, Watch};
 use crate::sql::normalize_jsonb;
@@ -30,6 +31,8 @@ pub struct Sources {
     readers: BTreeMap<ObjectId, Source>,
     /// What tells others how the readers are doing.
     watches: Watches,
+    /// What the log says of how far sources have been read.
+    logged: BTreeMap<ObjectId, Progress>,
     /// Counts the readers that were started: deliveries of one that is no more are void.
     started: u64,
 }
@@ -45,13 +48,14 @@ struct Source {
 impl Sources {
     /// Nothing is read before [`follow`](Sources::follow).
     pub fn new(histories: Histories, inbox: Sender<Request>) -> Sources {
-        let (readers, watches) = Default::default();
-        Sources { histories, inbox, readers, watches, started: 0 }
+        let (readers, watches, logged) = Default::default();
+        Sources { histories, inbox, readers, watches, logged, started: 0 }
     }
 
     /// Begins anew, from where a recovery came to.
     pub fn restart(&mut self, catalog: &Catalog, histories: Histories) {
         self.readers.clear();
+        self.logged.clear();
         self.histories = histories;
         self.follow(catalog);
     }
@@ -83,6 +87,29 @@ impl Sources {
             value.map(|value| (*id, value)).map_err(|error| Error::internal("cannot write offsets").with_source(error))
         };
         self.histories.progress().iter().map(write).collect()
+    }
+
+    /// What the log is to keep with transactions of how far each source has been taken in; None where it says so already,
+    /// or a checkpoint does.
+    pub fn unlogged(&mut self) -> Result<Option<Bytes>> {
+        let read = self.histories.progress();
+        if read == self.logged {
+            return Ok(None);
+        }
+        let record = record::sources(&read)?;
+        self.logged = read;
+        Ok(Some(record))
+    }
+
+    /// Whether all that is read has been taken in as far as this, in the same topics.
+    pub fn have_reached(&self, places: &BTreeMap<ObjectId, Progress>) -> bool {
+        let read = self.histories.progress();
+        places.iter().filter(|(source, _)| self.readers.contains_key(source)).all(|(source, place)| {
+            read.get(source).is_some_and(|read| {
+                let other = read.topic.as_ref().zip(place.topic.as_ref()).is_some_and(|(now, then)| now != then);
+                other || read.offsets.reaches(&place.offsets)
+            })
+        })
     }
 
     /// Starts the readers of what is to be read now and stops those of what is not: of objects that are gone, and of

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{oneshot, watch};
 
 use crate::data::{Epoch, ObjectId};
+use crate::engine::catch_up::CatchUp;
 use crate::engine::checkpointer::Checkpointer;
 use crate::engine::clock::Clock;
 use crate::engine::commit::Request;
@@ -56,6 +57,8 @@ pub struct Stepper {
     /// Where the checkpointer reports to: this thread's own inbox.
     pub reports: Sender<Request>,
     pub sources: Sources,
+    /// What a start waits for; None once it is so far.
+    pub catch_up: Option<CatchUp>,
     pub clock: Clock,
     pub metrics: Arc<Metrics>,
     /// Deliveries that wait until hydrations have caught up.
@@ -194,6 +197,7 @@ impl Stepper {
         });
         self.live.add(&snapshot, self.clock.now());
         self.published.send_replace(snapshot.clone());
+        self.catch_up.take_if(|catch_up| catch_up.look(&self.sources));
         self.metrics.published(&snapshot);
         self.metrics.measure(&snapshot.catalog, || self.dataflows.sizes());
         let (now, dataflows) = (self.clock.now(), &self.dataflows);

@@ -119,12 +119,14 @@ impl Stepper {
     /// to its last checkpoint, from where the log and the sources bring it here again. Returned are the transactions that
     /// turned out not to be possible then.
     fn log_and_step(&mut self, commits: &[Commit], deliveries: &[Delivery]) -> Result<BTreeMap<usize, Error>> {
-        let records = record::transactions(commits.iter().map(|commit| commit.operations.as_slice()))?;
+        let mut records = record::transactions(commits.iter().map(|commit| commit.operations.as_slice()))?;
         if let Some(first) = commits.first().filter(|_| commits.iter().any(Commit::is_ddl)) {
             self.create(&first.operations)?;
         }
         let acknowledged = self.position;
         if !records.is_empty() {
+            // Of the epoch before: whoever asked for the transactions has seen no later one.
+            records.extend(self.sources.unlogged()?);
             match Storage::of(&self.storage)?.log.append(&records) {
                 Ok(position) => self.position = position,
                 Err(error) => {
