@@ -107,22 +107,36 @@ impl TopK {
         Window { skip: self.spec.offset, take: self.spec.limit.unwrap_or(u64::MAX) }
     }
 
-    /// The batch's keys, in order, with their net weights.
-    fn changes(&self, delta: &ZSet) -> Result<Run> {
+    /// The batch's keys, in order, with their net weights: sorted in runs of rows, on several threads where there are many,
+    /// then together.
+    fn changes(&self, delta: &ZSet, context: &StepContext) -> Result<Run> {
+        let runs = context.slices(delta, |slice| self.run(slice))?;
+        let several = runs.len() > 1;
+        let mut changes: Run = runs.into_iter().flatten().collect();
+        if several {
+            // A stable sort finds the runs and merges them.
+            changes.sort_by(|(a, _), (b, _)| a.cmp(b));
+            changes.dedup_by(|(key, weight), (first, sum)| {
+                let same = key == first;
+                if same {
+                    *sum += *weight;
+                }
+                same
+            });
+            changes.retain(|(_, weight)| *weight != 0);
+        }
+        Ok(changes)
+    }
+
+    /// The keys of some rows, in order, with their net weights.
+    fn run(&self, delta: &ZSet) -> Result<Run> {
         let columns: Vec<ArrayRef> = self.columns.iter().map(|column| canonical(delta.column(*column))).collect();
         let rows = self.rows.convert_columns(&columns)?;
         let partitions = match &self.partition {
             Some(converter) => Some(converter.convert_columns(&columns[..self.partition_columns])?),
             None => None,
         };
-        let mut order: Vec<u32> = (0..delta.len() as u32).collect();
-        if self.spec.append_only
-            && self.partition.is_none()
-            && let Some(bound) = self.bound(&[])
-        {
-            order.retain(|row| rows.row(*row as usize).data() <= bound);
-        }
-        order.sort_unstable_by_key(|row| rows.row(*row as usize));
+        let order = self.order(delta, &rows);
         let mut changes: Run = Vec::new();
         let mut last = None;
         for row in order {
@@ -139,6 +153,26 @@ impl TopK {
             changes.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
         }
         Ok(changes)
+    }
+
+    /// The rows in order, without those that can never be in the window.
+    fn order(&self, delta: &ZSet, rows: &Rows) -> Vec<u32> {
+        let mut order: Vec<u32> = (0..delta.len() as u32).collect();
+        if self.spec.append_only && self.partition.is_none() {
+            let bound = self.bound(&[]);
+            order.retain(|row| {
+                delta.weight(*row as usize) > 0 && bound.is_none_or(|bound| rows.row(*row as usize).data() <= bound)
+            });
+            let most = self.spec.limit.map(|limit| usize::try_from(self.spec.offset.saturating_add(limit)));
+            if let Some(Ok(most)) = most
+                && most < order.len()
+            {
+                order.select_nth_unstable_by_key(most, |row| rows.row(*row as usize));
+                order.truncate(most);
+            }
+        }
+        order.sort_unstable_by_key(|row| rows.row(*row as usize));
+        order
     }
 
     /// The entries of a partition from a key on.
@@ -252,12 +286,12 @@ impl Operator for TopK {
         &self.spec.schema
     }
 
-    fn step(&mut self, inputs: &[ZSet], _context: &mut StepContext) -> Result<ZSet> {
+    fn step(&mut self, inputs: &[ZSet], context: &mut StepContext) -> Result<ZSet> {
         let [delta] = inputs else { return Err(Error::internal("TopK has one input")) };
         if self.spec.append_only && delta.weights().is_some_and(|weights| weights.iter().any(|weight| *weight < 0)) {
             return Err(Error::internal("a row was deleted from an append-only input"));
         }
-        let changes = self.changes(delta)?;
+        let changes = self.changes(delta, context)?;
         let mut net = Run::new();
         let partitioned = self.partition.is_some();
         let together = |a: &[u8], b: &[u8]| partition_of(a, partitioned) == partition_of(b, partitioned);

@@ -136,6 +136,44 @@ fn append_only_state_does_not_outgrow_the_window() {
     assert_eq!(rows, [&V::Int32(Some(45)), &V::Int32(Some(46)), &V::Int32(Some(47))]);
 }
 
+/// Changes of many slices: the same on any number of threads, and the naive answer.
+#[test]
+fn large_changes_give_the_naive_answer_on_any_number_of_threads() {
+    let key = |column, descending| SortKey { column, descending, nulls_first: false };
+    let new = |random: &mut Random| {
+        let mut row = random_row(random);
+        row[0] = V::Int32(Some(random.below(1_000_000) as i32));
+        row
+    };
+    for (partition, append_only) in [(vec![], true), (vec![], false), (vec![1], true), (vec![1], false)] {
+        let order = vec![key(2, true), key(0, false)];
+        let spec = TopKSpec { schema: schema(), partition, order, offset: 2, limit: Some(5), append_only };
+        let outputs = [1, 2, 7].map(|threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let pool = (threads > 1).then(|| Arc::new(pool));
+            let (mut random, mut top) = (Random(11), TopK::new(spec.clone()).unwrap());
+            let (mut live, mut output, mut steps) = (Relation::default(), Relation::default(), vec![]);
+            for epoch in 1..3 {
+                let mut change: Vec<(Row, i64)> = (0..9_000).map(|_| (new(&mut random), 1)).collect();
+                if !append_only {
+                    let gone = live.0.values().take(500).map(|(row, weight)| (row.clone(), -weight));
+                    change.extend(gone.collect::<Vec<_>>());
+                }
+                change.iter().for_each(|(row, weight)| live.add(row.clone(), *weight));
+                let mut context = StepContext::new(crate::data::Epoch(epoch)).with_pool(pool.clone());
+                let delta = top.step(&[zset(&schema(), &change)], &mut context).unwrap();
+                output.add_all(&delta);
+                if threads == 1 {
+                    assert_eq!(output.printed(), expected(&spec, &live).printed(), "{spec:?}");
+                }
+                steps.push((delta.batch().clone(), delta.weights().map(<[i64]>::to_vec)));
+            }
+            steps
+        });
+        assert!(outputs.iter().all(|steps| *steps == outputs[0]));
+    }
+}
+
 #[test]
 fn distinct_equals_the_naive_answer_after_every_step() {
     let store = Store::new();
