@@ -75,12 +75,12 @@ async fn fill(client: &Client, accounts: u64) -> Outcome<()> {
         let insert = format!(
             "INSERT INTO account SELECT n, 'owner ' || n || ' of ' || md5(n::text), 'city ' || n % 1000, n % 100000 / 7.0,
                 timestamptz '2026-01-01' + n * interval '1 second', md5((n + 1)::text) || md5((n + 2)::text)
-             FROM generate_series({first}, {last}) AS g(n)"
+             FROM generate_series({first}::bigint, {last}) AS g(n)"
         );
         rows(client, &insert).await?;
         let insert = format!(
             "INSERT INTO payment SELECT n, n * 7919 % {accounts} + 1, n % 16, n * 31 % 1000
-             FROM generate_series({}, {}) AS g(n)",
+             FROM generate_series({}::bigint, {}) AS g(n)",
             2 * first - 1,
             2 * last
         );

@@ -23,7 +23,8 @@ pub async fn run(flags: &Flags, report: &mut Report) -> Outcome<()> {
             create(&client, into).await?;
             for first in (1..=groups).step_by(BATCH as usize) {
                 let last = (first + BATCH - 1).min(groups);
-                let insert = format!("INSERT INTO t SELECT n * 7919, n FROM generate_series({first}, {last}) AS g(n)");
+                let insert =
+                    format!("INSERT INTO t SELECT n * 7919, n FROM generate_series({first}::bigint, {last}) AS g(n)");
                 rows(&client, &insert).await?;
             }
             rows(&client, "FLUSH").await?;
@@ -75,7 +76,7 @@ async fn epochs(server: &Server, client: &Client, groups: u64) -> Outcome<(f64, 
     let stride = groups / CHANGES;
     for epoch in 0..EPOCHS {
         let insert = format!(
-            "INSERT INTO t SELECT (n * {stride} + {epoch} % {stride} + 1) * 7919, 1 FROM generate_series(0, {}) AS g(n)",
+            "INSERT INTO t SELECT (n * {stride} + {epoch} % {stride} + 1) * 7919, 1 FROM generate_series(0::bigint, {}) AS g(n)",
             CHANGES - 1
         );
         rows(client, &insert).await?;
