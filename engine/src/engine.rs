@@ -189,7 +189,7 @@ impl Engine {
         let locks = Arc::<LockTable>::default();
         let metrics = Arc::new(Metrics::new(intake.clone(), memory.clone(), recovered.durable));
         let mut sources = Sources::new(recovered.histories, requests.clone());
-        sources.follow(recovered.dataflows.catalog());
+        sources.follow(&recovered.dataflows);
         let (catch_up, waiting) = CatchUp::new(recovered.places, &sources).unzip();
         let snapshot = Arc::new(Snapshot {
             epoch: recovered.epoch,

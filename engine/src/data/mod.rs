@@ -8,6 +8,7 @@ mod identifier;
 pub mod key;
 #[cfg(test)]
 pub mod noise;
+mod parts;
 mod room;
 mod schema;
 mod types;
@@ -16,6 +17,7 @@ mod zset;
 pub use epoch::Epoch;
 pub use id::{ObjectId, OperatorId};
 pub use identifier::quote_ident;
+pub use parts::Parts;
 pub use room::{lengthen, make_room};
 pub use schema::{Column, RelationSchema};
 pub use types::{NUMERIC_PRECISION, NUMERIC_SCALE, SqlType, TYPE_KEY};

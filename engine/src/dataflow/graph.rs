@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-use crate::data::{ObjectId, OperatorId};
+use crate::data::{ObjectId, OperatorId, Parts};
 use crate::dataflow::errors::ErrorSet;
 use crate::dataflow::event_time::{Waiting, Watermarks};
 use crate::dataflow::hydrate::{Claim, Recorder};
@@ -104,6 +104,8 @@ pub(super) struct Node {
     pub consumers: Vec<(NodeId, usize)>,
     pub store: Option<Arc<RowStore>>,
     pub properties: Properties,
+    /// What the operator reads of its inputs, as [`Operator::reads`] tells.
+    pub reads: Option<Parts>,
     pub relation: Option<ObjectId>,
 }
 
@@ -119,6 +121,7 @@ impl Node {
             consumers: self.consumers.clone(),
             store: self.store.clone(),
             properties: self.properties.clone(),
+            reads: self.reads.clone(),
             relation: self.relation,
         }
     }
@@ -179,8 +182,8 @@ impl Graph {
         if let Some(sources) = operator.awaits() {
             self.waiting.insert(node, Waiting::new(sources.clone()));
         }
-        let (text, consumers, relation) = (text.to_owned(), Vec::new(), None);
-        let made = Node { text, fingerprint, operator, id, inputs, consumers, store, properties, relation };
+        let (text, consumers, reads, relation) = (text.to_owned(), Vec::new(), operator.reads(), None);
+        let made = Node { text, fingerprint, operator, id, inputs, consumers, store, properties, reads, relation };
         self.nodes.push(Some(made));
         self.by_fingerprint.insert(fingerprint, node);
         self.fresh.insert(node, None);

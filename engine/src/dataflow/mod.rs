@@ -17,6 +17,7 @@ mod operator;
 pub mod operators;
 mod persist;
 mod properties;
+mod reads;
 mod shards;
 mod sizes;
 mod slot_set;

@@ -8,7 +8,7 @@ use arrow::datatypes::SchemaRef;
 use rayon::ThreadPool;
 use rayon::prelude::*;
 
-use crate::data::{Epoch, ObjectId, OperatorId, ZSet};
+use crate::data::{Epoch, ObjectId, OperatorId, Parts, ZSet};
 use crate::dataflow::Watermarks;
 use crate::error::{Error, Result};
 use crate::state::{Checkpoint, StateStore};
@@ -45,6 +45,12 @@ pub trait Operator: Send {
     /// rows or without.
     fn awaits(&self) -> Option<&BTreeSet<ObjectId>> {
         None
+    }
+
+    /// What it reads of the rows of its inputs; None where it hands them on as they are, so that what is read is what those
+    /// read that follow it.
+    fn reads(&self) -> Option<Parts> {
+        Some(Parts::All)
     }
 
     /// The operator's state, where it has one of its own.

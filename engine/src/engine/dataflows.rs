@@ -10,7 +10,7 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 
 use crate::catalog::{self, Catalog, Item, ItemKind, SOURCE_ERRORS, source_errors};
-use crate::data::{Epoch, ObjectId, OperatorId, ZSet};
+use crate::data::{Epoch, ObjectId, OperatorId, Parts, ZSet};
 use crate::dataflow::{Fingerprint, Graph, PlanLine, Sizes, ViewErrors};
 use crate::engine::clock::Micros;
 use crate::engine::commit::{Explained, Request};
@@ -346,6 +346,11 @@ impl Dataflows {
     /// The rows that views lack because they came too late.
     pub fn late_rows(&mut self) -> ViewErrors {
         self.graph.late_rows()
+    }
+
+    /// What all views and sinks read of a source.
+    pub fn parts_read(&self, source: ObjectId) -> Result<Parts> {
+        self.graph.parts_read(source)
     }
 
     /// How far sources have come in event time.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::catalog::{Catalog, Item, Partial};
-use crate::data::{ObjectId, ZSet};
+use crate::data::{ObjectId, Parts, ZSet};
 use crate::dataflow::Rows;
 use crate::decode;
 use crate::engine::Operation;
@@ -83,12 +83,12 @@ impl Histories {
         self.0.read.lock().get(&source).and_then(|read| read.offsets.get(partition))
     }
 
-    /// The rows of a source from where a view begins up to where the steps are now; read by another thread, later.
-    /// Messages that are no rows are left for [`take_bad`](Histories::take_bad).
+    /// The wanted parts of the rows of a source from where a view begins up to where the steps are now; read by another
+    /// thread, later. Messages that are no rows are left for [`take_bad`](Histories::take_bad).
     ///
     /// # Errors
     /// XX000 for a source that is not read. Whatever [`History`] gives comes with the rows.
-    pub fn read(&self, catalog: &Catalog, source: ObjectId, view: ObjectId) -> Result<Rows> {
+    pub fn read(&self, catalog: &Catalog, source: ObjectId, view: ObjectId, wanted: &Parts) -> Result<Rows> {
         let read = self.0.read.lock().get(&source).cloned();
         let (Some(item), Some(Progress { offsets, topic })) = (catalog.by_id(source), read) else {
             return Err(Error::internal(format!("relation {source} has no rows to begin with")));
@@ -102,8 +102,11 @@ impl Histories {
             from.advance(&Offsets(partial.first.clone()));
         }
         let (histories, name, times) = (self.clone(), item.name.clone(), SourceTime::default());
+        let mut wanted = wanted.clone();
+        // The watermark is nobody's node.
+        wanted.extend(&Parts::columns(spec.watermark.map(|watermark| watermark.column)));
         let (history, ended) = (None, false);
-        Ok(Box::new(Reading { histories, view, source, name, spec, topic, from, to, times, history, ended }))
+        Ok(Box::new(Reading { histories, view, source, name, spec, wanted, topic, from, to, times, history, ended }))
     }
 
     /// Messages found to be no rows since the last call, perhaps not for the first time.
@@ -130,6 +133,7 @@ struct Reading {
     source: ObjectId,
     name: String,
     spec: Arc<SourceSpec>,
+    wanted: Parts,
     topic: Option<TopicId>,
     from: Offsets,
     to: Offsets,
@@ -145,7 +149,7 @@ impl Reading {
         let history = match &mut self.history {
             Some(history) => history,
             None => {
-                let decoder = decode::decoder(&self.spec, normalize_jsonb)?;
+                let decoder = decode::decoder(&self.spec, &self.wanted, normalize_jsonb)?;
                 let (spec, intake) = (self.spec.clone(), self.histories.intake().clone());
                 let to = Progress { offsets: self.to.clone(), topic: self.topic.clone() };
                 let history = History::open(spec, &self.from, &to, decoder, intake, Box::new(|| false))?;

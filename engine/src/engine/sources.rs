@@ -9,11 +9,11 @@ use arrow::compute::{concat, concat_batches};
 use bytes::Bytes;
 use parking_lot::RwLock;
 
-use crate::catalog::{Catalog, Item};
-use crate::data::{Epoch, ObjectId, ZSet};
+use crate::catalog::Item;
+use crate::data::{Epoch, ObjectId, Parts, ZSet};
 use crate::decode;
 use crate::engine::commit::Request;
-use crate::engine::dataflows::Stores;
+use crate::engine::dataflows::{Dataflows, Stores};
 use crate::engine::history::{Histories, spec_of};
 use crate::engine::{Operation, dead_letters, record, upsert};
 use crate::error::{Error, Result};
@@ -40,6 +40,8 @@ pub struct Sources {
 struct Source {
     spec: Arc<SourceSpec>,
     name: String,
+    /// What of its columns is built.
+    built: Parts,
     reader: Reader,
     /// The reader's number.
     run: u64,
@@ -53,11 +55,11 @@ impl Sources {
     }
 
     /// Begins anew, from where a recovery came to.
-    pub fn restart(&mut self, catalog: &Catalog, histories: Histories) {
+    pub fn restart(&mut self, dataflows: &Dataflows, histories: Histories) {
         self.readers.clear();
         self.logged.clear();
         self.histories = histories;
-        self.follow(catalog);
+        self.follow(dataflows);
     }
 
     /// Memory and threads of readers.
@@ -114,31 +116,48 @@ impl Sources {
 
     /// Starts the readers of what is to be read now and stops those of what is not: of objects that are gone, and of
     /// sources that no view reads any more, whose offsets are forgotten.
-    pub fn follow(&mut self, catalog: &Catalog) {
+    ///
+    /// Of a source, readers build only what nodes read. Where nodes read more than before, reading begins anew from where
+    /// the steps are: what the reader before has delivered since, without the new parts, is void. So no step sees a row that
+    /// lacks what one of its nodes reads.
+    pub fn follow(&mut self, dataflows: &Dataflows) {
+        let catalog = dataflows.catalog();
         let is_followed = |item: &Arc<Item>| !item.is_source() || catalog.is_read(item.id);
         self.readers.retain(|id, _| catalog.by_id(*id).is_some_and(is_followed));
         self.histories.retain(|id| catalog.by_id(id).is_some_and(is_followed));
         for item in catalog.items().filter(|item| item.connector().is_some() && is_followed(item)) {
-            if self.readers.contains_key(&item.id) {
-                continue;
-            }
-            match self.start(item) {
-                Ok(source) => drop(self.readers.insert(item.id, source)),
-                Err(error) => tracing::error!(source = item.name, %error, "a source cannot be read"),
+            if let Err(error) = self.follow_one(item, dataflows) {
+                self.readers.remove(&item.id);
+                tracing::error!(source = item.name, %error, "a source cannot be read");
             }
         }
         *self.watches.write() = self.readers.iter().map(|(id, source)| (*id, source.reader.watch())).collect();
     }
 
-    fn start(&mut self, item: &Item) -> Result<Source> {
+    fn follow_one(&mut self, item: &Item, dataflows: &Dataflows) -> Result<()> {
+        let wanted = wanted(item, dataflows)?;
+        if let Some(source) = self.readers.get_mut(&item.id).filter(|source| source.built.cover(&wanted)) {
+            if source.built != wanted {
+                source.reader.decode_with(decode::decoder(&source.spec, &wanted, normalize_jsonb)?);
+                source.built = wanted;
+            }
+            return Ok(());
+        }
+        self.readers.remove(&item.id);
+        let source = self.start(item, wanted)?;
+        self.readers.insert(item.id, source);
+        Ok(())
+    }
+
+    fn start(&mut self, item: &Item, built: Parts) -> Result<Source> {
         let spec = Arc::new(spec_of(item)?);
         let from = self.histories.progress().get(&item.id).cloned().unwrap_or_default();
         self.started += 1;
         let (inbox, run) = (self.inbox.clone(), self.started);
         let deliver = move |delivery| inbox.send(Request::Delivery(run, Box::new(delivery))).is_ok();
-        let decoder = decode::decoder(&spec, normalize_jsonb)?;
+        let decoder = decode::decoder(&spec, &built, normalize_jsonb)?;
         let reader = Reader::start(item.id, spec.clone(), &from, decoder, self.intake().clone(), Box::new(deliver))?;
-        Ok(Source { spec, name: item.name.clone(), reader, run })
+        Ok(Source { spec, name: item.name.clone(), built, reader, run })
     }
 
     /// Whether a delivery is of a reader that is still there. Of one before it, of the same source, it may tell what a
@@ -194,6 +213,19 @@ impl Sources {
         operations.extend(dead_letters::operations(stores, epoch, &bad)?);
         Ok(operations)
     }
+}
+
+/// What of the rows of a source, or of a table with a connector, is to be built.
+fn wanted(item: &Item, dataflows: &Dataflows) -> Result<Parts> {
+    if !item.is_source() {
+        return Ok(Parts::All);
+    }
+    let mut wanted = dataflows.parts_read(item.id)?;
+    // The watermark is nobody's node.
+    if let Some(watermark) = spec_of(item)?.watermark {
+        wanted.add(&[watermark.column]);
+    }
+    Ok(wanted)
 }
 
 /// Reads what a checkpoint keeps of how far each source has been taken in.

@@ -21,6 +21,7 @@ use datafusion::physical_plan::{
 };
 use tokio::sync::mpsc;
 
+use crate::data::Parts;
 use crate::error::Result as EngineResult;
 
 /// Batches read ahead of the query.
@@ -29,8 +30,11 @@ const AHEAD: usize = 1;
 /// Says that nobody wants more rows.
 pub type Stopped = Box<dyn Fn() -> bool + Send>;
 
-/// Begins to read. The iterator may block, but looks every now and then whether it should stop.
-pub type Open = Arc<dyn Fn(Stopped) -> EngineResult<Box<dyn Iterator<Item = EngineResult<RecordBatch>>>> + Send + Sync>;
+/// Begins to read: batches of all columns, of which only the wanted ones need hold what they should. The iterator may block,
+/// but looks every now and then whether it should stop.
+pub type Open = Arc<dyn Fn(Stopped, &Parts) -> EngineResult<Batches> + Send + Sync>;
+
+type Batches = Box<dyn Iterator<Item = EngineResult<RecordBatch>>>;
 
 /// Rows that an iterator brings, on a thread of its own for each scan; a slow query holds it up, and so it does not pile
 /// up rows in memory.
@@ -175,7 +179,9 @@ impl ReadingScan {
     fn read(&self, sender: &mpsc::Sender<Result<RecordBatch>>) -> Result<()> {
         let mut left = self.fetch.unwrap_or(usize::MAX);
         let closed = sender.clone();
-        let batches = (self.table.open)(Box::new(move || closed.is_closed()))?;
+        let columns = self.columns.as_ref();
+        let wanted = columns.map_or(Parts::All, |columns| Parts::columns(columns.iter().copied()));
+        let batches = (self.table.open)(Box::new(move || closed.is_closed()), &wanted)?;
         for batch in batches {
             let batch = batch?;
             let batch = batch.slice(0, batch.num_rows().min(left));

@@ -1,7 +1,7 @@
 //! CREATE SOURCE, and CREATE TABLE with a connector: relations whose rows come from a topic.
 
 use crate::catalog::{Item, ItemKind};
-use crate::data::{Column, RelationSchema, SqlType};
+use crate::data::{Column, Parts, RelationSchema, SqlType};
 use crate::decode;
 use crate::error::{Error, Result, SqlState};
 use crate::session::Session;
@@ -110,7 +110,7 @@ impl Session {
                 .with_hint("A source keeps no rows: leave the option out, or use CREATE TABLE."));
         }
         // Refuses what messages cannot carry.
-        decode::decoder(&spec, normalize_jsonb)?;
+        decode::decoder(&spec, &Parts::All, normalize_jsonb)?;
         Ok(spec)
     }
 }

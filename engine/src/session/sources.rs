@@ -7,7 +7,7 @@ use datafusion::catalog::TableProvider;
 use datafusion::logical_expr::LogicalPlan;
 
 use crate::catalog::{Item, Partial, RelationSource};
-use crate::data::{ObjectId, ZSet};
+use crate::data::{ObjectId, Parts, ZSet};
 use crate::decode;
 use crate::engine::{Operation, partial, spec_of};
 use crate::error::{Result, SqlState};
@@ -105,11 +105,12 @@ impl Session {
     /// A source from its start to its end of now.
     fn source_table(&self, item: &Item, spec: Arc<SourceSpec>, extent: &Extent) -> Result<ReadingTable> {
         let (from, to) = (extent.begin(&spec)?, extent.read());
-        let (decoder, intake) = (decode::decoder(&spec, normalize_jsonb)?, self.engine.intake.clone());
+        let intake = self.engine.intake.clone();
         let schema = item.schema.arrow();
         let as_declared = schema.clone();
-        let open = move |stopped: Stopped| -> Result<Box<dyn Iterator<Item = _>>> {
-            let history = History::open(spec.clone(), &from, &to, decoder.clone(), intake.clone(), stopped)?;
+        let open = move |stopped: Stopped, wanted: &Parts| -> Result<Box<dyn Iterator<Item = _>>> {
+            let decoder = decode::decoder(&spec, wanted, normalize_jsonb)?;
+            let history = History::open(spec.clone(), &from, &to, decoder, intake.clone(), stopped)?;
             let schema = as_declared.clone();
             Ok(Box::new(
                 history.map(move |part| Ok(ZSet::inserts(part?.rows).with_schema(schema.clone())?.batch().clone())),

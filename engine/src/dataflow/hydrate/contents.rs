@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 
 use super::progress::Progress;
-use crate::data::{Epoch, ObjectId, ZSet};
+use crate::data::{Epoch, ObjectId, Parts, ZSet};
 use crate::dataflow::graph::{Graph, NodeId};
 use crate::dataflow::operator::Outside;
 use crate::dataflow::step::Delivery;
@@ -16,8 +16,9 @@ use crate::error::{Error, Result};
 /// Rows, in parts, that another thread reads.
 pub type Rows = Box<dyn Iterator<Item = Result<ZSet>> + Send>;
 
-/// Reads again all that a base relation without store has delivered so far: asked for once for all that need it together.
-pub type History<'a> = &'a mut dyn FnMut(ObjectId) -> Result<Rows>;
+/// Reads again all that a base relation without store has delivered so far, as far as these parts of it are concerned:
+/// asked for once for all that need it together.
+pub type History<'a> = &'a mut dyn FnMut(ObjectId, &Parts) -> Result<Rows>;
 
 /// Of what contents are made.
 pub(super) struct Sight<'a> {
@@ -53,7 +54,7 @@ pub(super) struct Readings {
     /// In the order in which they were asked for; of a source, the last time.
     order: Vec<Place>,
     stored: BTreeMap<usize, Reading>,
-    sources: BTreeMap<ObjectId, Vec<Taker>>,
+    sources: BTreeMap<ObjectId, (Parts, Vec<Taker>)>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -83,10 +84,10 @@ impl Readings {
     }
 
     /// The later the rows of a source come, the more of the others are there: a join has its old rows before new ones come.
-    fn source(&mut self, source: ObjectId, taker: Taker) {
+    fn source(&mut self, source: ObjectId, parts: Parts, taker: Taker) {
         self.order.retain(|place| *place != Place::Source(source));
         self.order.push(Place::Source(source));
-        self.sources.entry(source).or_default().push(taker);
+        self.sources.entry(source).or_insert_with(|| (parts, Vec::new())).1.push(taker);
     }
 
     /// The pieces in their order. Sources are asked for their history now.
@@ -101,8 +102,8 @@ impl Readings {
                 },
                 Place::Source(source) => {
                     sight.progress.expect(None);
-                    let rows = (sight.history)(source)?;
-                    let takers = self.sources.remove(&source).unwrap_or_default();
+                    let Some((parts, takers)) = self.sources.remove(&source) else { continue };
+                    let rows = (sight.history)(source, &parts)?;
                     Work::Feed(Reading { rows: sight.counted(rows), takers, rest: None })
                 }
             });
@@ -173,7 +174,8 @@ impl Graph {
             return Ok(());
         }
         if let (Some(relation), true) = (node.relation, node.inputs.is_empty()) {
-            readings.source(relation, self.taker(edge, way, sight.at)?);
+            let parts = self.parts_read_of(id)?;
+            readings.source(relation, parts, self.taker(edge, way, sight.at)?);
             return Ok(());
         }
         for (port, input) in node.inputs.clone().into_iter().enumerate().filter(|(_, input)| !input.probed) {

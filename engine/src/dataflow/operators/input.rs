@@ -2,7 +2,7 @@
 
 use arrow::datatypes::SchemaRef;
 
-use crate::data::ZSet;
+use crate::data::{Parts, ZSet};
 use crate::dataflow::{Operator, StepContext};
 use crate::error::Result;
 
@@ -28,5 +28,9 @@ impl Operator for SourceInput {
 
     fn again(&self) -> Option<Box<dyn Operator>> {
         Some(Box::new(SourceInput::new(self.schema.clone())))
+    }
+
+    fn reads(&self) -> Option<Parts> {
+        None
     }
 }

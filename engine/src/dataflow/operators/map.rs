@@ -3,36 +3,75 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions};
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::physical_expr::PhysicalExpr;
 
-use crate::data::ZSet;
+use crate::data::{Parts, ZSet};
 use crate::dataflow::operators::isolate::isolate;
-use crate::dataflow::{Operator, StepContext};
+use crate::dataflow::operators::leaves::Leaves;
+use crate::dataflow::{Operator, Rejected, StepContext};
 use crate::error::{Error, Result};
 
 /// `SELECT outputs FROM input WHERE predicates`: both are linear, so a change maps to a change and nothing is remembered.
 #[derive(Clone)]
 pub struct Map {
     schema: SchemaRef,
-    predicates: Vec<Arc<dyn PhysicalExpr>>,
+    /// What is read of the input: first what the outputs read, then what the last predicate reads besides, and so on, so
+    /// that what has been read for the last time is at the end.
+    leaves: Leaves,
+    /// Over the leaves.
+    predicates: Vec<Predicate>,
     outputs: Vec<Arc<dyn PhysicalExpr>>,
+    /// Rows that an expression fails on are told by what is read of them.
+    narrow: bool,
+}
+
+#[derive(Clone)]
+struct Predicate {
+    condition: Arc<dyn PhysicalExpr>,
+    /// How many of the leaves are read after it.
+    read_later: usize,
 }
 
 impl Map {
-    /// Rows pass when all predicates are true, each asked only about rows that passed those before it; outputs are
-    /// computed of the rows that pass, one for each field of the schema.
-    pub fn new(schema: SchemaRef, predicates: Vec<Arc<dyn PhysicalExpr>>, outputs: Vec<Arc<dyn PhysicalExpr>>) -> Map {
-        Map { schema, predicates, outputs }
+    /// Rows of `input` pass when all predicates are true, each asked only about rows that passed those before it; outputs
+    /// are computed of the rows that pass, one for each field of the schema.
+    ///
+    /// # Errors
+    /// XX000 for expressions that cannot be taken apart.
+    pub fn new(
+        input: &Schema,
+        schema: SchemaRef,
+        predicates: Vec<Arc<dyn PhysicalExpr>>,
+        outputs: Vec<Arc<dyn PhysicalExpr>>,
+    ) -> Result<Map> {
+        let mut leaves = Leaves::new();
+        let outputs = outputs.into_iter().map(|output| leaves.rewrite(output, input)).collect::<Result<_>>()?;
+        let mut placed = Vec::with_capacity(predicates.len());
+        for predicate in predicates.into_iter().rev() {
+            let read_later = leaves.len();
+            placed.push(Predicate { condition: leaves.rewrite(predicate, input)?, read_later });
+        }
+        placed.reverse();
+        Ok(Map { schema, leaves, predicates: placed, outputs, narrow: false })
     }
 
-    fn evaluate(&self, rows: &ZSet) -> Result<(ZSet, Vec<ArrayRef>)> {
-        let mut kept = rows.clone();
-        for predicate in &self.predicates {
+    /// The same over rows of which only what is read is there: nothing else tells the rows that an expression fails on.
+    pub fn narrow(self) -> Map {
+        Map { narrow: true, ..self }
+    }
+
+    /// Of leaves.
+    fn evaluate(&self, leaves: &ZSet) -> Result<(ZSet, Vec<ArrayRef>)> {
+        let mut kept = leaves.clone();
+        for Predicate { condition, read_later } in &self.predicates {
             if kept.is_empty() {
                 break;
             }
-            let mask = truth(predicate, &kept)?;
+            let mask = truth(condition, &kept)?;
+            if *read_later < kept.batch().num_columns() {
+                kept = kept.with_batch(kept.batch().project(&(0..*read_later).collect::<Vec<_>>())?);
+            }
             if mask.true_count() < kept.len() {
                 kept = kept.filter(&mask)?;
             }
@@ -40,6 +79,24 @@ impl Map {
         let value = |output: &Arc<dyn PhysicalExpr>| Ok(output.evaluate(kept.batch())?.into_array(kept.len())?);
         let columns = self.outputs.iter().map(value).collect::<Result<_>>()?;
         Ok((kept, columns))
+    }
+
+    /// What becomes of rows, and those that have no answer.
+    fn map(&self, rows: &ZSet) -> Result<(Vec<ZSet>, Vec<Rejected>)> {
+        let (mut results, mut rejected) = (Vec::new(), Vec::new());
+        if self.narrow {
+            let evaluate = |_, leaves: &ZSet| self.evaluate(leaves);
+            isolate(&self.leaves.of(rows)?, &evaluate, &mut results, &mut rejected);
+            let order = self.leaves.in_order();
+            for Rejected { row, .. } in &mut rejected {
+                *row = row.with_batch(row.batch().project(&order)?);
+            }
+        } else {
+            let evaluate = |_, rows: &ZSet| self.evaluate(&self.leaves.of(rows)?);
+            isolate(rows, &evaluate, &mut results, &mut rejected);
+        }
+        let kept = results.into_iter().filter(|(kept, _)| !kept.is_empty());
+        Ok((kept.map(|result| self.assemble(result)).collect::<Result<Vec<_>>>()?, rejected))
     }
 
     /// The columns as a batch. Outside of what is isolated by row: a wrong type would be our mistake, not the row's.
@@ -64,12 +121,7 @@ impl Operator for Map {
     }
 
     fn step(&mut self, inputs: &[ZSet], context: &mut StepContext) -> Result<ZSet> {
-        let parts = context.slices(&inputs[0], |slice| {
-            let (mut results, mut rejected) = (Vec::new(), Vec::new());
-            isolate(slice, &|_, rows| self.evaluate(rows), &mut results, &mut rejected);
-            let kept = results.into_iter().filter(|(kept, _)| !kept.is_empty());
-            Ok((kept.map(|result| self.assemble(result)).collect::<Result<Vec<_>>>()?, rejected))
-        })?;
+        let parts = context.slices(&inputs[0], |slice| self.map(slice))?;
         let mut outputs = Vec::with_capacity(parts.len());
         for (output, rejected) in parts {
             outputs.extend(output);
@@ -80,5 +132,9 @@ impl Operator for Map {
 
     fn again(&self) -> Option<Box<dyn Operator>> {
         Some(Box::new(self.clone()))
+    }
+
+    fn reads(&self) -> Option<Parts> {
+        Some(self.leaves.parts())
     }
 }

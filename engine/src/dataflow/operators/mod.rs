@@ -8,6 +8,7 @@ pub(crate) mod harness;
 mod input;
 mod isolate;
 mod join;
+mod leaves;
 mod map;
 mod output;
 mod stored;

@@ -5,19 +5,24 @@ use std::sync::Arc;
 use arrow::array::{
     ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, FixedSizeBinaryArray, Float32Array,
     Float64Array, Int16Array, Int32Array, Int64Array, ListArray, StringArray, StructArray, Time64MicrosecondArray,
-    TimestampMicrosecondArray,
+    TimestampMicrosecondArray, new_null_array,
 };
 use arrow::buffer::{BooleanBuffer, Buffer as Bytes, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{DataType, Field};
 
 use super::object::Object;
-use crate::data::SqlType;
+use crate::data::{Parts, SqlType};
 use crate::error::{Error, Result};
 
-/// The values of one column, or of one level of a nested one.
+/// The values of one column, or of one level of a nested one. Where nobody wants them, they are checked all the same.
 pub struct Buffer {
     pub ty: SqlType,
+    /// Where a value is written; none stays that is not to be kept.
     pub values: Values,
+    /// Whether values are kept.
+    built: bool,
+    /// Whether the last was NULL, kept or not.
+    ends_with_null: bool,
     valid: Vec<bool>,
 }
 
@@ -47,9 +52,11 @@ pub enum Values {
 }
 
 impl Buffer {
+    /// A column of which some parts are wanted, or nothing.
+    ///
     /// # Errors
     /// 0A000 for types that messages cannot carry.
-    pub fn new(ty: &SqlType) -> Result<Buffer> {
+    pub fn new(ty: &SqlType, wanted: Option<&Parts>) -> Result<Buffer> {
         let values = match ty {
             SqlType::Bool => Values::Bool(Vec::new()),
             SqlType::Int2 => Values::Int16(Vec::new()),
@@ -65,9 +72,14 @@ impl Buffer {
             | SqlType::Json
             | SqlType::Jsonb => Values::Bytes { bytes: Vec::new(), ends: Vec::new() },
             SqlType::Uuid => Values::Uuid(Vec::new()),
-            SqlType::Array(item) => Values::List { items: Box::new(Buffer::new(item)?), ends: Vec::new() },
+            SqlType::Array(item) => {
+                // An array is wanted as a whole.
+                let items = Buffer::new(item, wanted.map(|_| &Parts::All))?;
+                Values::List { items: Box::new(items), ends: Vec::new() }
+            }
             SqlType::Record(fields) => {
-                let fields = fields.iter().map(|(name, ty)| (name.clone(), ty, true));
+                let of = |at: usize| wanted.and_then(|parts| parts.of(at));
+                let fields = fields.iter().enumerate().map(|(at, (name, ty))| (name.clone(), ty, true, of(at)));
                 Values::Record(Box::new(Object::new(fields)?))
             }
             other => {
@@ -75,7 +87,7 @@ impl Buffer {
                     .with_hint("Declare it as text and cast it in the view."));
             }
         };
-        Ok(Buffer { ty: ty.clone(), values, valid: Vec::new() })
+        Ok(Buffer { ty: ty.clone(), values, built: wanted.is_some(), ends_with_null: false, valid: Vec::new() })
     }
 
     pub fn len(&self) -> usize {
@@ -84,26 +96,39 @@ impl Buffer {
 
     /// The value that was written to [`Buffer::values`] is there.
     pub fn set_valid(&mut self) {
-        self.valid.push(true);
+        self.end_value(true);
     }
 
+    /// Whether the last value is NULL.
     pub fn ends_with_null(&self) -> bool {
-        self.valid.last() == Some(&false)
+        self.ends_with_null
     }
 
     /// Appends NULL.
     pub fn push_null(&mut self) {
         self.push_blank();
-        self.valid.push(false);
+        self.end_value(false);
     }
 
     /// Appends a value that means nothing: what a deletion has where NULL is not allowed.
     pub fn push_default(&mut self) {
         self.push_blank();
-        self.valid.push(true);
+        self.end_value(true);
+    }
+
+    /// Keeps the value that was written, or forgets it.
+    fn end_value(&mut self, valid: bool) {
+        self.ends_with_null = !valid;
+        match self.built {
+            true => self.valid.push(valid),
+            false => self.values.truncate(0),
+        }
     }
 
     fn push_blank(&mut self) {
+        if !self.built {
+            return;
+        }
         match &mut self.values {
             Values::Bool(values) => values.push(false),
             Values::Int16(values) => values.push(0),
@@ -120,49 +145,38 @@ impl Buffer {
 
     /// Appends bytes to the value under construction of a text or bytea, and ends it.
     pub fn push_bytes(&mut self, value: &[u8]) -> Result<(), String> {
-        if let Values::Bytes { bytes, ends } = &mut self.values {
+        if let (Values::Bytes { bytes, ends }, true) = (&mut self.values, self.built) {
             bytes.extend_from_slice(value);
             ends.push(end(bytes.len())?);
         }
-        self.valid.push(true);
+        self.set_valid();
         Ok(())
     }
 
     /// Ends the list whose items have been appended.
     pub fn end_list(&mut self) -> Result<(), String> {
-        if let Values::List { items, ends } = &mut self.values {
+        if let (Values::List { items, ends }, true) = (&mut self.values, self.built) {
             ends.push(end(items.len())?);
         }
-        self.valid.push(true);
+        self.set_valid();
         Ok(())
     }
 
     /// Cuts back to so many values, half-written ones included.
     pub fn truncate(&mut self, length: usize) {
         self.valid.truncate(length);
-        match &mut self.values {
-            Values::Bool(values) => values.truncate(length),
-            Values::Int16(values) => values.truncate(length),
-            Values::Int32(values) => values.truncate(length),
-            Values::Int64(values) => values.truncate(length),
-            Values::Decimal(values) => values.truncate(length),
-            Values::Float32(values) => values.truncate(length),
-            Values::Float64(values) => values.truncate(length),
-            Values::Bytes { bytes, ends } => {
-                ends.truncate(length);
-                bytes.truncate(ends.last().map_or(0, |end| *end as usize));
-            }
-            Values::Uuid(values) => values.truncate(length * 16),
-            Values::List { items, ends } => {
-                ends.truncate(length);
-                items.truncate(ends.last().map_or(0, |end| *end as usize));
-            }
-            Values::Record(object) => object.truncate(length),
-        }
+        self.values.truncate(if self.built { length } else { 0 });
     }
 
-    /// The column.
-    pub fn finish(self) -> Result<ArrayRef> {
+    /// The column, of so many rows. Where nobody wants it, it is NULL, or where that is not allowed, means nothing.
+    pub fn finish(mut self, rows: usize, nullable: bool) -> Result<ArrayRef> {
+        if !self.built && nullable {
+            return Ok(new_null_array(&self.ty.arrow(), rows));
+        }
+        if !self.built {
+            self.built = true;
+            (0..rows).for_each(|_| self.push_default());
+        }
         let nulls = self.valid.contains(&false).then(|| NullBuffer::from(self.valid.as_slice()));
         Ok(match self.values {
             Values::Bool(values) => Arc::new(BooleanArray::new(BooleanBuffer::from(values), nulls)),
@@ -191,13 +205,38 @@ impl Buffer {
             Values::Uuid(values) => Arc::new(FixedSizeBinaryArray::try_new(16, values.into(), nulls)?),
             Values::List { items, ends } => {
                 let field: Field = items.ty.field("item", true);
-                Arc::new(ListArray::try_new(Arc::new(field), offsets(ends), items.finish()?, nulls)?)
+                let count = items.len();
+                Arc::new(ListArray::try_new(Arc::new(field), offsets(ends), items.finish(count, true)?, nulls)?)
             }
             Values::Record(object) => match self.ty.arrow() {
-                DataType::Struct(fields) => Arc::new(StructArray::try_new(fields, object.finish()?, nulls)?),
+                DataType::Struct(fields) => Arc::new(StructArray::try_new(fields, object.finish(rows)?, nulls)?),
                 other => return Err(Error::internal(format!("a record is no {other}"))),
             },
         })
+    }
+}
+
+impl Values {
+    fn truncate(&mut self, length: usize) {
+        match self {
+            Values::Bool(values) => values.truncate(length),
+            Values::Int16(values) => values.truncate(length),
+            Values::Int32(values) => values.truncate(length),
+            Values::Int64(values) => values.truncate(length),
+            Values::Decimal(values) => values.truncate(length),
+            Values::Float32(values) => values.truncate(length),
+            Values::Float64(values) => values.truncate(length),
+            Values::Bytes { bytes, ends } => {
+                ends.truncate(length);
+                bytes.truncate(ends.last().map_or(0, |end| *end as usize));
+            }
+            Values::Uuid(values) => values.truncate(length * 16),
+            Values::List { items, ends } => {
+                ends.truncate(length);
+                items.truncate(ends.last().map_or(0, |end| *end as usize));
+            }
+            Values::Record(object) => object.truncate(length),
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use super::buffer::{Buffer, Values};
 use super::object::{Object, ObjectSeed};
 use super::scalar;
 use super::value::{Context, ValueSeed};
-use crate::data::SqlType;
+use crate::data::{Parts, SqlType};
 use crate::decode::NormalizeJsonb;
 use crate::error::{Error, Result, SqlState};
 use crate::source::{Decoded, Decoder, Envelope, Message, Origin, Refusal, SourceColumn, SourceSpec};
@@ -24,6 +24,8 @@ pub struct JsonDecoder {
     places: Vec<Place>,
     envelope: Envelope,
     schema: SchemaRef,
+    /// What somebody reads: the rest is checked, and not built.
+    wanted: Parts,
     jsonb: NormalizeJsonb,
 }
 
@@ -36,9 +38,12 @@ enum Place {
 }
 
 impl JsonDecoder {
+    /// A decoder that builds the wanted parts of the columns; the others are NULL, or hold what means nothing. Which are
+    /// wanted makes no difference to which messages are rows.
+    ///
     /// # Errors
     /// 0A000 for columns of types that messages cannot carry, 42P16 for an upsert without key.
-    pub fn new(spec: &SourceSpec, jsonb: NormalizeJsonb) -> Result<JsonDecoder> {
+    pub fn new(spec: &SourceSpec, wanted: &Parts, jsonb: NormalizeJsonb) -> Result<JsonDecoder> {
         let key = match (spec.envelope, &spec.primary_key) {
             (Envelope::Plain, _) => &[][..],
             (Envelope::Upsert, Some(key)) if !key.is_empty() => key,
@@ -61,8 +66,8 @@ impl JsonDecoder {
             return Err(Error::new(SqlState::INVALID_TABLE_DEFINITION, message)
                 .with_hint("The primary key is what the messages' keys hold."));
         }
-        let decoder =
-            JsonDecoder { columns: spec.columns.clone(), places, envelope: spec.envelope, schema: spec.arrow(), jsonb };
+        let (columns, envelope, schema) = (spec.columns.clone(), spec.envelope, spec.arrow());
+        let decoder = JsonDecoder { columns, places, envelope, schema, wanted: wanted.clone(), jsonb };
         // Refuses types now rather than at the first message.
         Rows::new(&decoder)?;
         Ok(decoder)
@@ -100,13 +105,15 @@ struct Rows<'a> {
 impl<'a> Rows<'a> {
     fn new(decoder: &'a JsonDecoder) -> Result<Rows<'a>> {
         let at = |place: Place| {
-            let placed = decoder.columns.iter().zip(&decoder.places).filter(move |(_, at)| **at == place);
-            placed.map(|(column, _)| column)
+            let all = decoder.columns.iter().zip(&decoder.places).enumerate();
+            let placed = all.filter(move |(_, (_, at))| **at == place);
+            placed.map(|(index, (from, _))| (from, decoder.wanted.of(index)))
         };
         let object = |place: Place| {
-            Object::new(at(place).map(|from| (from.column.name.clone(), &from.column.ty, from.column.nullable)))
+            let columns = at(place).map(|(from, wanted)| (&from.column, wanted));
+            Object::new(columns.map(|(column, wanted)| (column.name.clone(), &column.ty, column.nullable, wanted)))
         };
-        let metadata = at(Place::Metadata).map(|from| Ok((from, Buffer::new(&from.column.ty)?)));
+        let metadata = at(Place::Metadata).map(|(from, wanted)| Ok((from, Buffer::new(&from.column.ty, wanted)?)));
         Ok(Rows {
             decoder,
             value: object(Place::Value)?,
@@ -144,17 +151,18 @@ impl<'a> Rows<'a> {
     }
 
     fn finish(self, refused: Vec<Refusal>) -> Result<Decoded> {
-        let mut value = self.value.finish()?.into_iter();
-        let mut key = self.key.finish()?.into_iter();
-        let metadata: Vec<_> = self.metadata.into_iter().map(|(_, buffer)| buffer.finish()).collect::<Result<_>>()?;
-        let mut metadata = metadata.into_iter();
+        let rows = self.deleted.len();
+        let mut value = self.value.finish(rows)?.into_iter();
+        let mut key = self.key.finish(rows)?.into_iter();
+        let metadata = self.metadata.into_iter().map(|(from, buffer)| buffer.finish(rows, from.column.nullable));
+        let mut metadata = metadata.collect::<Result<Vec<_>>>()?.into_iter();
         let columns = self.decoder.places.iter().map(|place| match place {
             Place::Value => value.next(),
             Place::Key => key.next(),
             Place::Metadata => metadata.next(),
         });
         let columns = columns.collect::<Option<Vec<_>>>().ok_or_else(|| Error::internal("a column is missing"))?;
-        let options = RecordBatchOptions::new().with_row_count(Some(self.deleted.len()));
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
         let rows = RecordBatch::try_new_with_options(Arc::clone(&self.decoder.schema), columns, &options)?;
         let deleted = (self.decoder.envelope == Envelope::Upsert).then(|| BooleanArray::from(self.deleted));
         Ok(Decoded { rows, deleted, refused })

@@ -1,8 +1,8 @@
 //! JSON messages.
 //!
-//! Every message is checked whole: UTF-8, syntax, and the type of every declared column, before any of it counts. One
-//! pass of the parser writes each member straight into its column's buffer; a message that turns out to be none is cut
-//! off again. ([`sonic_rs`]'s lookups of single fields are not used: they do not see that a message's tail is broken.)
+//! Every message is checked whole: UTF-8, syntax, and the type of every declared column, whether somebody reads it or not,
+//! before any of it counts. One pass of the parser writes each member straight into its column's buffer, which keeps it if
+//! somebody reads it; a message that turns out to be none is cut off again. ([`sonic_rs`]'s lookups of single fields are not used: they do not see that a message's tail is broken.)
 //!
 //! | column | JSON |
 //! |---|---|

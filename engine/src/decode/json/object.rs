@@ -7,7 +7,7 @@ use super::buffer::Buffer;
 use super::member::{Match, Names};
 use super::scalar;
 use super::value::{Context, ValueSeed};
-use crate::data::SqlType;
+use crate::data::{Parts, SqlType};
 use crate::error::Result;
 
 /// The columns that a JSON object fills: those of the relation, or the fields of a record.
@@ -37,9 +37,11 @@ enum Filled {
 }
 
 impl Object {
-    /// Columns by name, type, and whether NULL is allowed.
-    pub fn new<'a>(columns: impl Iterator<Item = (String, &'a SqlType, bool)>) -> Result<Object> {
-        let column = |(name, ty, nullable)| Ok(Column { name, nullable, buffer: Buffer::new(ty)?, filled: Filled::No });
+    /// Columns by name, type, whether NULL is allowed, and what is wanted of them.
+    pub fn new<'a>(columns: impl Iterator<Item = (String, &'a SqlType, bool, Option<&'a Parts>)>) -> Result<Object> {
+        let column = |(name, ty, nullable, wanted)| {
+            Ok(Column { name, nullable, buffer: Buffer::new(ty, wanted)?, filled: Filled::No })
+        };
         let columns: Vec<Column> = columns.map(column).collect::<Result<_>>()?;
         let names = Names::new(columns.iter().map(|column| column.name.as_str()));
         Ok(Object { columns, names, length: 0 })
@@ -95,8 +97,9 @@ impl Object {
         self.length = length;
     }
 
-    pub fn finish(self) -> Result<Vec<ArrayRef>> {
-        self.columns.into_iter().map(|column| column.buffer.finish()).collect()
+    /// The columns, of so many rows.
+    pub fn finish(self, rows: usize) -> Result<Vec<ArrayRef>> {
+        self.columns.into_iter().map(|column| column.buffer.finish(rows, column.nullable)).collect()
     }
 
     /// Reads a row from an object's members.

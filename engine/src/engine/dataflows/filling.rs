@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use super::Dataflows;
-use crate::data::{Epoch, ObjectId};
+use crate::data::{Epoch, ObjectId, Parts};
 use crate::dataflow::Hydration;
 use crate::engine::hydrations::Outcome;
 use crate::error::{Error, Result};
@@ -29,7 +29,7 @@ impl Dataflows {
             }
             let progress = self.hydrations.progress(relation);
             let (histories, catalog) = (self.histories.clone(), self.catalog.clone());
-            let mut history = |source| histories.read(&catalog, source, relation);
+            let mut history = |source, wanted: &Parts| histories.read(&catalog, source, relation, wanted);
             let started = self.graph.set_aside(relation, now, &mut history, progress);
             match started.and_then(|hydration| self.hydrations.start(hydration)) {
                 Ok(None) => {}

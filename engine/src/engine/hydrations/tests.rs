@@ -6,7 +6,7 @@ use std::time::Instant;
 use arrow::array::{Int32Array, RecordBatch};
 
 use super::*;
-use crate::data::{Column, Epoch, OperatorId, RelationSchema, SqlType, ZSet};
+use crate::data::{Column, Epoch, ObjectId, OperatorId, Parts, RelationSchema, SqlType, ZSet};
 use crate::dataflow::{Graph, Input, NodeSpec, Properties, Rows};
 use crate::engine::memory::MemoryGauge;
 use crate::sql::add_source;
@@ -24,7 +24,7 @@ fn graph() -> Graph {
     };
     let schema = RelationSchema { columns: vec![Column::new("n", SqlType::Int4, true)], primary_key: None };
     let source = add_source(&mut graph, SOURCE, &schema, true, &mut ids).unwrap();
-    graph.hydrate(Epoch(1), &mut |_| Err(Error::internal("asked for a history"))).unwrap();
+    graph.hydrate(Epoch(1), &mut |_, _| Err(Error::internal("asked for a history"))).unwrap();
     let stored = |_: &Graph| Ok(NodeSpec::stored(schema.arrow(), Properties::unknown()));
     let view = graph.intern("view", vec![Input::plain(source)], &mut ids, stored).unwrap();
     graph.pin(view, VIEW).unwrap();
@@ -51,7 +51,7 @@ fn hydrations() -> (Hydrations, Receiver<Request>) {
 /// Begins to fill the view from a history.
 fn start(graph: &mut Graph, hydrations: &mut Hydrations, rows: Rows) {
     let mut rows = Some(rows);
-    let mut history = |_| rows.take().ok_or_else(|| Error::internal("asked twice"));
+    let mut history = |_: ObjectId, _: &Parts| rows.take().ok_or_else(|| Error::internal("asked twice"));
     let hydration = graph.set_aside(VIEW, Epoch(1), &mut history, hydrations.progress(VIEW)).unwrap();
     assert!(hydrations.start(hydration).unwrap().is_none());
 }

@@ -47,7 +47,7 @@ impl Stepper {
                 self.position = recovered.position;
                 (self.durable, self.saved) = (recovered.durable, recovered.durable);
                 self.metrics.set_durable(self.durable);
-                self.sources.restart(self.dataflows.catalog(), recovered.histories);
+                self.sources.restart(&self.dataflows, recovered.histories);
                 if !recovered.voided.is_empty() {
                     // What made the step fail has gone.
                     self.failures = 0;

@@ -90,7 +90,7 @@ impl Stepper {
                     self.metrics.delivered(&deliveries);
                 }
                 if commits.iter().any(Commit::is_ddl) {
-                    self.sources.follow(&snapshot.catalog);
+                    self.sources.follow(&self.dataflows);
                 }
                 for (index, commit) in commits.into_iter().enumerate() {
                     commit.finish(voided.remove(&index).map_or_else(|| Ok(snapshot.clone()), Err));
@@ -167,7 +167,7 @@ impl Stepper {
         match created {
             Ok(Ok(created)) => self.epoch = created,
             Ok(Err(error)) => {
-                self.sources.follow(self.dataflows.catalog());
+                self.sources.follow(&self.dataflows);
                 return Err(error);
             }
             Err(panic) => {

@@ -42,6 +42,7 @@ pub(super) struct Shared {
     pub(super) tracker: Mutex<Tracker>,
     /// Weak, so that it is the thread that closes the connections.
     queue: Mutex<Weak<Queue>>,
+    decoder: Mutex<Arc<dyn Decoder>>,
 }
 
 /// Where deliveries go; false means that no more are wanted. It must not block: the [`Intake`] is what holds readers back.
@@ -66,13 +67,12 @@ impl Reader {
         let topic = from.topic.clone().or_else(|| spec.kafka.topic_id.clone());
         let mut start = spec.kafka.start_in(topic.as_ref());
         start.advance(&from.offsets);
-        let (stop, tracker) = (AtomicBool::new(false), Mutex::new(Tracker::default()));
-        let shared = Arc::new(Shared { stop, tracker, queue: Mutex::new(Arc::downgrade(&queue)) });
+        let (stop, tracker, decoder) = (AtomicBool::new(false), Mutex::default(), Mutex::new(decoder));
+        let shared = Arc::new(Shared { stop, tracker, decoder, queue: Mutex::new(Arc::downgrade(&queue)) });
         let (alive, ended) = mpsc::channel();
         let mut follower = Follower {
             relation,
             spec,
-            decoder,
             deliver,
             context,
             shared: shared.clone(),
@@ -98,6 +98,12 @@ impl Reader {
             })
             .map_err(|error| Error::internal("a reader's thread cannot be started").with_source(error))?;
         Ok(Reader { shared, intake, ended })
+    }
+
+    /// Decodes with another decoder, of the same schema, from some message on: it must do for what the reader delivers to
+    /// that the other does.
+    pub fn decode_with(&self, decoder: Arc<dyn Decoder>) {
+        *self.shared.decoder.lock() = decoder;
     }
 
     /// How it is doing.
@@ -139,7 +145,6 @@ impl Drop for Reader {
 pub(super) struct Follower {
     pub(super) relation: ObjectId,
     pub(super) spec: Arc<SourceSpec>,
-    decoder: Arc<dyn Decoder>,
     pub(super) deliver: Deliver,
     pub(super) context: Context,
     pub(super) shared: Arc<Shared>,
@@ -237,6 +242,10 @@ impl Follower {
         self.gate = Gate::new(topic);
     }
 
+    fn decoder(&self) -> Arc<dyn Decoder> {
+        self.shared.decoder.lock().clone()
+    }
+
     pub(super) fn add(&self, partition: i32, offset: i64) -> Result<()> {
         self.shared.tracker.lock().add(partition, offset);
         // If not now, it is started with the others.
@@ -329,7 +338,7 @@ impl Follower {
 
     fn deliver_messages(&self, messages: &[Message<'_>]) -> Result<bool> {
         let mut failed = false;
-        for run in runs::decode(messages, &*self.decoder, &self.intake)? {
+        for run in runs::decode(messages, &*self.decoder(), &self.intake)? {
             let Run { messages: range, decoded } = run;
             failed |= self.spec.on_error == OnError::Fail && !decoded.refused.is_empty();
             let goes_on = match failed {
@@ -348,7 +357,7 @@ impl Follower {
         let wanted = |message: &&Message<'_>| self.shared.tracker.lock().wants(message.partition, message.offset);
         let mut messages: Vec<Message<'_>> = messages.iter().filter(wanted).cloned().collect();
         loop {
-            let decoded = self.decoder.decode(&messages)?;
+            let decoded = self.decoder().decode(&messages)?;
             let Some(refusal) = decoded.refused.first() else {
                 return Ok(messages.is_empty() || self.deliver_run(&messages, decoded));
             };
@@ -404,7 +413,7 @@ impl Follower {
     pub(super) fn no_rows(&self, offsets: Offsets, turn: Option<Turn>, lost: Vec<LostRange>) -> Delivery {
         Delivery {
             relation: self.relation,
-            rows: arrow::array::RecordBatch::new_empty(self.decoder.schema().clone()),
+            rows: arrow::array::RecordBatch::new_empty(self.decoder().schema().clone()),
             runs: Vec::new(),
             deleted: None,
             offsets,

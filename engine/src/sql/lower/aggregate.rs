@@ -32,12 +32,12 @@ impl Lowering<'_> {
         for expr in &aggregate.aggr_expr {
             calls.push(call(&mut flow, expr, schema)?);
         }
-        // Columns that nothing asks for stay out, unless the node can be read as it is.
+        // Columns that nothing asks for stay out, unless the node can be read as it is: of a source, they are not there then.
         let mut used: Vec<usize> = keys.clone();
         used.extend(calls.iter().flat_map(|call| [call.argument, call.filter]).flatten());
         used.sort_unstable();
         used.dedup();
-        if used.iter().all(|at| *at < width) && flow.columns().is_some() {
+        if used.iter().all(|at| *at < width) && flow.columns().is_some() && !self.graph.is_source(flow.node)? {
             let columns = flow.columns().unwrap_or_default();
             let (keys, calls) = relocate(&keys, &calls, |at| columns.get(at).copied())?;
             let append_only = flow.properties.append_only;

@@ -183,9 +183,11 @@ impl Flow {
             texts(&self.outputs).join(";"),
             types.join(";")
         );
-        graph.intern(&text, vec![Input::plain(self.node)], ids, |_| {
+        graph.intern(&text, vec![Input::plain(self.node)], ids, |graph| {
             let physical = |scalars: &[Scalar]| scalars.iter().map(|scalar| scalar.physical.clone()).collect();
-            let map = Map::new(schema_of(&self.fields), physical(&self.predicates), physical(&self.outputs));
+            let (predicates, outputs) = (physical(&self.predicates), physical(&self.outputs));
+            let map = Map::new(graph.schema(self.node)?, schema_of(&self.fields), predicates, outputs)?;
+            let map = if graph.is_source(self.node)? { map.narrow() } else { map };
             Ok(NodeSpec { operator: Box::new(map), store: None, properties: self.properties.clone() })
         })
     }

@@ -5,7 +5,7 @@ use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
 use levada_engine::ScalarValue;
-use levada_engine::data::{Column, ObjectId, SqlType};
+use levada_engine::data::{Column, ObjectId, Parts, SqlType};
 use levada_engine::decode;
 use levada_engine::source::{
     self, Delivery, Encoding, Envelope, Intake, Kafka, Loss, LostRange, Offsets, OnError, OnGap, Origin,
@@ -51,7 +51,7 @@ struct Following {
 
 impl Following {
     fn new(spec: SourceSpec) -> Following {
-        let decoder = decode::decoder(&spec, |text| Ok(text.to_owned())).expect("a decoder");
+        let decoder = decode::decoder(&spec, &Parts::All, |text| Ok(text.to_owned())).expect("a decoder");
         let intake = Intake::new(1 << 20, 2).expect("threads");
         let (sender, deliveries) = mpsc::channel();
         let deliver = Box::new(move |delivery| sender.send(delivery).is_ok());

@@ -106,6 +106,54 @@ async fn views_over_a_source_agree() {
     assert_eq!(rows(&client, errors).await, ["page_clicks|2|2"]);
 }
 
+/// Views that read ever more of the messages are made, and one of them is dropped, while messages come: no view has a row
+/// that lacks what the view reads, and none knows a message that is bad where it does not look.
+#[tokio::test(flavor = "multi_thread")]
+async fn views_read_ever_more_of_the_messages() {
+    const ROUND: i64 = 2000;
+    let broker = Broker::shared();
+    broker.create_topic("ever_more", 2).await;
+    let messages = |range: std::ops::Range<i64>| {
+        range.map(|n| {
+            let w = if n % 100 == 99 { "\"wrong\"".to_owned() } else { n.to_string() };
+            let place = format!(r#"{{"x":{n},"y":{{"z":"{n}","w":{w}}}}}"#);
+            (n.to_string(), Some(format!(r#"{{"n":{n},"place":{place},"t":"{n}"}}"#)))
+        })
+    };
+    send(broker, "ever_more", messages(0..ROUND));
+    let data = tempfile::tempdir().expect("a temporary folder");
+    let server = Server::start(data.path());
+    let client = connect(&server).await;
+    let columns = "n bigint, place struct<x int, y struct<z text, w int>>, t text NOT NULL";
+    rows(&client, &create_source(broker, "ever_more", columns)).await;
+    let reads =
+        ["1", "n", "(place).x", "((place).y).z::int", "(place).x + 0", "((place).y).w", "t::int + (place).x - n"];
+    let mut sent = ROUND;
+    for (round, read) in reads.iter().enumerate() {
+        std::thread::scope(|scope| {
+            scope.spawn(|| send(broker, "ever_more", messages(sent..sent + ROUND)));
+        });
+        sent += ROUND;
+        rows(&client, &format!("CREATE MATERIALIZED VIEW g{round} AS SELECT {read} AS v, n FROM ever_more")).await;
+        if round == 3 {
+            rows(&client, "DROP MATERIALIZED VIEW g2").await;
+        }
+    }
+    rows(&client, "CREATE MATERIALIZED VIEW whole AS SELECT place, n FROM ever_more").await;
+    send(broker, "ever_more", messages(sent..sent + ROUND));
+    sent += ROUND;
+    let (count, sum) = ((0..sent).filter(|n| n % 100 != 99).count(), (0..sent).filter(|n| n % 100 != 99).sum::<i64>());
+    for round in (0..reads.len()).filter(|round| *round != 2) {
+        let view = format!("SELECT count(*), count(v), sum(CASE WHEN v = 1 THEN n ELSE v END) FROM g{round}");
+        until(&client, &view, &[&format!("{count}|{count}|{sum}")]).await;
+    }
+    let whole = "SELECT count(*), sum((place).x), sum(((place).y).z::int), sum(((place).y).w) FROM whole";
+    until(&client, whole, &[&format!("{count}|{sum}|{sum}|{sum}")]).await;
+    let errors = "SELECT count(*), count(DISTINCT (partition, \"offset\")) FROM levada_catalog.source_errors";
+    let bad = sent / 100;
+    assert_eq!(rows(&client, errors).await, [format!("{bad}|{bad}")]);
+}
+
 /// The server is killed with views in its last checkpoint and with views that are only in its log, while messages come.
 #[tokio::test(flavor = "multi_thread")]
 async fn views_over_a_source_survive_a_kill() {

@@ -1,5 +1,5 @@
 use super::{decoder, show, spec};
-use crate::data::{Column, SqlType};
+use crate::data::{Column, Parts, SqlType};
 use crate::source::{Decoded, Decoder, Envelope, Header, Message, Origin, SourceColumn, SourceSpec};
 
 fn upsert(columns: &[(&str, SqlType)], key: &[usize]) -> SourceSpec {
@@ -132,9 +132,9 @@ fn the_key_itself_can_be_the_primary_key() {
     assert_eq!(show(&decoded.rows), ["61|1", "61|NULL"]);
     assert_eq!(decoded.refused[0].reason, "column \"k\": NULL is not allowed");
     spec.columns[0].origin = Origin::Offset;
-    let error = super::JsonDecoder::new(&spec, |text| Ok(text.to_owned())).err().unwrap();
+    let error = super::JsonDecoder::new(&spec, &Parts::All, |text| Ok(text.to_owned())).err().unwrap();
     assert_eq!(error.sqlstate().code(), "42P16");
     spec.primary_key = None;
-    let error = super::JsonDecoder::new(&spec, |text| Ok(text.to_owned())).err().unwrap();
+    let error = super::JsonDecoder::new(&spec, &Parts::All, |text| Ok(text.to_owned())).err().unwrap();
     assert_eq!(error.sqlstate().code(), "42P16");
 }

@@ -4,12 +4,13 @@ mod fuzz;
 mod keys;
 mod random;
 mod values;
+mod wanted;
 
 use arrow::array::RecordBatch;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 
 use super::JsonDecoder;
-use crate::data::{Column, SqlType};
+use crate::data::{Column, Parts, SqlType};
 use crate::source::{
     Decoded, Decoder, Encoding, Envelope, Kafka, Message, Offsets, OnError, OnGap, Origin, SourceColumn, SourceSpec,
 };
@@ -41,7 +42,7 @@ fn spec(columns: &[(&str, SqlType)]) -> SourceSpec {
 
 /// A jsonb's form, as far as these tests go: without blanks.
 fn decoder(spec: &SourceSpec) -> JsonDecoder {
-    JsonDecoder::new(spec, |text| Ok(text.replace(' ', ""))).unwrap()
+    JsonDecoder::new(spec, &Parts::All, |text| Ok(text.replace(' ', ""))).unwrap()
 }
 
 fn decode(spec: &SourceSpec, values: &[&str]) -> Decoded {

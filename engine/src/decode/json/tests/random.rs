@@ -8,13 +8,13 @@ use crate::data::noise::Dice;
 use crate::source::{Decoder, Message};
 
 /// Characters that are written in more ways than one.
-fn odd_text(dice: &mut Dice) -> String {
+pub fn odd_text(dice: &mut Dice) -> String {
     let characters = ['a', 'Z', '"', '\\', '\n', '/', 'é', '漢', '🦀', ' ', '\u{7f}', '{', '['];
     (0..dice.below(40)).map(|_| dice.pick(&characters)).collect()
 }
 
 /// A random type, nested up to so deep.
-fn ty(dice: &mut Dice, depth: usize) -> SqlType {
+pub fn ty(dice: &mut Dice, depth: usize) -> SqlType {
     match dice.below(if depth == 0 { 5 } else { 7 }) {
         0 => Bool,
         1 => Int4,
@@ -30,7 +30,7 @@ fn ty(dice: &mut Dice, depth: usize) -> SqlType {
 }
 
 /// A random value as JSON, and as the row should print it.
-fn value(dice: &mut Dice, ty: &SqlType) -> (Value, String) {
+pub fn value(dice: &mut Dice, ty: &SqlType) -> (Value, String) {
     if dice.below(6) == 0 {
         return (Value::Null, "NULL".to_owned());
     }

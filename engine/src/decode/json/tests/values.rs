@@ -1,4 +1,5 @@
 use super::{decode, one, show, spec};
+use crate::data::Parts;
 use crate::data::SqlType::{self, *};
 
 #[test]
@@ -175,7 +176,8 @@ fn members_find_their_columns() {
 #[test]
 fn types_that_messages_cannot_carry_are_refused() {
     for ty in [Interval, Regclass, Void, Interval.array()] {
-        let error = super::JsonDecoder::new(&spec(&[("c", ty)]), |text| Ok(text.to_owned())).err().unwrap();
+        let error =
+            super::JsonDecoder::new(&spec(&[("c", ty)]), &Parts::All, |text| Ok(text.to_owned())).err().unwrap();
         assert_eq!(error.sqlstate().code(), "0A000");
     }
 }

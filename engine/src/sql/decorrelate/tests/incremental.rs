@@ -7,7 +7,7 @@ use arrow::array::Int64Array;
 use datafusion::logical_expr::LogicalPlan;
 
 use super::corpus::{Case, Corpus, shown};
-use crate::data::{Epoch, ObjectId, OperatorId, ZSet};
+use crate::data::{Epoch, ObjectId, OperatorId, Parts, ZSet};
 use crate::dataflow::{Fingerprint, Graph, NodeId, OperatorIds};
 use crate::error::{Error, Result};
 use crate::sql::bind::Purpose;
@@ -72,7 +72,7 @@ fn come_late(corpus: &Corpus, case: &Case, slice: usize) -> Result<Option<String
     let mut ids = operator_ids();
     let mut graph = Graph::new(OperatorId(0), OperatorId(u32::MAX), 1)?;
     graph.set_slice(slice);
-    let mut no_history = |_| Err(Error::internal("asked for a history"));
+    let mut no_history = |_: ObjectId, _: &Parts| Err(Error::internal("asked for a history"));
     let mut tables: Vec<NodeId> = Vec::new();
     for source in &corpus.sources {
         tables.push(add_table(&mut graph, source.id, &source.schema, false, &mut ids)?);
@@ -118,7 +118,7 @@ fn follow(corpus: &Corpus, case: &Case) -> Result<Option<String>> {
         tables.push(add_table(&mut graph, source.id, &source.schema, false, &mut ids)?);
     }
     let plan = lower(corpus, case, &mut graph, &mut ids)?;
-    let mut epoch = graph.hydrate(Epoch(1), &mut |_| Err(Error::internal("asked for a history")))?;
+    let mut epoch = graph.hydrate(Epoch(1), &mut |_, _| Err(Error::internal("asked for a history")))?;
     for (version, expected) in case.answers.iter().enumerate() {
         epoch = epoch.next();
         graph.step(epoch, changes(corpus, &tables, version)?)?;

@@ -9,7 +9,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder as Plan, co
 use super::oracle::{Oracle, no_history, view_schema};
 use super::random::{Random, Row, Table, zset};
 use super::views;
-use crate::data::{ObjectId, ZSet};
+use crate::data::{ObjectId, Parts, ZSet};
 use crate::dataflow::{Hydration, HydrationState, NodeId, Progress, Stage};
 use crate::sql::lower::{add_source, lower_view};
 use crate::sql::optimize_view;
@@ -194,8 +194,9 @@ fn a_source_goes_on_while_its_history_is_read() {
     let optimized = optimize_view(plan.clone()).unwrap();
     lower_view(&optimized, view, view_schema(&plan), &mut oracle.graph, &mut oracle.ids).unwrap();
     oracle.graph.claim(view).unwrap();
-    let mut history =
-        |_| Ok(Box::new((0..6).map(batch).collect::<Vec<ZSet>>().into_iter().map(Ok)) as crate::dataflow::Rows);
+    let mut history = |_: ObjectId, _: &Parts| {
+        Ok(Box::new((0..6).map(batch).collect::<Vec<ZSet>>().into_iter().map(Ok)) as crate::dataflow::Rows)
+    };
     let progress = Arc::new(Progress::default());
     let mut hydration = oracle.graph.set_aside(view, oracle.epoch, &mut history, progress.clone()).unwrap();
     for at in 6..20 {
@@ -255,7 +256,7 @@ fn both_sides_of_a_join_share_one_reading_of_a_source() {
         if hydrated {
             oracle.graph.claim(view).unwrap();
             let mut asked = 0;
-            let mut history = |_| {
+            let mut history = |_: ObjectId, _: &Parts| {
                 asked += 1;
                 let rows = (0..8).map(|at| batch(&source, at)).collect::<Vec<ZSet>>();
                 Ok(Box::new(rows.into_iter().map(Ok)) as crate::dataflow::Rows)
@@ -267,7 +268,7 @@ fn both_sides_of_a_join_share_one_reading_of_a_source() {
             oracle.epoch = oracle.epoch.max(spliced);
             assert_eq!(progress.status().rows, 16);
         } else {
-            let mut nothing = |_| Ok(Box::new(std::iter::empty()) as crate::dataflow::Rows);
+            let mut nothing = |_: ObjectId, _: &Parts| Ok(Box::new(std::iter::empty()) as crate::dataflow::Rows);
             oracle.epoch = oracle.graph.hydrate(oracle.epoch, &mut nothing).unwrap();
             steps(&mut oracle);
         }

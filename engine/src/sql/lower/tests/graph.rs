@@ -6,7 +6,7 @@ use datafusion::logical_expr::{LogicalPlanBuilder as Plan, col, lit};
 
 use super::oracle::{Oracle, view_schema};
 use super::random::{Random, Row, Table, zset};
-use crate::data::{ObjectId, ZSet};
+use crate::data::{ObjectId, Parts, ZSet};
 use crate::sql::lower::{add_source, lower_view};
 use crate::sql::optimize_view;
 
@@ -90,7 +90,7 @@ fn a_view_over_a_source_is_fed_the_history() {
         let view = ObjectId(id);
         lower_view(&optimized, view, view_schema(&plan), &mut oracle.graph, &mut oracle.ids).unwrap();
         let history = batches.clone();
-        let mut replay = |relation| {
+        let mut replay = |relation: ObjectId, _: &Parts| {
             assert_eq!(relation, source.id);
             asked += 1;
             Ok(Box::new(history.clone().into_iter().map(Ok)) as crate::dataflow::Rows)

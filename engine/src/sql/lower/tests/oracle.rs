@@ -17,7 +17,7 @@ use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder, col, lit};
 use super::random::{Random, Table};
 use super::views;
 use crate::catalog::RelationSource;
-use crate::data::{Column, Epoch, ObjectId, OperatorId, RelationSchema, SqlType};
+use crate::data::{Column, Epoch, ObjectId, OperatorId, Parts, RelationSchema, SqlType};
 use crate::dataflow::{Fingerprint, Graph, NodeId, Rows};
 use crate::error::{Error, Result};
 use crate::sql::lower::{add_table, lower_view};
@@ -37,7 +37,7 @@ pub fn catalog(known: BTreeMap<Fingerprint, OperatorId>) -> impl FnMut(Fingerpri
 }
 
 /// Nothing here reads sources without store.
-pub fn no_history(_: ObjectId) -> Result<Rows> {
+pub fn no_history(_: ObjectId, _: &Parts) -> Result<Rows> {
     Err(Error::internal("asked for a history"))
 }
 
