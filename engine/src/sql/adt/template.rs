@@ -6,7 +6,7 @@ use super::time_zone::{TimeZone, format_offset};
 use crate::error::{Error, Result, SqlState};
 
 /// A piece of a template.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 enum Piece<'t> {
     /// A field by its keyword (upper case), written as `written`, with its modifiers.
     Field {
@@ -25,6 +25,23 @@ const KEYWORDS: [&str; 52] = [
     "AM", "PM", "YY", "IY", "BC", "AD", "MM", "DY", "DD", "ID", "WW", "IW", "CC", "RM", "TZ", "OF", "Y", "I", "D", "W",
     "Q",
 ];
+
+/// A template that has been read. Rows of a column have the same one nearly always, so the last is kept for the next row.
+#[derive(Default)]
+pub struct Template<'t> {
+    text: &'t str,
+    pieces: Vec<Piece<'t>>,
+}
+
+impl<'t> Template<'t> {
+    /// The template that a text stands for; read anew only where the text is another than the last.
+    pub fn of(&mut self, text: &'t str) -> &Template<'t> {
+        if self.text != text {
+            *self = Template { text, pieces: pieces(text) };
+        }
+        self
+    }
+}
 
 fn pieces(template: &str) -> Vec<Piece<'_>> {
     let mut out = Vec::new();
@@ -86,7 +103,7 @@ struct Shown<'z> {
 }
 
 /// `to_char` of a timestamp, or of a moment in a zone. Infinite ones give nothing.
-pub fn format_timestamp(value: i64, template: &str, zone: Option<&TimeZone>) -> Result<Option<String>> {
+pub fn format_timestamp(value: i64, template: &Template, zone: Option<&TimeZone>) -> Result<Option<String>> {
     if is_infinite(value) {
         return Ok(None);
     }
@@ -101,7 +118,7 @@ pub fn format_timestamp(value: i64, template: &str, zone: Option<&TimeZone>) -> 
 }
 
 /// `to_char` of an interval.
-pub fn format_interval(value: Interval, template: &str) -> Result<String> {
+pub fn format_interval(value: Interval, template: &Template) -> Result<String> {
     let sign = if value.micros < 0 { -1 } else { 1 };
     let micros = value.micros.unsigned_abs();
     let seconds = micros / 1_000_000;
@@ -120,9 +137,9 @@ pub fn format_interval(value: Interval, template: &str) -> Result<String> {
     format(&Shown { civil, hours: (seconds / 3600) as i64, zone: None, interval: true }, template)
 }
 
-fn format(shown: &Shown, template: &str) -> Result<String> {
+fn format(shown: &Shown, template: &Template) -> Result<String> {
     let mut out = String::new();
-    for piece in pieces(template) {
+    for &piece in &template.pieces {
         match piece {
             Piece::Text(text) => out.push_str(text),
             Piece::Field { key, written, fill, ordinal } => {
@@ -158,7 +175,8 @@ fn field(shown: &Shown, key: &str, written: &str, fill: bool) -> Result<String> 
         if fill { format!("{text:width$}") } else { text }
     };
     let year = if civil.year > 0 || shown.interval { civil.year } else { 1 - civil.year };
-    let (iso_year, iso_week) = if shown.interval { (year, 0) } else { civil.iso_week() };
+    let iso_week = || if shown.interval { (year, 0) } else { civil.iso_week() };
+    let iso_year = |width, modulo| padded(iso_week().0 % modulo, width);
     let noon = |hours: i64| if hours % 12 == 0 { 12 } else { hours % 12 };
     if shown.interval
         && matches!(key, "DAY" | "DY" | "MONTH" | "MON" | "RM" | "D" | "ID" | "BC" | "AD" | "B.C." | "A.D.")
@@ -173,19 +191,19 @@ fn field(shown: &Shown, key: &str, written: &str, fill: bool) -> Result<String> 
         "YY" => padded(year % 100, 2),
         "Y" => padded(year % 10, 1),
         "Y,YYY" => format!("{},{:03}", year / 1000, year % 1000),
-        "IYYY" => padded(iso_year, 4),
-        "IYY" => padded(iso_year % 1000, 3),
-        "IY" => padded(iso_year % 100, 2),
-        "I" => padded(iso_year % 10, 1),
+        "IYYY" => padded(iso_week().0, 4),
+        "IYY" => iso_year(3, 1000),
+        "IY" => iso_year(2, 100),
+        "I" => iso_year(1, 10),
         "MM" => padded(i64::from(civil.month), 2),
         "DD" => padded(i64::from(civil.day), 2),
         "DDD" => padded(civil.day_of_year(), 3),
-        "IDDD" => padded((iso_week - 1) * 7 + calendar::day_of_week_iso(civil.days()), 3),
+        "IDDD" => padded((iso_week().1 - 1) * 7 + calendar::day_of_week_iso(civil.days()), 3),
         "D" => (calendar::day_of_week(civil.days()) + 1).to_string(),
         "ID" => calendar::day_of_week_iso(civil.days()).to_string(),
         "W" => ((civil.day - 1) / 7 + 1).to_string(),
         "WW" => padded((civil.day_of_year() - 1) / 7 + 1, 2),
-        "IW" => padded(iso_week, 2),
+        "IW" => padded(iso_week().1, 2),
         "Q" => ((civil.month.max(1) - 1) / 3 + 1).to_string(),
         "CC" => padded(if shown.interval { year / 100 } else { (year + 99) / 100 }, 2),
         "J" => (civil.days() - calendar::MIN_DAY).to_string(),
@@ -266,7 +284,7 @@ struct Read {
 }
 
 /// `to_timestamp(text, template)`, in the zone unless the text has an offset.
-pub fn parse_timestamp(text: &str, template: &str, zone: &TimeZone) -> Result<i64> {
+pub fn parse_timestamp(text: &str, template: &Template, zone: &TimeZone) -> Result<i64> {
     let read = parse(text, template)?;
     let local = calendar::join_day(read.days(text)?, read.time(text)?)?;
     match read.offset_hours {
@@ -279,7 +297,7 @@ pub fn parse_timestamp(text: &str, template: &str, zone: &TimeZone) -> Result<i6
 }
 
 /// `to_date(text, template)`.
-pub fn parse_date(text: &str, template: &str) -> Result<i32> {
+pub fn parse_date(text: &str, template: &Template) -> Result<i32> {
     calendar::check_date(parse(text, template)?.days(text)?)
 }
 
@@ -336,11 +354,10 @@ impl Read {
     }
 }
 
-fn parse(text: &str, template: &str) -> Result<Read> {
+fn parse(text: &str, template: &Template) -> Result<Read> {
     let mut read = Read::default();
     let mut rest = text.trim_start();
-    let pieces = pieces(template);
-    for (at, piece) in pieces.iter().enumerate() {
+    for (at, piece) in template.pieces.iter().enumerate() {
         match piece {
             Piece::Text(separator) => {
                 let any_separator = separator.chars().all(|c| !c.is_alphanumeric());
@@ -364,7 +381,7 @@ fn parse(text: &str, template: &str) -> Result<Read> {
                 if rest.is_empty() {
                     break;
                 }
-                let followed = matches!(pieces.get(at + 1), Some(Piece::Field { .. }));
+                let followed = matches!(template.pieces.get(at + 1), Some(Piece::Field { .. }));
                 rest = read_field(&mut read, key, rest, *fill && followed, text)?;
             }
         }

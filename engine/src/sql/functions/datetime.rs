@@ -8,7 +8,7 @@ use crate::sql::adt::calendar::{self, MICROS_PER_SECOND, is_infinite, is_infinit
 use crate::sql::adt::decimal;
 use crate::sql::adt::interval::{self, Interval as Span};
 use crate::sql::adt::out_of_range;
-use crate::sql::adt::template;
+use crate::sql::adt::template::{Template, format_interval, format_timestamp, parse_date, parse_timestamp};
 use crate::sql::adt::time_zone::TimeZone;
 use crate::sql::rows::{Call, Clock, Date as Day, Micros, map_rows, map1, map2, map3, read};
 
@@ -70,18 +70,25 @@ pub const FUNCTIONS: &[Function] = &[
     f("make_interval", &[Int4, Int4, Int4, Int4, Int4, Int4, Float8], Interval, make_interval).optional(7),
     f("to_timestamp", &[Float8], Timestamptz, |c| map1(c, from_epoch)),
     f("to_timestamp", &[Text, Text], Timestamptz, |c| {
-        map2(c, |text: &str, template: &str| template::parse_timestamp(text, template, c.zone).map(Micros))
+        let mut last = Template::default();
+        map2(c, |text: &str, pattern: &str| parse_timestamp(text, last.of(pattern), c.zone).map(Micros))
     }),
     f("to_date", &[Text, Text], Date, |c| {
-        map2(c, |text: &str, template: &str| template::parse_date(text, template).map(Day))
+        let mut last = Template::default();
+        map2(c, |text: &str, pattern: &str| parse_date(text, last.of(pattern)).map(Day))
     }),
     f("to_char", &[Timestamp, Text], Text, |c| {
-        map2(c, |v: Micros, pattern: &str| template::format_timestamp(v.0, pattern, None))
+        let mut last = Template::default();
+        map2(c, |v: Micros, pattern: &str| format_timestamp(v.0, last.of(pattern), None))
     }),
     f("to_char", &[Timestamptz, Text], Text, |c| {
-        map2(c, |v: Micros, pattern: &str| template::format_timestamp(v.0, pattern, Some(c.zone)))
+        let mut last = Template::default();
+        map2(c, |v: Micros, pattern: &str| format_timestamp(v.0, last.of(pattern), Some(c.zone)))
     }),
-    f("to_char", &[Interval, Text], Text, |c| map2(c, |v: Span, pattern: &str| template::format_interval(v, pattern))),
+    f("to_char", &[Interval, Text], Text, |c| {
+        let mut last = Template::default();
+        map2(c, |v: Span, pattern: &str| format_interval(v, last.of(pattern)))
+    }),
     f("clock_timestamp", &[], Timestamptz, |c| {
         map_rows(c, |_| Ok(Some(Micros(chrono::Utc::now().timestamp_micros()))))
     })
