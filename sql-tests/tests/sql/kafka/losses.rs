@@ -165,6 +165,7 @@ async fn deleted_records_are_missed_loudly() {
     assert_eq!(rows(&client, status).await, ["running|10|5"]);
     // Stopped is stopped: nothing after the gap has come, and a restart tells the same.
     assert_eq!(rows(&client, "SELECT count(*) FROM gap_stop").await, ["3"]);
+    rows(&client, "FLUSH").await;
     server.kill();
     let server = Server::start(data.path());
     let client = connect(&server).await;
