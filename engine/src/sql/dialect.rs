@@ -153,8 +153,10 @@ impl Dialect for Postgres {
         PostgreSqlDialect {}.supports_named_fn_args_with_colon_operator()
     }
 
+    /// With it, the parser reads every argument twice, and with each call within another twice as often: a statement of
+    /// some thirty calls would take for ever. Names of arguments are identifiers.
     fn supports_named_fn_args_with_expr_name(&self) -> bool {
-        PostgreSqlDialect {}.supports_named_fn_args_with_expr_name()
+        false
     }
 
     fn supports_empty_projections(&self) -> bool {

@@ -250,4 +250,16 @@ mod tests {
             assert_eq!(error(sql), (message.to_owned(), Some(position)), "{sql}");
         }
     }
+
+    #[test]
+    fn calls_within_calls_take_no_longer_than_others() {
+        for (open, close) in [("abs(", ")"), ("coalesce(a, ", ")"), ("abs(CASE WHEN a THEN ", " END)"), ("abs(", "")] {
+            let sql = format!("SELECT {}a{}", open.repeat(40), close.repeat(40));
+            let (sender, parsed) = std::sync::mpsc::channel();
+            let tried = sql.clone();
+            std::thread::spawn(move || sender.send(parse(&tried).is_ok()));
+            let parsed = parsed.recv_timeout(std::time::Duration::from_secs(60));
+            assert_eq!(parsed, Ok(!close.is_empty()), "{sql}");
+        }
+    }
 }

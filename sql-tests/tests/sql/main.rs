@@ -8,6 +8,7 @@
 
 mod consistency;
 mod disk;
+mod fuzz;
 mod in_process;
 mod kafka;
 mod layout;

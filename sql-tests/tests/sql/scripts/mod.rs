@@ -12,3 +12,5 @@
 mod backends;
 mod rewrite;
 mod run;
+
+pub use run::scripts;
