@@ -1,4 +1,4 @@
-//! Z-sets as bytes: an Arrow IPC stream whose last column, where rows have weights, is the weight.
+//! Rows as bytes: an Arrow IPC stream behind a hash of it. Of Z-sets whose rows have weights, the last column is the weight.
 
 use std::io::Cursor;
 use std::sync::Arc;
@@ -8,20 +8,51 @@ use arrow::datatypes::{DataType, Field, Int64Type, Schema};
 use arrow::ipc::CompressionType;
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::{IpcWriteOptions, StreamWriter};
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::data::ZSet;
 use crate::error::{Error, Result};
 
 const WEIGHT: &str = "levada.weight";
 
-/// Appends a Z-set to a buffer, compressed with LZ4.
-pub fn encode(zset: &ZSet, out: &mut Vec<u8>) -> Result<()> {
+/// Bytes of the hash.
+const HASH: usize = 8;
+
+/// Appends a batch: XXH3 of what follows, little-endian, and the Arrow IPC stream of it, compressed with LZ4.
+pub fn write_batch(batch: &RecordBatch, out: &mut Vec<u8>) -> Result<()> {
+    let start = out.len();
+    out.extend([0; HASH]);
     let options = IpcWriteOptions::default().try_with_compression(Some(CompressionType::LZ4_FRAME))?;
-    let batch = with_weight_column(zset)?;
-    let mut writer = StreamWriter::try_new_with_options(out, batch.schema_ref(), options)?;
-    writer.write(&batch)?;
+    let mut writer = StreamWriter::try_new_with_options(&mut *out, batch.schema_ref(), options)?;
+    writer.write(batch)?;
     writer.finish()?;
+    drop(writer);
+    let hash = xxh3_64(&out[start + HASH..]);
+    out[start..start + HASH].copy_from_slice(&hash.to_le_bytes());
     Ok(())
+}
+
+/// Reads what [`write_batch`] wrote.
+///
+/// Nothing is made of bytes that were not written so: Arrow's reader takes as much memory as they ask for, and panics where
+/// they contradict themselves.
+///
+/// # Errors
+/// XX001 when the bytes are something else.
+pub fn read_batch(bytes: &[u8]) -> Result<RecordBatch> {
+    let broken = || Error::corrupt("stored rows cannot be read");
+    let (hash, stream) = bytes.split_first_chunk::<HASH>().ok_or_else(broken)?;
+    if u64::from_le_bytes(*hash) != xxh3_64(stream) {
+        return Err(broken().with_detail("They are not the bytes that were written."));
+    }
+    let unread = |error| broken().with_source(error);
+    let mut reader = StreamReader::try_new(Cursor::new(stream), None).map_err(unread)?;
+    reader.next().ok_or_else(broken)?.map_err(unread)
+}
+
+/// Appends a Z-set to a buffer.
+pub fn encode(zset: &ZSet, out: &mut Vec<u8>) -> Result<()> {
+    write_batch(&with_weight_column(zset)?, out)
 }
 
 fn with_weight_column(zset: &ZSet) -> Result<RecordBatch> {
@@ -40,12 +71,7 @@ fn with_weight_column(zset: &ZSet) -> Result<RecordBatch> {
 /// # Errors
 /// XX001 when the bytes are something else.
 pub fn decode(bytes: &[u8]) -> Result<ZSet> {
-    let broken = |error| Error::corrupt("stored rows cannot be read").with_source(error);
-    let mut reader = StreamReader::try_new(Cursor::new(bytes), None).map_err(broken)?;
-    let batch = match reader.next() {
-        Some(batch) => batch.map_err(broken)?,
-        None => return Err(Error::corrupt("stored rows are missing")),
-    };
+    let batch = read_batch(bytes)?;
     let last = batch.num_columns().wrapping_sub(1);
     if batch.schema().fields().get(last).is_none_or(|field| field.name() != WEIGHT) {
         return Ok(ZSet::inserts(batch));

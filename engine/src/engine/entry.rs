@@ -11,7 +11,7 @@ use crate::data::{ObjectId, ZSet, codec};
 use crate::error::{Error, Result};
 use crate::source::Progress;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const CREATE: u8 = 1;
 const DROP: u8 = 2;
 const WRITE: u8 = 3;

@@ -90,8 +90,8 @@ mod tests {
     fn golden_bytes() {
         let group = [vec![], vec![Operation::Drop(vec![ObjectId(7)])]];
         let records = transactions(group.iter().map(Vec::as_slice)).unwrap();
-        assert_eq!(records[0][..4], [0x81, 0, 0, 1]);
-        assert_eq!(records[1][..], [&[0x81, 0, 1, 1, 2, 0, 0, 0, 3][..], b"[7]"].concat());
+        assert_eq!(records[0][..4], [0x81, 0, 0, 2]);
+        assert_eq!(records[1][..], [&[0x81, 0, 1, 2, 2, 0, 0, 0, 3][..], b"[7]"].concat());
         assert_eq!(void(LogPosition(0x0102))[..], [0x82, 0, 0, 0, 0, 0, 0, 1, 2]);
         let progress = Progress { offsets: [(0, 5)].into_iter().collect(), topic: None };
         let read = sources(&[(ObjectId(7), progress)].into()).unwrap();
@@ -101,7 +101,7 @@ mod tests {
     #[test]
     fn records_read_back() {
         let records = transactions([&[][..], &[]].into_iter()).unwrap();
-        assert_eq!(read(&records[1]).unwrap(), Record::Transaction { index: 1, entry: &[1] });
+        assert_eq!(read(&records[1]).unwrap(), Record::Transaction { index: 1, entry: &[2] });
         assert_eq!(read(&void(LogPosition(9))).unwrap(), Record::Void(LogPosition(9)));
         let progress = BTreeMap::from([(ObjectId(7), Progress::default())]);
         assert_eq!(read(&sources(&progress).unwrap()).unwrap(), Record::Sources(progress));

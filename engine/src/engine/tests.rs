@@ -1,5 +1,7 @@
 //! What no statement can bring about, and must not hurt all the same.
 
+mod corruption;
+
 use std::path::Path;
 use std::sync::Arc;
 

@@ -2,7 +2,7 @@
 //!
 //! | what | key (big-endian) | value (little-endian) |
 //! |---|---|---|
-//! | chunk | chunk u64 | version u8, order u64, times of [arrival](Arrivals::encode), Arrow IPC stream of one batch (LZ4 frames): the columns, then the weights unless all are 1 |
+//! | chunk | chunk u64 | version u8, order u64, times of [arrival](Arrivals::encode), one [batch](codec::write_batch): the columns, then the weights unless all are 1 |
 //! | deletions | chunk u64, part u32 | 0u8 and row u16 each; or 1u8 and a bitmap of the rows, the lowest bit first |
 //!
 //! The deleted rows of a chunk are those of all its parts. Names and metadata of columns are not kept: the catalog has them.
@@ -12,17 +12,15 @@ use std::sync::Arc;
 
 use arrow::array::{AsArray, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
-use arrow::ipc::CompressionType;
-use arrow::ipc::reader::StreamReader;
-use arrow::ipc::writer::{IpcWriteOptions, StreamWriter};
 
 use super::arrival::Arrivals;
 use super::chunk::{CHUNK_ROWS, Chunk, ChunkId};
 use super::gather::batch_of;
+use crate::data::codec;
 use crate::error::{Error, Result};
 
 /// How chunks are written. Another number is refused.
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 const LIST: u8 = 0;
 const BITMAP: u8 = 1;
 
@@ -67,11 +65,7 @@ pub(super) fn encode_chunk(chunk: &Chunk) -> Result<Vec<u8>> {
     let mut bytes = vec![VERSION];
     bytes.extend_from_slice(&chunk.order.to_le_bytes());
     chunk.arrivals().encode(&mut bytes);
-    let options = IpcWriteOptions::default().try_with_compression(Some(CompressionType::LZ4_FRAME))?;
-    let mut writer = StreamWriter::try_new_with_options(&mut bytes, batch.schema_ref(), options)?;
-    writer.write(&batch)?;
-    writer.finish()?;
-    drop(writer);
+    codec::write_batch(&batch, &mut bytes)?;
     Ok(bytes)
 }
 
@@ -91,10 +85,8 @@ pub(super) fn decode_chunk(bytes: &[u8], schema: &SchemaRef) -> Result<StoredRow
         return Err(Error::corrupt(format!("a chunk of rows has format {version}, not {VERSION}")));
     }
     let (order, rest) = rest.split_first_chunk().ok_or_else(damaged)?;
-    let (arrivals, stream) = Arrivals::decode(rest).ok_or_else(damaged)?;
-    let unread = |error| damaged().with_source(error);
-    let mut reader = StreamReader::try_new(stream, None).map_err(unread)?;
-    let batch = reader.next().ok_or_else(damaged)?.map_err(unread)?;
+    let (arrivals, batch) = Arrivals::decode(rest).ok_or_else(damaged)?;
+    let batch = codec::read_batch(batch)?;
     let rows = batch.num_rows();
     let mut columns = batch.columns().to_vec();
     let weights = match columns.len().checked_sub(schema.fields().len()) {
@@ -176,10 +168,10 @@ mod tests {
         let arrivals = Arrivals::all(2, 77);
         let chunk = Chunk::new(ChunkId(3), 2, batch.clone(), weights.clone(), created).with_arrivals(arrivals.clone());
         let bytes = encode_chunk(&chunk).unwrap();
-        assert_eq!(bytes[..13], [2, 2, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0]);
+        assert_eq!(bytes[..13], [3, 2, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0]);
         let read = decode_chunk(&bytes, &schema).unwrap();
         assert_eq!((read.order, read.arrivals, read.batch, read.weights), (2, arrivals, batch, weights));
-        for length in 0..bytes.len() - 16 {
+        for length in 0..bytes.len() {
             assert!(decode_chunk(&bytes[..length], &schema).is_err(), "{length} of {} bytes", bytes.len());
         }
         let other = Arc::new(Schema::new(vec![Field::new("a", DataType::Utf8, true)]));
