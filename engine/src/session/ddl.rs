@@ -127,7 +127,11 @@ impl Session {
         let schema = result_schema(&bound, &aliases)?;
         let query = view.query.to_string();
         let emit_on_window_close = statement.emit_on_window_close;
-        let partial = BTreeMap::new();
+        let (depends_on, partial) = (names.used(), BTreeMap::new());
+        // What a strict view will not answer, a view over it does not either, unless it says so.
+        let reads_strict =
+            || depends_on.iter().any(|id| system.catalog.by_id(*id).is_some_and(|item| item.is_strict()));
+        let strict = strict.unwrap_or_else(reads_strict);
         let kind = match view.materialized {
             true => ItemKind::MaterializedView {
                 query,
@@ -142,7 +146,6 @@ impl Session {
         if emit_on_window_close {
             create_sql.push_str(" EMIT ON WINDOW CLOSE");
         }
-        let depends_on = names.used();
         Ok(Item { id: self.engine.new_object(), name, kind, schema, create_sql, depends_on })
     }
 

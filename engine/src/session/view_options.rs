@@ -9,8 +9,8 @@ use crate::sql::fold;
 /// The options of a materialized view: `WITH (strict = true)`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct ViewOptions {
-    /// Whether it cannot be read while it lacks rows on which an expression failed.
-    pub strict: bool,
+    /// Whether it cannot be read while it lacks rows on which an expression failed; None leaves that to what it reads.
+    pub strict: Option<bool>,
 }
 
 /// Reads the options of a view; `text` is the query string that it stands in.
@@ -42,7 +42,7 @@ pub(super) fn view_options(view: &ast::CreateView, command: &str, text: &str) ->
             other => return Err(Error::unsupported(format!("{command} with ({other})"))),
         };
         match fold(name).as_str() {
-            "strict" => options.strict = value.map_or(Ok(true), boolean)?,
+            "strict" => options.strict = Some(value.map_or(Ok(true), boolean)?),
             unknown => {
                 let message = format!("unrecognized parameter \"{unknown}\"");
                 let place = SourceText::new(text).position(name.span);
