@@ -227,6 +227,9 @@ impl Stepper {
             Ok(None) => {}
             Ok(Some(last)) => {
                 self.epoch = last;
+                // Who has waited for it sees at once what it keeps.
+                let sizes = self.dataflows.sizes();
+                self.metrics.measured(self.dataflows.catalog(), sizes);
                 self.publish();
             }
             Err(error) => self.recover_and_publish(&error),

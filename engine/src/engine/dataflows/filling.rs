@@ -74,6 +74,7 @@ impl Dataflows {
         // Others may have waited for it.
         now = self.hydrate(now)?;
         self.collect_stores();
+        self.sinks.measure(&mut self.graph)?;
         Ok(Some(now))
     }
 
