@@ -54,10 +54,14 @@ async fn run(flags: Flags, screen: &Screen) -> Result<(), Box<dyn StdError>> {
     for statement in schema::statements(&broker) {
         database.run(&statement).await?;
     }
+    // Rates count from here on.
+    let mut observer = Observer::new();
+    let progress = status::progress(&mut database).await?;
+    observer.look(&mut database, &progress).await?;
     let feed = Feed::start(flags.seed, flags.rate, &broker, topics)?;
     let listener = Listener::new(socket, engine.clone(), Limits { connections: DEFAULT_MAX_CONNECTIONS });
     screen.print(&welcome(listener.address()?, &flags, &directory));
-    let watch = Watch { database, feed: &feed, screen, observer: Observer::new(), shown: Instant::now() };
+    let watch = Watch { database, feed: &feed, screen, observer, shown: Instant::now() };
     let over = async {
         tokio::select! {
             () = stop => {}
