@@ -162,13 +162,26 @@ mod tests {
 
     #[test]
     fn what_was_before_counts_as_if_it_had_come() {
-        let rows = [(0, 30), (1, 41), (0, 20), (0, 70), (1, 90), (0, 52), (1, 60)];
-        let mut live = source(&[0, 1]);
-        for (partition, time) in rows {
-            observe(&mut live, partition, &[time]);
+        for seed in 1..50_u64 {
+            let mut state = seed;
+            let mut random = |below: u64| {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                ((state >> 33) % below) as i64
+            };
+            let rows: Vec<(i32, Micros)> =
+                (0..random(30)).map(|row| (random(3) as i32, 10 * row + random(100))).collect();
+            before_and_after(&rows);
         }
-        for cut in 0..rows.len() {
-            let (mut history, mut later) = (SourceTime::default(), source(&[0, 1]));
+    }
+
+    /// Every cut of the rows into a history and what the steps bring.
+    fn before_and_after(rows: &[(i32, Micros)]) {
+        let mut live = source(&[0, 1, 2]);
+        for (partition, time) in rows {
+            observe(&mut live, *partition, &[*time]);
+        }
+        for cut in 0..=rows.len() {
+            let (mut history, mut later) = (SourceTime::default(), source(&[0, 1, 2]));
             later.awaits_history = true;
             for (partition, time) in &rows[..cut] {
                 history.observe(*partition, 5, 1000, std::iter::once(*time));

@@ -369,3 +369,42 @@ async fn a_source_is_an_object() {
     ];
     assert_eq!(*notices.lock().expect("a lock"), heard);
 }
+
+/// With `on_error = 'fail'` a bad message stops its partition, at the same place for all views and after a restart; the
+/// others go on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_message_stops_its_partition() {
+    let broker = Broker::shared();
+    broker.create_topic("orderly", 2).await;
+    let send = |partition: i32, values: &[&str]| {
+        let producer = broker.producer(&[]);
+        for value in values {
+            let record = BaseRecord::<str, str>::to("orderly").partition(partition).payload(value);
+            producer.send(record).map_err(|(error, _)| error).expect("room in the producer's queue");
+        }
+        producer.flush(PATIENCE).expect("a broker that takes them");
+    };
+    let data = tempfile::tempdir().expect("a temporary folder");
+    let mut server = Server::start(data.path());
+    let mut client = connect(&server).await;
+    rows(&client, &format!("{} (on_error = 'fail')", create_source(broker, "orderly", "n int"))).await;
+    let view = "AS SELECT count(*) AS c, sum(n) AS s FROM orderly";
+    rows(&client, &format!("CREATE MATERIALIZED VIEW early {view}")).await;
+    send(0, &[r#"{"n":1}"#, r#"{"n":"one"}"#, r#"{"n":2}"#]);
+    send(1, &[r#"{"n":4}"#, r#"{"n":8}"#]);
+    let status = "SELECT partition, status, next_offset, error LIKE 'message at offset 1: %' \
+                  FROM levada_catalog.sources ORDER BY 1";
+    let stopped = ["0|failed|1|t", "1|running|2|NULL"];
+    until(&client, status, &stopped).await;
+    until(&client, "SELECT * FROM early", &["3|13"]).await;
+    rows(&client, &format!("CREATE MATERIALIZED VIEW late {view}")).await;
+    assert_eq!(rows(&client, "SELECT * FROM late").await, ["3|13"]);
+    rows(&client, "FLUSH").await;
+    server.kill();
+    server = Server::start(data.path());
+    client = connect(&server).await;
+    send(1, &[r#"{"n":16}"#]);
+    until(&client, "SELECT e.c, e.s, l.s FROM early e, late l", &["4|29|29"]).await;
+    until(&client, status, &["0|failed|1|t", "1|running|3|NULL"]).await;
+    assert_eq!(rows(&client, "SELECT count(*) FROM levada_catalog.source_errors").await, ["0"]);
+}

@@ -11,7 +11,7 @@ use super::oracle::{catalog, no_history, sorted, view_schema};
 use super::random::Random;
 use crate::catalog::RelationSource;
 use crate::data::{Column, Epoch, ObjectId, OperatorId, RelationSchema, SqlType, ZSet};
-use crate::dataflow::{Fingerprint, Graph, NodeId, Watermarks};
+use crate::dataflow::{Fingerprint, Graph, NodeId, StateSize, Watermarks};
 use crate::error::Result;
 use crate::sql::bind::tests::fixture::query_of;
 use crate::sql::bind::{BindSettings, Binder, NameResolver, Parameters, Purpose, Relation};
@@ -276,6 +276,9 @@ fn a_restart_emits_nothing_twice() {
         closing.step(&[], Some(1 << 50));
         closing.model(&[], Some(1 << 50));
         closing.check("at the end");
+        let lines = closing.graph.explain(VIEW).unwrap();
+        let windows = lines.iter().find(|line| line.operator.contains(" closing view=")).unwrap();
+        assert_eq!((windows.stateful, windows.size), (true, StateSize::default()));
         let mut checkpoint = store.checkpoint();
         closing.graph.save(durable, &mut checkpoint).unwrap();
         store.commit(checkpoint).unwrap();
