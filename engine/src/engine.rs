@@ -67,6 +67,7 @@ use crate::error::{Error, Result, SqlState};
 use crate::query::QueryEngine;
 use crate::session::{Session, SessionParams};
 use crate::source::Intake;
+use crate::sql::query_rules;
 use crate::state::CheckpointSizes;
 
 /// How an engine is opened.
@@ -252,7 +253,7 @@ impl Engine {
         if let Some(waiting) = waiting {
             waiting.wait();
         }
-        let queries = QueryEngine::new(options.query_threads, options.query_memory)?;
+        let queries = QueryEngine::new(options.query_threads, options.query_memory, query_rules())?;
         let stepper = Mutex::new(Some(stepper));
         Ok(Engine(Arc::new(Shared {
             snapshots,

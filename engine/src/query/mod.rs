@@ -19,6 +19,7 @@ use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::execution::{SessionState, TaskContext};
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::optimizer::OptimizerRule;
 use datafusion::physical_plan::{ExecutionPlan, displayable, execute_stream};
 use datafusion::prelude::SessionConfig;
 use futures::TryStreamExt;
@@ -58,11 +59,11 @@ pub struct QueryEngine {
 }
 
 impl QueryEngine {
-    /// An engine on `threads` threads whose queries may hold `memory` bytes together.
+    /// An engine on `threads` threads whose queries may hold `memory` bytes together, optimized by `rules`.
     ///
     /// # Errors
     /// 58030 when no threads can be started.
-    pub fn new(threads: usize, memory: usize) -> Result<QueryEngine> {
+    pub fn new(threads: usize, memory: usize, rules: Vec<Arc<dyn OptimizerRule + Send + Sync>>) -> Result<QueryEngine> {
         let runtime = Builder::new_multi_thread()
             // More than partitions: a query that computes for long must not keep others from their turn.
             .worker_threads(THREADS.max(2 * threads))
@@ -76,9 +77,14 @@ impl QueryEngine {
             .with_memory_pool(Arc::new(GreedyMemoryPool::new(memory)))
             .with_disk_manager_builder(disk)
             .build_arc()?;
-        let config = SessionConfig::new().with_target_partitions(threads).with_information_schema(false);
-        let state =
-            SessionStateBuilder::new_with_default_features().with_config(config).with_runtime_env(environment).build();
+        let mut config = SessionConfig::new().with_target_partitions(threads).with_information_schema(false);
+        // The physical plan may simplify an aggregate's input until it could be NULL for all that it can tell.
+        config.options_mut().execution.skip_physical_aggregate_schema_check = true;
+        let state = SessionStateBuilder::new_with_default_features()
+            .with_config(config)
+            .with_runtime_env(environment)
+            .with_optimizer_rules(rules)
+            .build();
         Ok(QueryEngine { state, runtime: Some(runtime) })
     }
 

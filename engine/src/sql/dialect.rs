@@ -4,7 +4,7 @@
 
 use std::any::TypeId;
 
-use sqlparser::ast::{Expr, UnaryOperator};
+use sqlparser::ast::{BinaryOperator, Expr, UnaryOperator};
 use sqlparser::dialect::{Dialect, PostgreSqlDialect, Precedence};
 use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
@@ -20,7 +20,8 @@ const SIGN: u8 = 120;
 /// - `-` and `+` before an operand, which bind more tightly than any operator between two: `-2 ^ 2` is 4;
 /// - other operators before one, which bind less tightly than arithmetic: `|/ 4 + 5` is 3;
 /// - `IS [NOT] DISTINCT FROM`, whose right side ends before `AND` and `OR`;
-/// - `ISNULL`.
+/// - `ISNULL`;
+/// - `BETWEEN SYMMETRIC`.
 #[derive(Debug)]
 pub struct Postgres;
 
@@ -57,6 +58,9 @@ impl Dialect for Postgres {
     fn parse_infix(&self, parser: &mut Parser, left: &Expr, _precedence: u8) -> Option<Result<Expr, ParserError>> {
         if parse_words(parser, &["ISNULL"]) {
             return Some(Ok(Expr::IsNull(Box::new(left.clone()))));
+        }
+        if let Some(between) = self.parse_between(parser, left) {
+            return Some(between);
         }
         if !parser.peek_keyword(Keyword::IS) {
             return None;
@@ -221,5 +225,45 @@ impl Dialect for Postgres {
 
     fn supports_comment_optimizer_hint(&self) -> bool {
         PostgreSqlDialect {}.supports_comment_optimizer_hint()
+    }
+}
+
+impl Postgres {
+    /// `[NOT] BETWEEN SYMMETRIC low AND high`: the limits in either order. `ASYMMETRIC` says nothing.
+    fn parse_between(&self, parser: &mut Parser, left: &Expr) -> Option<Result<Expr, ParserError>> {
+        let negated = at_words(parser, &["NOT", "BETWEEN"]);
+        let at = usize::from(negated);
+        let symmetric = is_word(&parser.peek_nth_token_ref(at + 1).token, "SYMMETRIC");
+        let asymmetric = is_word(&parser.peek_nth_token_ref(at + 1).token, "ASYMMETRIC");
+        if !(negated || parser.peek_keyword(Keyword::BETWEEN)) || !(symmetric || asymmetric) {
+            return None;
+        }
+        (0..at + 2).for_each(|_| parser.advance_token());
+        Some(self.parse_limits(parser).map(|(low, high)| {
+            let between = |low: &Expr, high: &Expr, negated| Expr::Between {
+                expr: Box::new(left.clone()),
+                negated,
+                low: Box::new(low.clone()),
+                high: Box::new(high.clone()),
+            };
+            if asymmetric {
+                return between(&low, &high, negated);
+            }
+            let [first, second] = [between(&low, &high, false), between(&high, &low, false)];
+            let either = Expr::BinaryOp { left: Box::new(first), op: BinaryOperator::Or, right: Box::new(second) };
+            let either = Expr::Nested(Box::new(either));
+            match negated {
+                true => Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(either) },
+                false => either,
+            }
+        }))
+    }
+
+    /// `low AND high`
+    fn parse_limits(&self, parser: &mut Parser) -> Result<(Expr, Expr), ParserError> {
+        let precedence = self.prec_value(Precedence::Between);
+        let low = parser.parse_subexpr(precedence)?;
+        parser.expect_keyword(Keyword::AND)?;
+        Ok((low, parser.parse_subexpr(precedence)?))
     }
 }

@@ -3,6 +3,7 @@
 mod adt;
 pub mod bind;
 pub mod connector;
+mod crossed_joins;
 mod decorrelate;
 mod dialect;
 mod emit;
@@ -10,16 +11,19 @@ pub mod explain;
 mod fingerprint;
 pub mod format;
 pub mod functions;
+mod group_elements;
 mod growth;
 pub mod input;
 mod lower;
 mod names;
 mod optimize;
 mod parse;
+mod pushed_filters;
 mod rows;
 mod runnable;
 mod statement;
 mod table;
+mod values_subquery;
 mod word;
 
 pub use adt::json::normalize as normalize_jsonb;
@@ -31,7 +35,7 @@ pub use lower::{
     LoweredView, SinkOutput, add_source, add_table, follow_time, lower_closing_view, lower_sink, lower_view,
 };
 pub use names::{CatalogNames, plan_view, source};
-pub use optimize::optimize_view;
+pub use optimize::{optimize_view, query_rules};
 pub use parse::{parse, parse_expression};
 pub use runnable::runnable;
 pub use statement::{Command, ObjectKind, Statement};

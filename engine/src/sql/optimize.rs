@@ -18,7 +18,6 @@ use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
 use datafusion::optimizer::common_subexpr_eliminate::CommonSubexprEliminate;
-use datafusion::optimizer::eliminate_cross_join::EliminateCrossJoin;
 use datafusion::optimizer::eliminate_duplicated_expr::EliminateDuplicatedExpr;
 use datafusion::optimizer::eliminate_filter::EliminateFilter;
 use datafusion::optimizer::eliminate_group_by_constant::EliminateGroupByConstant;
@@ -29,12 +28,13 @@ use datafusion::optimizer::extract_equijoin_predicate::ExtractEquijoinPredicate;
 use datafusion::optimizer::optimize_projections::OptimizeProjections;
 use datafusion::optimizer::optimize_unions::OptimizeUnions;
 use datafusion::optimizer::propagate_empty_relation::PropagateEmptyRelation;
-use datafusion::optimizer::push_down_filter::PushDownFilter;
 use datafusion::optimizer::simplify_expressions::SimplifyExpressions;
 use datafusion::optimizer::{Optimizer, OptimizerContext, OptimizerRule};
 
 use crate::error::{Error, Result};
+use crate::sql::crossed_joins::CrossedJoins;
 use crate::sql::decorrelate;
+use crate::sql::pushed_filters::PushedFilters;
 
 /// The plan of a view, ready to be lowered: typed as it came, subqueries turned into joins.
 ///
@@ -48,6 +48,16 @@ pub fn optimize_view(plan: LogicalPlan) -> Result<LogicalPlan> {
     // Without a start time nothing folds now() into a constant.
     let context = OptimizerContext::new_with_config_options(Arc::new(options)).without_query_execution_start_time();
     Optimizer::with_rules(rules()).optimize(decorrelate(plan)?, &context, |_, _| {}).map_err(refused)
+}
+
+/// The rules for queries: DataFusion's, mended.
+pub fn query_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
+    let mended: [Arc<dyn OptimizerRule + Send + Sync>; 2] =
+        [Arc::new(CrossedJoins::default()), Arc::new(PushedFilters::default())];
+    let mend = |rule: Arc<dyn OptimizerRule + Send + Sync>| {
+        mended.iter().find(|mended| mended.name() == rule.name()).cloned().unwrap_or(rule)
+    };
+    Optimizer::new().rules.into_iter().map(mend).collect()
 }
 
 /// A plan that the rules will not have is SQL that we cannot do, whereas an error of an expression is its own.
@@ -72,11 +82,11 @@ fn rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
         Arc::new(ExtractEquijoinPredicate::new()),
         Arc::new(EliminateDuplicatedExpr::new()),
         Arc::new(EliminateFilter::new()),
-        Arc::new(EliminateCrossJoin::new()),
+        Arc::new(CrossedJoins::default()),
         Arc::new(EliminateLimit::new()),
         Arc::new(PropagateEmptyRelation::new()),
         Arc::new(EliminateOuterJoin::new()),
-        Arc::new(PushDownFilter::new()),
+        Arc::new(PushedFilters::default()),
         Arc::new(EliminateGroupByConstant::new()),
         Arc::new(CommonSubexprEliminate::new()),
         Arc::new(OptimizeProjections::new()),

@@ -341,7 +341,8 @@ fn argument<'a, A: Value<'a>>(call: &'a Call, at: usize) -> Result<A::Column> {
 
 fn run<R: Output>(call: &Call, arity: usize, mut f: impl FnMut(usize) -> Result<R>) -> Result<ArrayRef> {
     match call.strict(arity) {
-        Err(()) => Ok(call.nulls()),
+        // Of the type that the kernel gives: it may be a step on the way to the call's result.
+        Err(()) => R::build((0..call.rows).map(|_| Ok(None))),
         Ok(None) => R::build((0..call.rows).map(|row| f(row).map(Some))),
         Ok(Some(nulls)) => {
             R::build((0..call.rows).map(|row| if nulls.is_null(row) { Ok(None) } else { f(row).map(Some) }))

@@ -221,6 +221,11 @@ impl Groups<'_> {
             },
             expr => {
                 if let Some(plan) = plan_of(expr) {
+                    // Whether it is the one that is grouped by cannot be told from the plans.
+                    if self.grouping.exprs.iter().any(|group| contains_subquery(&group.expr)) {
+                        return Err(Error::unsupported("GROUP BY an expression with a subquery")
+                            .with_hint("Group by its position or output name, or compute it in a subquery of FROM."));
+                    }
                     self.check_subquery(plan)?;
                 }
                 Ok(None)

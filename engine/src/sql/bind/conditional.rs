@@ -9,7 +9,7 @@ use crate::data::SqlType;
 use crate::error::{Error, Result};
 use crate::sql::bind::coerce::null;
 use crate::sql::bind::{Binder, Bound, Scope};
-use crate::sql::functions::comparison::plain_order;
+use crate::sql::functions::comparison::{plain_nan, plain_order};
 
 impl Binder<'_> {
     pub(super) fn bind_case(
@@ -64,9 +64,11 @@ impl Binder<'_> {
         let expr = match construct {
             "COALESCE" => first_not_null(values),
             _ if values.len() == 1 => values.into_iter().next().unwrap_or_default(),
-            _ if !plain_order(&ty) => return Err(Error::unsupported(format!("{construct} of {ty}"))),
-            "GREATEST" => greatest(values),
-            _ => least(values),
+            _ if !plain_order(&ty) || matches!(ty, SqlType::Array(_)) => {
+                return Err(Error::unsupported(format!("{construct} of {ty}")));
+            }
+            "GREATEST" => greatest(values.into_iter().map(|value| plain_nan(value, &ty)).collect()),
+            _ => least(values.into_iter().map(|value| plain_nan(value, &ty)).collect()),
         };
         Ok(Some(Bound::new(expr, ty, None)))
     }

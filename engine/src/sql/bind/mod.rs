@@ -48,6 +48,7 @@ mod parameter;
 mod plan;
 mod predicate;
 mod query;
+mod row_subquery;
 mod scalar_subquery;
 mod scope;
 mod select;

@@ -11,7 +11,7 @@ use crate::data::SqlType;
 use crate::error::{Error, Result, SqlState};
 use crate::sql::bind::target::Target;
 use crate::sql::bind::{Binder, Bound, BoundQuery, Clause, Purpose, Scope, column, fold, plan};
-use crate::sql::functions::comparison::{has_sort_key, plain_order, sort_key};
+use crate::sql::functions::comparison::{array_key, has_sort_key, plain_order, sort_key};
 
 /// A key of ORDER BY.
 #[derive(Clone, Debug)]
@@ -35,7 +35,7 @@ impl SortKey {
     pub fn sort(&self, names: &[String]) -> SortExpr {
         let column = column(&names[self.target]);
         let key = match &self.by {
-            Some(ty) => sort_key(column, ty),
+            Some(ty) => order_key(column, ty),
             None => column,
         };
         key.sort(self.ascending, self.nulls_first)
@@ -60,7 +60,7 @@ impl Binder<'_> {
             // A key that stands before already decides nothing more.
             if !sorted.iter().any(|before| before.target == index) {
                 let ty = &targets[index].bound.ty;
-                let by = self.keyed(ty).then(|| ty.clone());
+                let by = self.orders_by_key(ty).then(|| ty.clone());
                 sorted.push(SortKey::new(index, key.options, by, position));
             }
         }
@@ -137,9 +137,14 @@ impl Binder<'_> {
         self.purpose == Purpose::Query && has_sort_key(ty)
     }
 
+    /// Whether values of a type are ordered by their [`order_key`].
+    fn orders_by_key(&self, ty: &SqlType) -> bool {
+        self.keyed(ty) || (self.purpose == Purpose::Query && matches!(ty, SqlType::Array(_)))
+    }
+
     /// What to group, match or order by for an expression.
     pub(super) fn key(&self, expr: Expr, ty: &SqlType) -> Expr {
-        if self.keyed(ty) { sort_key(expr, ty) } else { expr }
+        if self.orders_by_key(ty) { order_key(expr, ty) } else { expr }
     }
 
     /// Binds the ORDER BY of an aggregate or a window.
@@ -159,6 +164,14 @@ impl Binder<'_> {
         refuse_fill(key)?;
         let ascending = key.options.asc.unwrap_or(true);
         Ok(self.key(expr, ty).sort(ascending, key.options.nulls_first.unwrap_or(!ascending)))
+    }
+}
+
+/// What orders as values of a type do.
+fn order_key(expr: Expr, ty: &SqlType) -> Expr {
+    match ty {
+        SqlType::Array(_) => array_key(expr, ty),
+        _ => sort_key(expr, ty),
     }
 }
 

@@ -28,9 +28,8 @@ impl Binder<'_> {
                 Ok(Bound::new(Expr::Exists(exists), SqlType::Bool, None))
             }
             ast::Expr::InSubquery { expr, subquery, negated } => {
-                if super::operator::row(expr).is_some() {
-                    return Err(Error::unsupported("IN (SELECT …) over a row of several columns")
-                        .with_hint("Write EXISTS (SELECT … WHERE …) instead."));
+                if let Some(values) = super::operator::row(expr) {
+                    return self.row_in_subquery(values, subquery, *negated, scope);
                 }
                 let value = self.bind_expr(expr, scope)?;
                 self.in_subquery(value, subquery, *negated, scope)
@@ -84,6 +83,13 @@ impl Binder<'_> {
         any: bool,
         scope: &Scope,
     ) -> Result<Bound> {
+        if let Some(values) = super::operator::row(left) {
+            return match (symbol, any) {
+                ("=", true) => self.row_in_subquery(values, query, false, scope),
+                ("<>", false) => self.row_in_subquery(values, query, true, scope),
+                _ => Err(Error::unsupported(format!("{symbol} ANY or ALL of a row and (SELECT …)"))),
+            };
+        }
         let value = self.bind_expr(left, scope)?;
         let operator = match (symbol, any) {
             ("=", true) => return self.in_subquery(value, query, false, scope),

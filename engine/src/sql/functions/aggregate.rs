@@ -19,7 +19,7 @@ use datafusion::logical_expr::expr::{
 use datafusion::logical_expr::{AggregateUDF, Cast, Expr, SortExpr, WindowFrame, WindowFunctionDefinition, WindowUDF};
 
 use super::cast;
-use super::comparison::{float_key, float_of_key};
+use super::comparison::{float_key, float_of_key, sort_key};
 use super::numeric_sum::numeric_sum;
 use super::signature::T::{
     Any, AnyNonArray, Bool, Bpchar, Date, Float4, Float8, Int2, Int4, Int8, Json, Jsonb, Numeric, Oid, Text, Time,
@@ -162,6 +162,16 @@ fn avg_numeric(call: AggregateCall) -> Result<Expr> {
     Ok(divide.call(vec![sum, count]))
 }
 
+fn count(call: AggregateCall) -> Result<Expr> {
+    let plain = |ty: Option<&SqlType>| !matches!(ty, Some(SqlType::Float4 | SqlType::Float8));
+    if !call.distinct || plain(call.types.first()) {
+        return call.same(count_udaf());
+    }
+    let ty = call.types.first().cloned().unwrap_or(SqlType::Float8);
+    // Of floats those are one that only differ in the sign of a zero or of NaN.
+    Ok(call.of(count_udaf(), vec![sort_key(call.first()?, &ty)]))
+}
+
 fn min(call: AggregateCall) -> Result<Expr> {
     call.same(min_udaf())
 }
@@ -213,7 +223,7 @@ fn var_pop(call: AggregateCall) -> Result<Expr> {
 }
 
 pub const FUNCTIONS: &[Function] = &[
-    aggregate("count", &[Any], Int8, |call| Ok(call.of(count_udaf(), call.args.clone()))),
+    aggregate("count", &[Any], Int8, count),
     aggregate("sum", &[Int2], Int8, |call| sum_as(&call, SqlType::Int8)),
     aggregate("sum", &[Int4], Int8, |call| sum_as(&call, SqlType::Int8)),
     aggregate("sum", &[Int8], Numeric, |call| sum_numeric(&call)),

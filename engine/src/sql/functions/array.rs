@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, BooleanBuilder, ListArray, UInt32Array, new_empty_array};
 use arrow::buffer::{NullBuffer, OffsetBuffer};
-use arrow::compute::{concat, interleave, kernels, take};
+use arrow::compute::{SortOptions, concat, interleave, kernels, take};
 use arrow::datatypes::{DataType, FieldRef};
+use arrow::row::{RowConverter, SortField};
 use datafusion::logical_expr::Expr;
 
 use super::signature::Kernel;
 use crate::data::SqlType;
+use crate::data::hash::canonical;
 use crate::error::{Error, Result};
 use crate::sql::adt::pattern;
 use crate::sql::rows::{Call, map_rows, retype, scalar};
@@ -17,6 +19,19 @@ use crate::sql::rows::{Call, map_rows, retype, scalar};
 /// The lists of a call's argument.
 pub fn lists<'c>(call: &'c Call, at: usize) -> Result<&'c ListArray> {
     call.args.get(at).and_then(|array| array.as_list_opt()).ok_or_else(|| Error::internal("a list expected"))
+}
+
+/// Bytes by which lists order: element by element, NULL as the greatest.
+pub fn order_keys(call: &Call) -> Result<ArrayRef> {
+    let list = lists(call, 0)?;
+    let DataType::List(field) = list.data_type() else { return Err(Error::internal("a list expected")) };
+    let values = canonical(list.values());
+    let plain: ArrayRef =
+        Arc::new(ListArray::try_new(field.clone(), list.offsets().clone(), values, list.nulls().cloned())?);
+    let options = SortOptions { descending: false, nulls_first: false };
+    let converter = RowConverter::new(vec![SortField::new_with_options(plain.data_type().clone(), options)])?;
+    let keys = converter.convert_columns(&[plain])?;
+    map_rows(call, |row| Ok((!call.is_null(0, row)).then(|| keys.row(call.row(0, row)).as_ref().to_vec())))
 }
 
 fn item_field(list: &SqlType) -> Result<FieldRef> {

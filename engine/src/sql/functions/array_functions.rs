@@ -38,6 +38,7 @@ pub const FUNCTIONS: &[Function] = &[
     f("array_prepend", &[AnyCompatible, AnyCompatibleArray], AnyCompatibleArray, prepend),
     f("array_cat", &[AnyCompatibleArray, AnyCompatibleArray], AnyCompatibleArray, cat),
     f("array_remove", &[AnyCompatibleArray, AnyCompatible], AnyCompatibleArray, remove),
+    f("array_replace", &[AnyCompatibleArray, AnyCompatible, AnyCompatible], AnyCompatibleArray, replace),
     f("array_position", &[AnyCompatibleArray, AnyCompatible], Int4, position),
     f("array_to_string", &[AnyArray, Text], Text, to_string),
     f("array_to_string", &[AnyArray, Text, Text], Text, to_string),
@@ -255,6 +256,27 @@ fn remove(call: &Call) -> Result<ArrayRef> {
         let item = items.row(call.row(1, row));
         Some(range.filter(|at| elements.row(*at) != item).map(|at| at as u32).collect())
     })
+}
+
+fn replace(call: &Call) -> Result<ArrayRef> {
+    let list = lists(call, 0)?;
+    let (elements, items) = (keys(list.values())?, keys(&call.args[1])?);
+    let values = concatenated(&[list.values().clone(), call.args[2].clone()])?;
+    let new = list.values().len();
+    let (mut lengths, mut places) = (Vec::with_capacity(call.rows), Vec::new());
+    for row in 0..call.rows {
+        let before = places.len();
+        if !call.is_null(0, row) {
+            let index = call.row(0, row);
+            let range = list.value_offsets()[index] as usize..list.value_offsets()[index + 1] as usize;
+            let item = items.row(call.row(1, row));
+            let place = |at| if elements.row(at) == item { new + call.row(2, row) } else { at };
+            places.extend(range.map(|at| place(at) as u32));
+        }
+        lengths.push(places.len() - before);
+    }
+    let valid = (0..call.rows).map(|row| !call.is_null(0, row)).collect();
+    build(call.result, lengths, take(&values, &UInt32Array::from(places), None)?, Some(valid))
 }
 
 fn position(call: &Call) -> Result<ArrayRef> {

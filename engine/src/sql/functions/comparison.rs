@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::sql::adt::interval::Interval;
 use crate::sql::adt::json;
 use crate::sql::adt::time_zone::TimeZone;
+use crate::sql::functions::array;
 use crate::sql::functions::signature::{Function, Kernel, T, Volatility, plan};
 use crate::sql::functions::udf::PgScalar;
 use crate::sql::rows::{Call, map1};
@@ -81,7 +82,11 @@ pub fn compare(left: Expr, operator: Operator, right: Expr, ty: &SqlType) -> Res
     {
         return Err(Error::unsupported(format!("comparison of {ty}")));
     }
-    let (left, right) = (sort_key(left, ty), sort_key(right, ty));
+    let (left, right) = match ty {
+        // Arrow takes an element that is NULL for the least.
+        SqlType::Array(_) if !is_equality(operator) => (array_key(left, ty), array_key(right, ty)),
+        _ => (sort_key(left, ty), sort_key(right, ty)),
+    };
     Ok(Expr::BinaryExpr(BinaryExpr::new(Box::new(left), operator, Box::new(right))))
 }
 
@@ -118,6 +123,17 @@ fn turned(bits: i64) -> i64 {
     bits ^ (((bits >> 63) as u64) >> 1) as i64
 }
 
+/// A float whose NaN is the one that is greater than all: what computes one may set its sign.
+pub fn plain_nan(expr: Expr, ty: &SqlType) -> Expr {
+    let kernel: Kernel = match ty {
+        SqlType::Float4 => |c| map1(c, |v: f32| Ok(if v.is_nan() { f32::NAN } else { v })),
+        SqlType::Float8 => |c| map1(c, |v: f64| Ok(if v.is_nan() { f64::NAN } else { v })),
+        _ => return expr,
+    };
+    let types = vec![ty.clone()];
+    PgScalar::new("plain_nan", types, ty.clone(), TimeZone::UTC, Volatility::Immutable, kernel).call(vec![expr])
+}
+
 /// What stands inside of an expression that compares equal only where its operand does: a [`sort_key`], or a conversion
 /// that keeps different values apart. The same expression where there is nothing around it.
 pub fn key_operand(expr: &Expr) -> &Expr {
@@ -130,6 +146,13 @@ pub fn key_operand(expr: &Expr) -> &Expr {
     }
 }
 
+/// Bytes that are less or greater where an array is: an element that is NULL is the greatest.
+pub fn array_key(expr: Expr, ty: &SqlType) -> Expr {
+    let types = vec![ty.clone()];
+    PgScalar::new("array_key", types, SqlType::Bytea, TimeZone::UTC, Volatility::Immutable, array::order_keys)
+        .call(vec![expr])
+}
+
 /// An expression that is equal, less or greater exactly where `expr` of type `ty` is for PostgreSQL: what to compare,
 /// group, join and order by.
 pub fn sort_key(expr: Expr, ty: &SqlType) -> Expr {
@@ -139,8 +162,14 @@ pub fn sort_key(expr: Expr, ty: &SqlType) -> Expr {
     };
     match (ty, &expr) {
         (SqlType::Float4 | SqlType::Float8, Expr::Literal(..)) => expr,
-        (SqlType::Float4, _) => key("zero_sign", SqlType::Float4, |c| map1(c, |v: f32| Ok(v + 0.0))).call(vec![expr]),
-        (SqlType::Float8, _) => key("zero_sign", SqlType::Float8, |c| map1(c, |v: f64| Ok(v + 0.0))).call(vec![expr]),
+        (SqlType::Float4, _) => {
+            let kernel = |c: &Call| map1(c, |v: f32| Ok(if v.is_nan() { f32::NAN } else { v + 0.0 }));
+            key("zero_sign", SqlType::Float4, kernel).call(vec![expr])
+        }
+        (SqlType::Float8, _) => {
+            let kernel = |c: &Call| map1(c, |v: f64| Ok(if v.is_nan() { f64::NAN } else { v + 0.0 }));
+            key("zero_sign", SqlType::Float8, kernel).call(vec![expr])
+        }
         (SqlType::Interval, _) => {
             let wide = SqlType::Numeric(Some((38, 0)));
             key("interval_key", wide, |c| map1(c, |v: Interval| Ok(v.sort_key()))).call(vec![expr])

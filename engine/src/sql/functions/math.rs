@@ -23,7 +23,7 @@ pub const FUNCTIONS: &[Function] = &[
     f("abs", &[Float4], Float4, |c| map1(c, |v: f32| Ok(v.abs()))),
     f("abs", &[Float8], Float8, |c| map1(c, |v: f64| Ok(v.abs()))),
     f("abs", &[Numeric], Numeric, |c| map1(c, |v: i128| Ok(v.abs()))),
-    f("sign", &[Float8], Float8, |c| map1(c, |v: f64| Ok(if v == 0.0 || v.is_nan() { v } else { v.signum() }))),
+    f("sign", &[Float8], Float8, |c| map1(c, |v: f64| Ok(f64::from(i8::from(v > 0.0) - i8::from(v < 0.0))))),
     f("sign", &[Numeric], Numeric, |c| map1(c, |v: i128| Ok(v.signum() * ONE))),
     f("ceil", &[Float8], Float8, |c| map1(c, |v: f64| Ok(v.ceil()))),
     f("ceil", &[Numeric], Numeric, |c| map1(c, decimal::ceil)),
@@ -54,6 +54,9 @@ pub const FUNCTIONS: &[Function] = &[
             b => decimal::check((a / b).checked_mul(ONE).ok_or_else(decimal::overflow)?),
         })
     }),
+    // Without a scale of its own a numeric has no zeros to lose.
+    f("trim_scale", &[Numeric], Numeric, |c| map1(c, |v: i128| Ok(v))),
+    f("factorial", &[Int8], Numeric, |c| map1(c, factorial)),
     f("power", &[Float8, Float8], Float8, |c| map2(c, float_power)),
     f("power", &[Numeric, Numeric], Numeric, |c| map2(c, numeric_power)),
     f("pow", &[Float8, Float8], Float8, |c| map2(c, float_power)),
@@ -97,6 +100,15 @@ pub const FUNCTIONS: &[Function] = &[
     }),
     f("random", &[], Float8, random).volatile(),
 ];
+
+fn factorial(number: i64) -> Result<i128> {
+    if number < 0 {
+        let message = "factorial of a negative number is undefined";
+        return Err(Error::new(SqlState::NUMERIC_OUT_OF_RANGE, message));
+    }
+    (1..=i128::from(number))
+        .try_fold(ONE, |product, factor| decimal::check(product.checked_mul(factor).ok_or_else(decimal::overflow)?))
+}
 
 fn invalid_log(message: &str) -> Error {
     Error::new(SqlState::INVALID_LOG_ARGUMENT, message)

@@ -15,6 +15,7 @@ mod datetime;
 mod datetime_operators;
 mod datetime_parts;
 pub mod event_windows;
+mod interval_aggregates;
 mod json;
 pub mod math;
 mod numeric_sum;
@@ -53,6 +54,7 @@ const FUNCTIONS: &[(&str, &[Function])] = &[
     ("JSON functions", pairs::FUNCTIONS),
     ("Aggregates", aggregate::FUNCTIONS),
     ("Aggregates", aggregate::STATISTICS),
+    ("Aggregates", interval_aggregates::FUNCTIONS),
     ("Window functions", window::FUNCTIONS),
     ("Session and system functions", system::FUNCTIONS),
     ("Catalog functions", catalog::FUNCTIONS),

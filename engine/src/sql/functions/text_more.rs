@@ -201,7 +201,7 @@ fn fill<'a>(template: &str, argument: impl Fn(usize) -> Result<Option<&'a str>>)
         let text = match kind {
             's' => value.unwrap_or_default().to_owned(),
             'I' => value.map(quote_ident).ok_or_else(|| {
-                Error::new(SqlState::NOT_NULL_VIOLATION, "null values cannot be formatted as an SQL identifier")
+                Error::new(SqlState::NULL_NOT_ALLOWED, "null values cannot be formatted as an SQL identifier")
             })?,
             'L' => value.map_or_else(|| "NULL".to_owned(), quote_literal),
             other => {
