@@ -52,7 +52,7 @@ impl fmt::Display for InvalidLimit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             InvalidLimit::Syntax => "memory_limit is a number of bytes, or a text such as '4GB' or '70%'",
-            InvalidLimit::Range => "memory_limit must be at least 64MB, or from 1% to 100%",
+            InvalidLimit::Range => "memory_limit must be at least 64MB, and at most 100% of what there is",
             InvalidLimit::Unknown => "memory_limit must be in bytes: the system does not tell how much there is",
         })
     }
@@ -89,9 +89,13 @@ impl MemoryLimit {
     /// Options with this budget.
     ///
     /// # Errors
-    /// [`Unknown`](InvalidLimit::Unknown) for a part of what the system does not tell.
+    /// [`Unknown`](InvalidLimit::Unknown) for a part of what the system does not tell, [`Range`](InvalidLimit::Range) for
+    /// one that is too small to work with.
     pub fn apply(self, options: EngineOptions) -> Result<EngineOptions, InvalidLimit> {
-        self.bytes().map(|bytes| options.with_memory_limit(bytes)).ok_or(InvalidLimit::Unknown)
+        match self.bytes().ok_or(InvalidLimit::Unknown)? {
+            ..LEAST => Err(InvalidLimit::Range),
+            bytes => Ok(options.with_memory_limit(bytes)),
+        }
     }
 
     /// Bytes; None for a part of what the system does not tell.

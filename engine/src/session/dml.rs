@@ -64,7 +64,7 @@ impl Session {
             return self.written("INSERT 0", Written { table, rows: vec![rows] }, returning, text, arguments).await;
         }
         let change = ZSet::concat(&nullable(&table.schema), &rows)?;
-        self.wait_to_write(table.id).await;
+        self.wait_to_write(table.id).await?;
         self.transaction().write(table.id, change)?;
         self.written("INSERT 0", Written { table, rows }, returning, text, arguments).await
     }
@@ -173,7 +173,7 @@ impl Session {
         let transaction = self.transaction();
         transaction.move_to(engine.snapshot());
         transaction.hold(table.id, lock)?;
-        self.wait_to_write(table.id).await;
+        self.wait_to_write(table.id).await?;
         self.table(name, verb)
     }
 

@@ -78,6 +78,7 @@ impl Session {
             ));
         };
         let planned = self.planned(query, text, Arguments { plans: None, ..arguments })?;
+        self.wait_for_hydration(&planned.plan).await?;
         let lookup = self.lookup(&planned)?;
         if mode.analyze {
             return match lookup {

@@ -8,7 +8,7 @@ use datafusion::logical_expr::LogicalPlan;
 use crate::catalog::RelationSource;
 use crate::data::ObjectId;
 use crate::engine::Snapshot;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::session::Session;
 
 /// How long a CREATE MATERIALIZED VIEW waits for its rows, at most.
@@ -40,11 +40,14 @@ impl Session {
     }
 
     /// Waits until a table that a start left for later can be written.
-    pub(super) async fn wait_to_write(&mut self, table: ObjectId) {
+    ///
+    /// # Errors
+    /// XX001 when it cannot be read back: what is written to it could never be applied.
+    pub(super) async fn wait_to_write(&mut self, table: ObjectId) -> Result<()> {
         let store = self.transaction().snapshot().stores.get(&table).cloned();
-        if let Some(store) = store.filter(|store| !store.is_complete()) {
-            tokio::task::spawn_blocking(move || store.wait_complete()).await.ok();
-        }
+        let Some(store) = store.filter(|store| !store.is_complete()) else { return Ok(()) };
+        let waited = tokio::task::spawn_blocking(move || store.wait_complete()).await;
+        waited.map_err(|error| Error::internal("waiting for a table failed").with_source(error))?
     }
 
     /// What a plan reads that cannot be read yet; nothing where the session does not wait for it.

@@ -87,7 +87,9 @@ impl Session {
         self.wait_for_hydration(&planned.plan).await?;
         if let Some(point) = &planned.point {
             self.transaction().read();
+            // Without its index every row is looked at, which is not for this thread: others have statements on it.
             if let Some(stored) = self.transaction().stored(point.relation())?
+                && stored.store().is_complete()
                 && let Some(rows) = point.rows(&stored, arguments.values)?
             {
                 self.heed_missing_rows(&planned.plan)?;

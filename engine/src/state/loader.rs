@@ -18,6 +18,7 @@ use std::thread::JoinHandle;
 use parking_lot::{Condvar, Mutex};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
+use crate::data::Epoch;
 use crate::error::{Error, Result, SqlState};
 use crate::state::StateStore;
 
@@ -137,6 +138,7 @@ impl Load {
 /// When it goes, nothing is read any more: the store can be closed.
 pub struct Loader {
     store: Arc<StateStore>,
+    epoch: Epoch,
     pool: Arc<ThreadPool>,
     loads: Vec<Arc<Load>>,
     stop: Arc<AtomicBool>,
@@ -144,19 +146,25 @@ pub struct Loader {
 }
 
 impl Loader {
-    /// Reads of this store, by so many threads.
+    /// Reads of this store as it is now, by so many threads: two at least, so that nothing waits for what is large.
     ///
     /// # Errors
-    /// XX000 when the threads cannot be started.
+    /// XX000 when the threads cannot be started, 58030 when the store cannot be read.
     pub fn new(store: Arc<StateStore>, threads: usize) -> Result<Loader> {
-        let builder = ThreadPoolBuilder::new().num_threads(threads.max(1)).thread_name(|at| format!("load-{at}"));
+        let builder = ThreadPoolBuilder::new().num_threads(threads.max(2)).thread_name(|at| format!("load-{at}"));
         let failed = |error| Error::internal("the threads that read state did not start").with_source(error);
         let pool = Arc::new(builder.build().map_err(failed)?);
-        Ok(Loader { store, pool, loads: Vec::new(), stop: Arc::default(), thread: None })
+        let epoch = store.meta()?.map_or(Epoch::ZERO, |meta| meta.epoch);
+        Ok(Loader { store, epoch, pool, loads: Vec::new(), stop: Arc::default(), thread: None })
     }
 
     pub fn store(&self) -> &StateStore {
         &self.store
+    }
+
+    /// The epoch of the checkpoint that is read.
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
     }
 
     /// Notes what is to be read: `job` is called once at most, on one of the threads, and may use them all. Between pieces of

@@ -80,36 +80,39 @@ impl RowStore {
     /// # Errors
     /// XX001 when it does not read as what was saved, 58030 when it cannot be read.
     pub fn load(&self, operator: OperatorId, store: &StateStore) -> Result<()> {
-        self.load_rows(operator, store)?;
+        let epoch = store.meta()?.map_or(Epoch::ZERO, |meta| meta.epoch);
+        self.load_rows(operator, store, epoch)?;
         self.load_indexes()
     }
 
     /// The same when somebody needs it, or when its turn comes: whoever reads or writes waits for it until then.
     pub fn load_later(self: &Arc<Self>, operator: OperatorId, loader: &mut Loader) -> Result<()> {
-        let rows = self.clone();
+        // Later checkpoints leave these rows as they are: to all who read them they were there at the start's epoch.
+        let (rows, epoch) = (self.clone(), loader.epoch());
         let load = loader.add(move |store, load| {
             let named = |error: Error| match error.detail() {
                 None => error.with_detail(format!("The rows of operator {operator} cannot be read back.")),
                 Some(_) => error,
             };
-            rows.load_rows(operator, store).map_err(named)?;
+            rows.load_rows(operator, store, epoch).map_err(named)?;
             load.set_readable();
             rows.load_indexes().map_err(named)
         });
         self.load.set(load).map_err(|_| Error::internal("a row store is loaded twice"))
     }
 
-    fn load_rows(&self, operator: OperatorId, store: &StateStore) -> Result<()> {
+    fn load_rows(&self, operator: OperatorId, store: &StateStore, epoch: Epoch) -> Result<()> {
         if self.writer.lock().epoch != Epoch::ZERO || !self.chunks().live.is_empty() {
             return Err(Error::internal("a row store is loaded that is not empty"));
         }
-        let epoch = store.meta()?.map_or(Epoch::ZERO, |meta| meta.epoch);
         let mut deletions = self.load_deletions(operator, store)?;
         let mut loaded: Vec<Arc<Chunk>> = Vec::new();
         for ranges in chunk_ranges(operator, store)?.chunks(TOGETHER) {
             let parts = ranges.par_iter().map(|range| self.load_chunks(operator, store, range, epoch, &deletions));
             loaded.extend(parts.collect::<Result<Vec<_>>>()?.concat());
         }
+        let rows: u64 = loaded.par_iter().map(|chunk| chunk.count(chunk.created(0))).sum();
+        // From here on nothing is left to other threads: one that waits takes up other work, with the lock held.
         let mut writer = self.writer.lock();
         for chunk in &loaded {
             let deleted = deletions.remove(&chunk.id).unwrap_or_default();
@@ -122,7 +125,6 @@ impl RowStore {
         }
         writer.epoch = epoch;
         self.advance_horizon(epoch);
-        let rows: u64 = loaded.par_iter().map(|chunk| chunk.count(chunk.created(0))).sum();
         self.change_chunks(|list| list.live = loaded);
         self.rows.fetch_add(rows, Ordering::Relaxed);
         Ok(())

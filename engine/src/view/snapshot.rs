@@ -69,8 +69,12 @@ impl RowSnapshot {
 
     /// How many rows there are, each as often as it stands. Takes time proportional to the chunks once, and to the rows
     /// of those that had deletions.
-    pub fn row_count(&self) -> u64 {
-        *self.count.get_or_init(|| self.chunks.live.iter().map(|chunk| chunk.count(self.at)).sum())
+    ///
+    /// # Errors
+    /// As reading them.
+    pub fn row_count(&self) -> Result<u64> {
+        self.check()?;
+        Ok(*self.count.get_or_init(|| self.chunks.live.iter().map(|chunk| chunk.count(self.at)).sum()))
     }
 
     /// # Errors
@@ -176,6 +180,6 @@ impl Piece {
 
 impl fmt::Debug for RowSnapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RowSnapshot").field("at", &self.at).field("rows", &self.row_count()).finish()
+        f.debug_struct("RowSnapshot").field("at", &self.at).field("rows", &self.row_count().ok()).finish()
     }
 }

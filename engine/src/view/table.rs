@@ -44,7 +44,7 @@ impl TableProvider for SnapshotTable {
     }
 
     fn statistics(&self) -> Option<Statistics> {
-        Some(row_statistics(&self.schema(), Precision::Exact(self.0.row_count() as usize)))
+        Some(row_statistics(&self.schema(), known(&self.0)))
     }
 
     /// A filter on a key makes the scan a look-up. It is evaluated all the same.
@@ -198,7 +198,7 @@ impl ExecutionPlan for SnapshotScan {
         let rows = match args.partition().map(|partition| self.partitions.get(partition)) {
             Some(Some(pieces)) => Precision::Inexact(pieces.iter().map(|piece| piece.length).sum()),
             Some(None) => Precision::Absent,
-            None => Precision::Exact(self.snapshot.row_count() as usize),
+            None => known(&self.snapshot),
         };
         let rows = match self.fetch {
             Some(fetch) if self.partitions.len() > 1 => rows.to_inexact().min(&Precision::Inexact(fetch)),
@@ -215,6 +215,11 @@ impl ExecutionPlan for SnapshotScan {
     fn fetch(&self) -> Option<usize> {
         self.fetch
     }
+}
+
+/// How many rows a snapshot has; where they cannot be read, whoever reads them says why.
+fn known(snapshot: &RowSnapshot) -> Precision<usize> {
+    snapshot.row_count().map_or(Precision::Absent, |rows| Precision::Exact(rows as usize))
 }
 
 fn row_statistics(schema: &SchemaRef, rows: Precision<usize>) -> Statistics {

@@ -150,6 +150,6 @@ fn what_comes_meanwhile_is_in_it() {
     graph.step(Epoch(3), vec![(graph.relation(SOURCE).unwrap(), change)]).unwrap();
     let last = graph.splice(*hydration).unwrap();
     assert!(graph.is_hydrated(VIEW));
-    assert_eq!(graph.rows(VIEW).unwrap().snapshot(last).row_count(), 3);
+    assert_eq!(graph.rows(VIEW).unwrap().snapshot(last).row_count().unwrap(), 3);
     assert_eq!(graph.recorded(), 0);
 }

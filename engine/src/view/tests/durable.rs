@@ -139,6 +139,6 @@ fn rows_without_columns_are_saved() {
     database.save(1);
     let loaded = new();
     loaded.load(OPERATOR, &database.state).unwrap();
-    assert_eq!((loaded.rows(), loaded.snapshot(Epoch(1)).row_count()), (6, 6));
+    assert_eq!((loaded.rows(), loaded.snapshot(Epoch(1)).row_count().unwrap()), (6, 6));
     assert!(loaded.load(OPERATOR, &database.state).is_err());
 }

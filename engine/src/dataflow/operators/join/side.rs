@@ -94,7 +94,7 @@ impl JoinSide {
     ) -> Result<Vec<bool>> {
         let mut found = vec![false; probes];
         match self.index {
-            None => found.fill(self.rows.snapshot(at).row_count() > 0),
+            None => found.fill(self.rows.snapshot(at).row_count()? > 0),
             Some(index) => {
                 for row in self.rows.probe(index, keys, at, nulls_match)?.probe_rows() {
                     found[*row as usize] = true;
