@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::data::ObjectId;
 use crate::engine::sources::Sources;
@@ -14,6 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// What the step thread tells a start that waits.
 pub struct CatchUp {
     places: BTreeMap<ObjectId, Progress>,
+    begun: Instant,
     done: Sender<()>,
 }
 
@@ -24,16 +25,17 @@ impl CatchUp {
     /// To wait until sources have been taken in as far as these places; None where they have been.
     pub fn new(places: BTreeMap<ObjectId, Progress>, sources: &Sources) -> Option<(CatchUp, Waiting)> {
         let ((done, waiting), reached) = (channel(), sources.have_reached(&places));
-        (!reached).then_some((CatchUp { places, done }, Waiting(waiting)))
+        (!reached).then_some((CatchUp { places, begun: Instant::now(), done }, Waiting(waiting)))
     }
 
-    /// Tells whoever waits if it is so far; whether it is.
+    /// Tells whoever waits if it is so far. Whether it is, or nobody waits any more: some places are never reached, where
+    /// messages are gone.
     pub fn look(&self, sources: &Sources) -> bool {
         let reached = sources.have_reached(&self.places);
         if reached {
             self.done.send(()).ok();
         }
-        reached
+        reached || self.begun.elapsed() > PATIENCE
     }
 }
 

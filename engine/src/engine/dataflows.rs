@@ -211,7 +211,7 @@ impl Dataflows {
             Operation::Drop(ids) => ids.iter().rev().for_each(|id| {
                 catalog.remove(*id);
             }),
-            Operation::Begin { source, read } => self.event_times.begin(*source, &read.offsets),
+            Operation::Begin { source, read } => self.event_times.begin(*source, read),
             Operation::Write { .. } => {}
         }
         self.catalog = Arc::new(catalog);

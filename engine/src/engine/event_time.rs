@@ -17,7 +17,7 @@ use crate::dataflow::Watermarks;
 use crate::engine::clock::Micros;
 use crate::engine::history::spec_of;
 use crate::error::{Error, Result};
-use crate::source::{Delivery, Offsets, Watermark};
+use crate::source::{Delivery, Kafka, Progress, Turn, Watermark};
 
 /// How far ahead of the step's clock a time may move a watermark: a producer whose clock is wrong must not close all
 /// windows for good. Local times without a zone are ahead of UTC by up to 14 hours.
@@ -39,7 +39,7 @@ pub struct EventTimes {
 struct Declared {
     watermark: Watermark,
     /// Where all reading begins.
-    start: Offsets,
+    kafka: Kafka,
 }
 
 impl EventTimes {
@@ -79,21 +79,23 @@ impl EventTimes {
         }
         let spec = spec_of(item)?;
         let Some(watermark) = spec.watermark else { return Ok(None) };
-        let (column, start) = (watermark.column, spec.kafka.start);
+        let (column, kafka) = (watermark.column, spec.kafka);
         if !item.is_source() {
             let time = Arc::make_mut(&mut self.progress).entry(item.id).or_default();
-            time.await_all(&start);
+            time.await_all(&kafka.start);
         }
-        self.declared.insert(item.id, Declared { watermark, start });
+        self.declared.insert(item.id, Declared { watermark, kafka });
         Ok(Some(column))
     }
 
-    /// The steps begin to read a source, from these offsets; what is before them comes from its history.
-    pub fn begin(&mut self, source: ObjectId, from: &Offsets) {
-        let Some(Declared { start, .. }) = self.declared.get(&source) else { return };
+    /// The steps begin to read a source from here; what is before comes from its history.
+    pub fn begin(&mut self, source: ObjectId, read: &Progress) {
+        let Some(Declared { kafka, .. }) = self.declared.get(&source) else { return };
+        let start = kafka.start_in(read.topic.as_ref());
         let mut time = SourceTime::default();
-        time.await_all(start);
-        time.awaits_history = from.iter().any(|(partition, offset)| offset > start.get(partition).unwrap_or(0));
+        // A topic that was made anew has partitions of its own.
+        time.await_all(if kafka.is_other(read.topic.as_ref()) { &read.offsets } else { &start });
+        time.awaits_history = read.offsets.iter().any(|(partition, offset)| offset > start.get(partition).unwrap_or(0));
         Arc::make_mut(&mut self.progress).insert(source, time);
     }
 
@@ -147,6 +149,12 @@ impl EventTimes {
             for record in &delivery.bad {
                 progress.observe(record.partition, watermark.delay, now, std::iter::empty());
                 self.active.insert((delivery.relation, record.partition), now);
+            }
+            if matches!(delivery.turn, Some(Turn::Topic(_))) {
+                // Partitions that the topic no longer has are not waited for.
+                let is_there = |partition: &i32| delivery.offsets.get(*partition).is_some();
+                progress.partitions.retain(|partition, _| is_there(partition));
+                self.active.retain(|(id, partition), _| *id != delivery.relation || is_there(partition));
             }
             let latest = now.saturating_add(MOST_AHEAD);
             progress.read(watermark, &delivery.rows, &delivery.runs, delivery.deleted.as_ref(), latest)?;

@@ -95,12 +95,11 @@ impl Sources {
     /// or a checkpoint does.
     pub fn unlogged(&mut self) -> Result<Option<Bytes>> {
         let read = self.histories.progress();
-        if read == self.logged {
-            return Ok(None);
-        }
-        let record = record::sources(&read)?;
+        let is_news = |(source, read): &(&ObjectId, &Progress)| self.logged.get(source) != Some(read);
+        let news: BTreeMap<ObjectId, Progress> =
+            read.iter().filter(is_news).map(|(source, read)| (*source, read.clone())).collect();
         self.logged = read;
-        Ok(Some(record))
+        if news.is_empty() { Ok(None) } else { record::sources(&news).map(Some) }
     }
 
     /// Whether all that is read has been taken in as far as this, in the same topics.

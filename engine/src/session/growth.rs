@@ -19,7 +19,7 @@ impl Session {
         if growing.is_empty() {
             return;
         }
-        let message = format!("the state of {} \"{}\" grows without bound", item.kind_name(), item.name);
+        let message = format!("the state of {} \"{}\" may grow without bound", item.kind_name(), item.name);
         let mut notice = Notice::new(Severity::Notice, SqlState::SUCCESSFUL_COMPLETION, message);
         notice.detail = Some(growing.join("\n"));
         notice.hint = Some(HINT.to_owned());

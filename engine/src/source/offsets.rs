@@ -57,8 +57,10 @@ pub struct Progress {
 /// Reading goes on elsewhere than after the last offset.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Turn {
-    /// In this topic; of the one before, if it was another, nothing counts any more.
+    /// In this topic, which was made anew: of the one before nothing counts any more.
     Topic(TopicId),
+    /// In the same topic, after the last offset as ever: what Kafka calls it is known now.
+    Learned(TopicId),
     /// In the same topic, further back: the log of a partition was cut off.
     Back,
 }
@@ -68,12 +70,9 @@ impl Progress {
     pub fn advance(&mut self, reached: &Offsets, turn: Option<&Turn>) {
         match turn {
             None => self.offsets.advance(reached),
-            Some(Turn::Topic(topic)) => {
-                if self.topic.as_ref().is_some_and(|before| before != topic) {
-                    self.offsets = reached.clone();
-                } else {
-                    self.offsets.advance(reached);
-                }
+            Some(Turn::Topic(topic)) => *self = Progress { offsets: reached.clone(), topic: Some(topic.clone()) },
+            Some(Turn::Learned(topic)) => {
+                self.offsets.advance(reached);
                 self.topic = Some(topic.clone());
             }
             Some(Turn::Back) => reached.iter().for_each(|(partition, next)| self.offsets.set(partition, next)),
@@ -97,15 +96,19 @@ mod tests {
 
     #[test]
     fn a_topic_that_was_made_anew_begins_anew() {
-        let topic = |id: &str| Some(Turn::Topic(TopicId(id.to_owned())));
-        let mut progress = Progress { offsets: offsets(&[(0, 5), (1, 7)]), topic: None };
-        progress.advance(&offsets(&[(0, 6)]), topic("a").as_ref());
+        let topic = |id: &str| TopicId(id.to_owned());
+        let read = Progress { offsets: offsets(&[(0, 5), (1, 7)]), topic: None };
+        let mut progress = read.clone();
+        progress.advance(&offsets(&[(0, 6)]), Some(&Turn::Learned(topic("a"))));
         assert_eq!(progress.offsets, offsets(&[(0, 6), (1, 7)]));
         progress.advance(&offsets(&[(0, 2)]), None);
         progress.advance(&offsets(&[(1, 3)]), Some(&Turn::Back));
         assert_eq!(progress.offsets, offsets(&[(0, 6), (1, 3)]));
-        progress.advance(&offsets(&[(0, 0)]), topic("b").as_ref());
-        assert_eq!(progress, Progress { offsets: offsets(&[(0, 0)]), topic: Some(TopicId("b".to_owned())) });
+        // The one before may never have been called anything.
+        for mut progress in [read, progress] {
+            progress.advance(&offsets(&[(0, 0)]), Some(&Turn::Topic(topic("b"))));
+            assert_eq!(progress, Progress { offsets: offsets(&[(0, 0)]), topic: Some(topic("b")) });
+        }
     }
 
     #[test]

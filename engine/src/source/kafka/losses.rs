@@ -86,6 +86,11 @@ impl Follower {
                 return Ok(!self.is_stopped());
             }
         };
+        if found.topic.as_ref() != Some(id) {
+            // Another broker knows less, or more, than the one that named the topic.
+            self.gate.doubt();
+            return Ok(!self.is_stopped());
+        }
         let queue = Arc::new(Queue::new(connect(&self.spec.kafka, self.context.clone())?, topic)?);
         let before = self.shared.tracker.lock().status().partitions;
         let lost: Vec<LostRange> = before.iter().map(|(partition, status)| rest(*partition, status)).collect();

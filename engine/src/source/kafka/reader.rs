@@ -217,7 +217,7 @@ impl Follower {
             Verdict::Same | Verdict::Waiting => Ok(true),
             Verdict::Learned(topic) => {
                 let offsets = self.shared.tracker.lock().next();
-                Ok((self.deliver)(self.no_rows(offsets, Some(Turn::Topic(topic)), Vec::new())))
+                Ok((self.deliver)(self.no_rows(offsets, Some(Turn::Learned(topic)), Vec::new())))
             }
             Verdict::Another(topic) => self.made_anew(&topic),
             Verdict::Trouble(why) => {

@@ -98,6 +98,28 @@ async fn a_table_can_go_on_in_a_topic_made_anew() {
     assert_eq!(rows(&client, lost).await, ["3"]);
 }
 
+/// What a table has read of a former topic is no place in the new one, from the first checkpoint on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_made_anew_is_read_from_where_it_was_read_to() {
+    let broker = Broker::shared();
+    broker.create_topic("anew_short", 1).await;
+    send(broker, "anew_short", numbers(0..10));
+    let data = tempfile::tempdir().expect("a temporary folder");
+    let server = Server::start(data.path());
+    let client = connect(&server).await;
+    rows(&client, &create(broker, "TABLE", "anew_short", ", on_gap = 'continue'")).await;
+    until(&client, "SELECT count(*) FROM anew_short", &["10"]).await;
+    broker.recreate_topic("anew_short", 1).await;
+    send(broker, "anew_short", numbers(100..105));
+    until(&client, "SELECT count(*) FROM anew_short", &["15"]).await;
+    rows(&client, "FLUSH").await;
+    server.kill();
+    send(broker, "anew_short", numbers(200..203));
+    let server = Server::start(data.path());
+    let client = connect(&server).await;
+    until(&client, "SELECT count(*), count(DISTINCT n), max(n) FROM anew_short", &["18|18|202"]).await;
+}
+
 /// A source that nothing reads at the time is not read from another topic either; with the option a new view says what it
 /// lacks and shares nothing with those that have it.
 #[tokio::test(flavor = "multi_thread")]
