@@ -136,8 +136,8 @@ async fn a_server_stays_in_its_budget() {
                   FROM levada_catalog.engine";
     // What was under way is freed at first, and more is taken in until memory is scarce again.
     until(&client, engine, &["400|t|t"]).await;
-    let count = rows(&client, &format!("SELECT count(*) > 0, count(*) < {MESSAGES} FROM hoard")).await;
-    assert_eq!(count, ["t|t"]);
+    // What was delivered before the pause may still be on its way through a step.
+    until(&client, &format!("SELECT count(*) > 0, count(*) < {MESSAGES} FROM hoard"), &["t|t"]).await;
     // What queries may take is bounded too.
     let error = try_rows(
         &client,
