@@ -11,6 +11,9 @@ use crate::error::{Error, Result};
 /// How often it looks. What comes in meanwhile is bounded by what steps can take in.
 const EVERY: Duration = Duration::from_millis(50);
 
+/// Bytes that no allocator has in store: it looks further, and gives back what has been free for some time.
+const ASKED: usize = 4 << 20;
+
 /// Looks for as long as it is there.
 pub struct Watcher {
     stop: Option<Sender<()>>,
@@ -29,6 +32,11 @@ impl Watcher {
                 tell(&memory, true, &changed);
             }
             while stopped.recv_timeout(EVERY) == Err(RecvTimeoutError::Timeout) {
+                if memory.is_scarce() {
+                    // mimalloc gives memory back only when somebody takes a page or frees one, which nobody may do while
+                    // all sources pause.
+                    drop(std::hint::black_box(Vec::<u8>::with_capacity(ASKED)));
+                }
                 if let Some(scarce) = memory.look() {
                     tell(&memory, scarce, &changed);
                 }
