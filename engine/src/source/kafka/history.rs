@@ -10,7 +10,7 @@ use rdkafka::error::RDKafkaErrorCode;
 use super::client::{Context, connect};
 use super::identity::{Gate, Verdict};
 use super::queue::{Event, Queue};
-use super::reader::{MOST_MESSAGES, TURN, is_unreadable};
+use super::reader::{TURN, is_unreadable};
 use super::runs::{self, Run};
 use crate::error::{Error, Result, SqlState};
 use crate::source::{BadRecord, Decoder, Intake, Message, Offsets, OnError, Progress, SourceSpec, TopicId};
@@ -107,7 +107,7 @@ impl History {
                 return Err(Error::new(SqlState::QUERY_CANCELED, "nobody reads the messages any more"));
             }
             let queue = self.queue.clone();
-            let batch = queue.take(TURN, MOST_MESSAGES);
+            let batch = queue.take(TURN);
             queue.report();
             if self.context.take_changed() {
                 self.gate.doubt();

@@ -20,8 +20,9 @@ use super::client::Client;
 use crate::error::{Error, Result, SqlState};
 use crate::source::{Header, Message};
 
-/// Messages thrown away at once.
-const MOST_DRAINED: usize = 1024;
+/// Messages taken at once, and their bytes: what is decoded of them takes as much again until a step has it.
+const MOST_MESSAGES: usize = 16_384;
+const MOST_BYTES: usize = 16 << 20;
 
 /// One queue for all partitions of a topic.
 pub struct Queue {
@@ -98,29 +99,37 @@ impl Queue {
 
     /// Throws away what was fetched of partitions that are stopped and not taken.
     pub fn drain(&self) {
-        while !self.take(Duration::ZERO, MOST_DRAINED).pointers.is_empty() {}
+        while !self.take(Duration::ZERO).pointers.is_empty() {}
     }
 
-    /// Messages and errors: waits for the first, then takes all there are, up to `at_most`.
-    pub fn take(&self, wait: Duration, at_most: usize) -> Batch<'_> {
-        let mut batch = Batch { pointers: Vec::with_capacity(1), queue: PhantomData };
-        self.take_into(&mut batch, wait, 1);
-        if !batch.pointers.is_empty() {
-            batch.pointers.reserve(at_most);
-            self.take_into(&mut batch, Duration::ZERO, at_most.saturating_sub(1));
+    /// Messages and errors: waits for the first, then takes what there is. Of large messages not many: at most about
+    /// twice as many bytes as are wanted, where they are alike.
+    pub fn take(&self, wait: Duration) -> Batch<'_> {
+        let mut batch = Batch { pointers: Vec::new(), queue: PhantomData };
+        let mut bytes = self.take_into(&mut batch, wait, 1);
+        // As many again each time: how large they are shows only then.
+        let mut before = 0;
+        while batch.pointers.len() > before && batch.pointers.len() < MOST_MESSAGES && bytes < MOST_BYTES {
+            before = batch.pointers.len();
+            bytes += self.take_into(&mut batch, Duration::ZERO, before);
         }
         batch
     }
 
-    fn take_into(&self, batch: &mut Batch<'_>, wait: Duration, at_most: usize) {
+    /// Takes so many at most; returns the bytes of those that came.
+    fn take_into(&self, batch: &mut Batch<'_>, wait: Duration, at_most: usize) -> usize {
+        let before = batch.pointers.len();
+        batch.pointers.reserve(at_most);
         let room = batch.pointers.spare_capacity_mut();
-        let at_most = at_most.min(room.len());
         let millis = i32::try_from(wait.as_millis()).unwrap_or(i32::MAX);
         // SAFETY: the queue lives, and there is room for so many pointers.
         let taken = unsafe { rd::rd_kafka_consume_batch_queue(self.queue, millis, room.as_mut_ptr().cast(), at_most) };
-        let length = batch.pointers.len() + usize::try_from(taken).unwrap_or(0);
+        let length = before + usize::try_from(taken).unwrap_or(0);
         // SAFETY: librdkafka wrote so many pointers, and not more than there is room for.
         unsafe { batch.pointers.set_len(length) };
+        // SAFETY: messages live as long as the batch, and nobody changes them.
+        let sizes = batch.pointers[before..].iter().map(|message| unsafe { (**message).len + (**message).key_len });
+        sizes.sum()
     }
 
     /// Makes a thread that waits in [`Queue::take`] return.

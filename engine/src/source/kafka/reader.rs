@@ -26,9 +26,6 @@ use crate::source::{
 /// Longest wait for messages, and for room: how often reports are looked at.
 pub(super) const TURN: Duration = Duration::from_millis(100);
 
-/// Messages taken at once. The memory they take is bounded by librdkafka's queue.
-pub(super) const MOST_MESSAGES: usize = 16_384;
-
 /// Follows one topic on a thread of its own until it is dropped. Brokers that go away are waited for.
 pub struct Reader {
     shared: Arc<Shared>,
@@ -192,7 +189,7 @@ impl Follower {
             return Ok(true);
         }
         let queue = self.queue.clone();
-        let batch = queue.take(TURN, MOST_MESSAGES);
+        let batch = queue.take(TURN);
         queue.report();
         if self.context.take_changed() {
             self.gate.doubt();

@@ -1,5 +1,7 @@
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use super::super::client::{Context, connect};
+use super::super::queue::{Event, Queue};
 use super::fixture::{Cluster, Following, PATIENCE, offsets};
 use crate::source::{Kafka, OnError, PartitionState, Pause, Start, extent, resolve};
 
@@ -41,6 +43,33 @@ fn compressed_topics_are_read() {
         following.reach(&offsets(&[(0, 500)]));
         assert_eq!(following.texts.len(), 500, "{codec}");
         assert!(following.texts[499].0.starts_with("499-"), "{codec}");
+    }
+}
+
+/// Well compressed, one answer of a broker holds far more than is to be decoded at once.
+#[test]
+fn of_large_messages_few_are_taken_at_once() {
+    const MESSAGES: usize = 80;
+    let cluster = Cluster::with_compression(1, "lz4");
+    let text = "x".repeat(900_000);
+    for _ in 0..MESSAGES {
+        cluster.send(0, None, Some(&text));
+    }
+    cluster.flush();
+    let kafka = cluster.spec().kafka;
+    let queue = Queue::new(connect(&kafka, Context::default()).unwrap(), &kafka.topic).unwrap();
+    queue.start(0, 0).unwrap();
+    let (started, mut taken) = (Instant::now(), 0);
+    while taken < MESSAGES {
+        assert!(started.elapsed() < PATIENCE, "only {taken} messages");
+        let batch = queue.take(Duration::from_millis(100));
+        let size = |event: Event<'_>| match event {
+            Event::Message(message) => message.value.map(<[u8]>::len),
+            Event::End { .. } | Event::Error { .. } => None,
+        };
+        let sizes: Vec<usize> = batch.events(false).filter_map(size).collect();
+        assert!(sizes.iter().sum::<usize>() <= 32 << 20, "{} messages at once", sizes.len());
+        taken += sizes.len();
     }
 }
 
