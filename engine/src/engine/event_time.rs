@@ -1,8 +1,8 @@
 //! Event time: the watermarks of sources, from the rows that their partitions deliver.
 //!
 //! A partition's watermark is the latest time it has brought, less the delay that the source declares. The source's is the
-//! least over its partitions that are not idle, and never goes back. What was delivered and the step's clock decide it,
-//! so it is part of a step's input, and saved with the checkpoint.
+//! least over its partitions that are not idle (the greatest when all are), and never goes back. What was delivered and
+//! the step's clock decide it, so it is part of a step's input, and saved with the checkpoint.
 
 mod source;
 

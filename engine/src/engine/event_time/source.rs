@@ -99,11 +99,13 @@ impl SourceTime {
         }
     }
 
-    /// Moves the source's watermark to where its partitions are.
+    /// Moves the source's watermark to where its partitions are: the slowest that is waited for. When none is, to the
+    /// fastest, so that the order in which they were let go decides nothing.
     pub(super) fn advance(&mut self) {
         let active = self.partitions.values().filter(|partition| !partition.idle);
-        let least = active.map(|partition| partition.watermark).min().flatten();
-        self.watermark = self.watermark.max(least);
+        let least = active.map(|partition| partition.watermark).min();
+        let reached = least.unwrap_or_else(|| self.partitions.values().filter_map(|partition| partition.watermark).max());
+        self.watermark = self.watermark.max(reached);
     }
 }
 
@@ -148,9 +150,20 @@ mod tests {
         assert_eq!((source.partitions[&1].watermark, source.partitions[&1].late), (Some(100), 1));
         assert_eq!(observe(&mut source, 2, &[101]), Some(100));
         assert_eq!(observe(&mut source, 0, &[205]), Some(100));
-        source.partitions.values_mut().for_each(|partition| partition.idle = true);
-        source.advance();
-        assert_eq!(source.watermark, Some(100));
+    }
+
+    #[test]
+    fn when_all_are_idle_the_fastest_decides_whichever_was_let_go_last() {
+        for order in [[0, 1, 2], [2, 1, 0], [1, 0, 2]] {
+            let mut source = source(&[0, 1, 2]);
+            observe(&mut source, 0, &[105]);
+            observe(&mut source, 1, &[305]);
+            for partition in order {
+                source.partitions.get_mut(&partition).unwrap().idle = true;
+                source.advance();
+            }
+            assert_eq!(source.watermark, Some(300), "let go as {order:?}");
+        }
     }
 
     #[test]
