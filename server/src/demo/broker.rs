@@ -1,6 +1,6 @@
 //! Where the events go: a Kafka of the user's, or one that is built in.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use levada_engine::nexmark::{Kind, Produced};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
@@ -12,6 +12,8 @@ use rdkafka::producer::{BaseProducer, DefaultProducerContext, Producer};
 
 /// How long a cluster has to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How soon it is asked again.
+const AGAIN: Duration = Duration::from_millis(50);
 /// How long topics keep what the demo has sent, in milliseconds: longer than its tables do.
 const TOPIC_RETENTION: &str = "3600000";
 
@@ -137,21 +139,18 @@ impl Broker {
         Ok(())
     }
 
-    /// Partitions of a topic, and how many messages it has had.
+    /// Partitions of a topic, and how many messages it has had. One that was just made may have no leader yet, or not be
+    /// known to every broker: it is asked for again.
     fn look_at(&self, client: &BaseProducer, topic: &str) -> Result<(i32, u64), String> {
-        let client = client.client();
-        let metadata = client.fetch_metadata(Some(topic), PATIENCE).map_err(|error| self.failure(&error))?;
-        let found = metadata.topics().iter().find(|found| found.name() == topic);
-        let partitions = found.map_or(0, |found| found.partitions().len());
-        if partitions == 0 {
-            return Err(format!("topic \"{topic}\" is not there, and was not created"));
+        let asked = Instant::now();
+        loop {
+            match held(client, topic) {
+                Ok((partitions, messages)) if partitions > 0 => return Ok((partitions, messages)),
+                _ if asked.elapsed() < PATIENCE => std::thread::sleep(AGAIN),
+                Ok(_) => return Err(format!("topic \"{topic}\" is not there, and was not created")),
+                Err(error) => return Err(self.failure(&error)),
+            }
         }
-        let mut messages = 0;
-        for partition in 0..partitions as i32 {
-            let (_, end) = client.fetch_watermarks(topic, partition, PATIENCE).map_err(|error| self.failure(&error))?;
-            messages += end.unsigned_abs();
-        }
-        Ok((partitions as i32, messages))
     }
 
     fn client(&self) -> ClientConfig {
@@ -164,6 +163,20 @@ impl Broker {
     fn failure(&self, error: &KafkaError) -> String {
         format!("Kafka at \"{}\" cannot be used: {error}", self.servers)
     }
+}
+
+/// Partitions of a topic, none when it is not there, and how many messages it has had.
+fn held(client: &BaseProducer, topic: &str) -> Result<(i32, u64), KafkaError> {
+    let client = client.client();
+    let metadata = client.fetch_metadata(Some(topic), PATIENCE)?;
+    let found = metadata.topics().iter().find(|found| found.name() == topic);
+    let partitions = found.map_or(0, |found| found.partitions().len()) as i32;
+    let mut messages = 0;
+    for partition in 0..partitions {
+        let (_, end) = client.fetch_watermarks(topic, partition, PATIENCE)?;
+        messages += end.unsigned_abs();
+    }
+    Ok((partitions, messages))
 }
 
 #[cfg(test)]

@@ -3,18 +3,22 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 /// Runs a program until a line comes that names a signal for it, or the input ends: it does not outlive a test that is
-/// killed.
-const UNTIL_TOLD: &str =
-    r#""$0" "$@" & server=$!; read -r signal; kill -s "${signal:-TERM}" "$server"; wait "$server" 2>/dev/null"#;
+/// killed. Says first what the program's id is. The output is the program's alone then, so that it ends with it.
+const UNTIL_TOLD: &str = r#""$0" "$@" & server=$!; echo "$server"; exec >&-
+    read -r signal; kill -s "${signal:-TERM}" "$server"; wait "$server" 2>/dev/null"#;
 
 /// What the server says once clients can connect.
 const READY: &str = "levada is ready on 127.0.0.1:";
 
+/// How long an orderly end may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 pub struct Server {
     shell: Child,
+    process: u32,
     port: u16,
 }
 
@@ -47,13 +51,20 @@ impl Server {
             .spawn()
             .expect("a shell");
         let mut output = BufReader::new(shell.stdout.take().expect("a piped output"));
-        let mut line = String::new();
-        output.read_line(&mut line).expect("a line of the server");
-        let port = line.trim().strip_prefix(READY).and_then(|port| port.parse().ok());
-        let port = port.unwrap_or_else(|| panic!("the server is not ready, it says {line:?}"));
+        let mut said = [const { String::new() }; 2];
+        for line in &mut said {
+            output.read_line(line).expect("a line of the server");
+        }
+        let number = |line: &str| line.trim().parse::<u32>().ok();
+        // The server may be faster than the shell.
+        said.sort_by_key(|line| number(line).is_none());
+        let port = said[1].strip_prefix(READY).and_then(number);
+        let (Some(process), Some(Ok(port))) = (number(&said[0]), port.map(u16::try_from)) else {
+            panic!("the server is not ready, it says {said:?}")
+        };
         // What else it says is nobody's; but it must be taken.
         std::thread::spawn(move || output.read_to_end(&mut Vec::new()));
-        Server { shell, port }
+        Server { shell, process, port }
     }
 
     pub fn port(&self) -> u16 {
@@ -70,7 +81,15 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         drop(self.shell.stdin.take());
-        let _ = self.shell.wait();
+        let asked = Instant::now();
+        while self.shell.try_wait().expect("a child's state").is_none() {
+            if asked.elapsed() > PATIENCE {
+                let _ = Command::new("kill").args(["-KILL", &self.process.to_string()]).status();
+                let _ = self.shell.wait();
+                assert!(std::thread::panicking(), "the server does not end");
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 }
 

@@ -104,7 +104,8 @@ impl SourceTime {
     pub(super) fn advance(&mut self) {
         let active = self.partitions.values().filter(|partition| !partition.idle);
         let least = active.map(|partition| partition.watermark).min();
-        let reached = least.unwrap_or_else(|| self.partitions.values().filter_map(|partition| partition.watermark).max());
+        let reached =
+            least.unwrap_or_else(|| self.partitions.values().filter_map(|partition| partition.watermark).max());
         self.watermark = self.watermark.max(reached);
     }
 }

@@ -102,9 +102,9 @@ struct Shown<'z> {
     interval: bool,
 }
 
-/// `to_char` of a timestamp, or of a moment in a zone. Infinite ones give nothing.
+/// `to_char` of a timestamp, or of a moment in a zone. Infinite ones give nothing, and so does an empty template.
 pub fn format_timestamp(value: i64, template: &Template, zone: Option<&TimeZone>) -> Result<Option<String>> {
-    if is_infinite(value) {
+    if is_infinite(value) || template.pieces.is_empty() {
         return Ok(None);
     }
     let local = match zone {
@@ -117,8 +117,11 @@ pub fn format_timestamp(value: i64, template: &Template, zone: Option<&TimeZone>
     format(&shown, template).map(Some)
 }
 
-/// `to_char` of an interval.
-pub fn format_interval(value: Interval, template: &Template) -> Result<String> {
+/// `to_char` of an interval. An empty template gives nothing.
+pub fn format_interval(value: Interval, template: &Template) -> Result<Option<String>> {
+    if template.pieces.is_empty() {
+        return Ok(None);
+    }
     let sign = if value.micros < 0 { -1 } else { 1 };
     let micros = value.micros.unsigned_abs();
     let seconds = micros / 1_000_000;
@@ -134,7 +137,7 @@ pub fn format_interval(value: Interval, template: &Template) -> Result<String> {
     if value.months < 0 || value.days < 0 || sign < 0 {
         return Err(Error::unsupported("to_char() of a negative interval"));
     }
-    format(&Shown { civil, hours: (seconds / 3600) as i64, zone: None, interval: true }, template)
+    format(&Shown { civil, hours: (seconds / 3600) as i64, zone: None, interval: true }, template).map(Some)
 }
 
 fn format(shown: &Shown, template: &Template) -> Result<String> {
