@@ -107,10 +107,13 @@ impl Object {
         self.columns.iter_mut().for_each(|column| column.filled = Filled::No);
         let mut place = 0;
         while let Some(found) = members.next_key_seed(NameSeed { names: &mut self.names, place })? {
+            let before = found.map(|found| self.columns[found.column].filled);
             match found.filter(|found| self.accept(*found, place)) {
                 Some(found) => {
                     let column = &mut self.columns[found.column];
-                    column.buffer.truncate(self.length);
+                    if before != Some(Filled::No) {
+                        column.buffer.truncate(self.length);
+                    }
                     let seed = ValueSeed { buffer: &mut column.buffer, context };
                     if let Err(error) = members.next_value_seed(seed) {
                         context.within(&column.name);

@@ -115,6 +115,9 @@ fn invalid_log(message: &str) -> Error {
 }
 
 fn to_char(value: i128, template: &str) -> Result<String> {
+    if template.is_empty() {
+        return Ok(String::new());
+    }
     let digits = number_template::fraction_digits(template)?;
     let rounded = decimal::round(value, digits as i32)?;
     let mut text = String::new();

@@ -1,14 +1,16 @@
 //! Functions of regular expressions.
 
-use arrow::array::ArrayRef;
-use regex::Regex;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, StringBuilder};
+use regex::{CaptureLocations, Regex};
 
 use super::array::build;
 use super::signature::T::{Bool, Int4, Text, TextArray};
 use super::signature::{Function, f, rows};
 use crate::error::{Error, Result, SqlState};
 use crate::sql::adt::pattern::{Flags, Patterns};
-use crate::sql::rows::{Call, Output, map_rows, map2, text_at};
+use crate::sql::rows::{Call, map_rows, map2, text_at};
 
 pub const FUNCTIONS: &[Function] = &[
     f("regexp_replace", &[Text, Text, Text], Text, replace),
@@ -30,17 +32,36 @@ pub const FUNCTIONS: &[Function] = &[
 /// Pattern and flags of a row, compiled once while they repeat.
 #[derive(Default)]
 struct Compiled {
-    last: Option<(String, String, Regex)>,
+    last: Option<Last>,
+}
+
+struct Last {
+    pattern: String,
+    flags: String,
+    regex: Regex,
+    /// Where the groups of a match are: made once, not for each row.
+    groups: CaptureLocations,
 }
 
 impl Compiled {
     fn get(&mut self, pattern: &str, flags: &str) -> Result<&Regex> {
-        let known = matches!(&self.last, Some((p, f, _)) if p == pattern && f == flags);
+        self.last(pattern, flags).map(|last| &last.regex)
+    }
+
+    /// The groups of the first match.
+    fn groups(&mut self, pattern: &str, flags: &str, text: &str) -> Result<Option<&CaptureLocations>> {
+        let Last { regex, groups, .. } = self.last(pattern, flags)?;
+        Ok(regex.captures_read(groups, text).map(|_| &*groups))
+    }
+
+    fn last(&mut self, pattern: &str, flags: &str) -> Result<&mut Last> {
+        let known = self.last.as_ref().is_some_and(|last| last.pattern == pattern && last.flags == flags);
         if !known {
             let regex = Flags::parse(flags)?.compile(pattern)?;
-            self.last = Some((pattern.to_owned(), flags.to_owned(), regex));
+            let groups = regex.capture_locations();
+            self.last = Some(Last { pattern: pattern.to_owned(), flags: flags.to_owned(), regex, groups });
         }
-        self.last.as_ref().map(|(_, _, regex)| regex).ok_or_else(|| Error::internal("no pattern"))
+        self.last.as_mut().ok_or_else(|| Error::internal("no pattern"))
     }
 }
 
@@ -87,7 +108,7 @@ fn replacement(text: &str) -> String {
 /// Groups of the first match, the whole match where there are none; NULL without match.
 fn first_match(call: &Call) -> Result<ArrayRef> {
     let mut compiled = Compiled::default();
-    lists(call, |row| {
+    lists(call, |row, items| {
         let Some((text, pattern, flags)) = arguments(call, 2, row)? else {
             return Ok(None);
         };
@@ -96,10 +117,12 @@ fn first_match(call: &Call) -> Result<ArrayRef> {
             return Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, message)
                 .with_hint("Use the regexp_matches function instead."));
         }
-        Ok(compiled.get(pattern, flags)?.captures(text).map(|captures| {
-            let first = usize::from(captures.len() > 1);
-            captures.iter().skip(first).map(|group| group.map(|group| group.as_str().to_owned())).collect()
-        }))
+        let Some(groups) = compiled.groups(pattern, flags, text)? else { return Ok(None) };
+        let first = usize::from(groups.len() > 1);
+        for group in first..groups.len() {
+            items.append_option(groups.get(group).map(|(start, end)| &text[start..end]));
+        }
+        Ok(Some(groups.len() - first))
     })
 }
 
@@ -113,22 +136,21 @@ fn is_match(call: &Call) -> Result<ArrayRef> {
 
 fn split(call: &Call) -> Result<ArrayRef> {
     let mut compiled = Compiled::default();
-    lists(call, |row| {
+    lists(call, |row, items| {
         let Some((text, pattern, flags)) = arguments(call, 2, row)? else {
             return Ok(None);
         };
         let regex = compiled.get(pattern, flags)?;
-        let mut parts = Vec::new();
-        let mut start = 0;
+        let (mut parts, mut start) = (1, 0);
         for found in regex.find_iter(text) {
             // Empty matches at the ends and right behind the last one split nothing.
             if found.end() == 0 || found.start() >= text.len() || (found.is_empty() && found.start() == start) {
                 continue;
             }
-            parts.push(Some(text[start..found.start()].to_owned()));
-            start = found.end();
+            items.append_value(&text[start..found.start()]);
+            (parts, start) = (parts + 1, found.end());
         }
-        parts.push(Some(text[start..].to_owned()));
+        items.append_value(&text[start..]);
         Ok(Some(parts))
     })
 }
@@ -145,19 +167,18 @@ fn part(call: &Call) -> Result<ArrayRef> {
     })
 }
 
-type Items = Option<Vec<Option<String>>>;
-
-fn lists(call: &Call, mut make: impl FnMut(usize) -> Result<Items>) -> Result<ArrayRef> {
+/// `make` appends the items of a row's array and says how many; None for NULL.
+fn lists(
+    call: &Call,
+    mut make: impl FnMut(usize, &mut StringBuilder) -> Result<Option<usize>>,
+) -> Result<ArrayRef> {
     let mut lengths = Vec::with_capacity(call.rows);
     let mut valid = Vec::with_capacity(call.rows);
-    let mut items = Vec::new();
+    let mut items = StringBuilder::new();
     for row in 0..call.rows {
-        let made = make(row)?;
+        let made = make(row, &mut items)?;
         valid.push(made.is_some());
-        let made = made.unwrap_or_default();
-        lengths.push(made.len());
-        items.extend(made);
+        lengths.push(made.unwrap_or(0));
     }
-    let values = String::build(items.into_iter().map(Ok))?;
-    build(call.result, lengths, values, Some(arrow::buffer::NullBuffer::from(valid)))
+    build(call.result, lengths, Arc::new(items.finish()), Some(arrow::buffer::NullBuffer::from(valid)))
 }

@@ -235,9 +235,17 @@ fn split_part<'t>(text: &'t str, delimiter: &str, field: i32) -> Result<&'t str>
     if field == 0 {
         return Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, "field position must not be zero"));
     }
-    let parts: Vec<&str> = if delimiter.is_empty() { vec![text] } else { text.split(delimiter).collect() };
-    let at = if field > 0 { i64::from(field) - 1 } else { parts.len() as i64 + i64::from(field) };
-    Ok(usize::try_from(at).ok().and_then(|at| parts.get(at).copied()).unwrap_or(""))
+    let at = field.unsigned_abs() as usize - 1;
+    let mut characters = delimiter.chars();
+    let part = match (characters.next(), characters.next(), field > 0) {
+        (None, _, _) => (at == 0).then_some(text),
+        // Of one character: faster to find, and the same from both ends.
+        (Some(one), None, true) => text.split(one).nth(at),
+        (Some(one), None, false) => text.rsplit(one).nth(at),
+        (_, _, true) => text.split(delimiter).nth(at),
+        (_, _, false) => text.split(delimiter).collect::<Vec<_>>().into_iter().nth_back(at),
+    };
+    Ok(part.unwrap_or(""))
 }
 
 fn overlay(text: &str, new: &str, from: i32, count: i32) -> Result<String> {
