@@ -1,8 +1,9 @@
 //! What one commit writes.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
-use crate::data::OperatorId;
+use crate::data::{OperatorId, make_room};
 use crate::error::{Error, Result, SqlState};
 use crate::state::key::{self, KeyKind};
 use crate::state::meta::Meta;
@@ -21,75 +22,48 @@ const BLOCK: usize = 1 << 20;
 /// The last write to a key wins. What an operator that is dropped here writes here is left out, before or after the drop.
 #[derive(Default)]
 pub struct Checkpoint {
-    blocks: Vec<Vec<u8>>,
+    blocks: Blocks,
     entries: Vec<Entry>,
-    /// Ranges of whole keys that go.
-    expired: Vec<(Vec<u8>, Vec<u8>)>,
     dropped: BTreeSet<OperatorId>,
     meta: Option<Meta>,
     bytes: usize,
     oversized: bool,
 }
 
-/// A key and, right after it, its value, in a block.
+/// A change: its key and, right after it, its value, in a block.
+#[derive(Clone, Copy)]
 struct Entry {
     block: u32,
     start: u32,
     key: u32,
-    /// None deletes the key.
-    value: Option<u32>,
+    value: u32,
+    kind: Kind,
 }
 
-/// One change, in the order of keys.
-pub(super) enum Write<'a> {
-    Put {
-        key: &'a [u8],
-        value: &'a [u8],
-    },
-    Delete {
-        key: &'a [u8],
-    },
-    /// Deletes the keys from `from` up to but not including `to`; no other write of its checkpoint is in that range.
-    DeleteRange {
-        from: Vec<u8>,
-        to: Vec<u8>,
-    },
-}
-
-impl Write<'_> {
-    pub(super) fn key(&self) -> &[u8] {
-        match self {
-            Write::Put { key, .. } | Write::Delete { key } => key,
-            Write::DeleteRange { from, .. } => from,
-        }
-    }
-
-    pub(super) fn bytes(&self) -> usize {
-        match self {
-            Write::Put { key, value } => key.len() + value.len(),
-            Write::Delete { key } => key.len(),
-            Write::DeleteRange { from, to } => from.len() + to.len(),
-        }
-    }
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Put,
+    Delete,
+    /// From the key up to, not including, the value.
+    DeleteRange,
 }
 
 impl Checkpoint {
     /// Sets the value under an operator's key.
     pub fn put(&mut self, kind: KeyKind, operator: OperatorId, key: &[u8], value: &[u8]) {
-        self.push(kind, operator, key, Some(value));
+        self.push(Kind::Put, [&key::prefix(kind, operator), key], [value, &[]]);
     }
 
     /// Removes an operator's key, whether it is there or not.
     pub fn delete(&mut self, kind: KeyKind, operator: OperatorId, key: &[u8]) {
-        self.push(kind, operator, key, None);
+        self.push(Kind::Delete, [&key::prefix(kind, operator), key], [&[], &[]]);
     }
 
     /// Removes an operator's keys from `from` up to but not including `to`. Nothing else may be written there by this
     /// checkpoint.
     pub fn delete_range(&mut self, kind: KeyKind, operator: OperatorId, from: &[u8], to: &[u8]) {
-        let whole = |key: &[u8]| [key::prefix(kind, operator).as_slice(), key].concat();
-        self.bytes += from.len() + to.len();
-        self.expired.push((whole(from), whole(to)));
+        let prefix = key::prefix(kind, operator);
+        self.push(Kind::DeleteRange, [&prefix, from], [&prefix, to]);
     }
 
     /// Removes all rows, deletions and keyed state of an operator, whose number is never used again.
@@ -109,7 +83,7 @@ impl Checkpoint {
 
     /// Changes so far; a dropped operator is one, as is a range of keys.
     pub fn len(&self) -> usize {
-        self.entries.len() + self.expired.len() + self.dropped.len() + usize::from(self.meta.is_some())
+        self.entries.len() + self.dropped.len() + usize::from(self.meta.is_some())
     }
 
     /// Whether a commit would change nothing.
@@ -117,82 +91,143 @@ impl Checkpoint {
         self.len() == 0
     }
 
-    /// The operators that go.
-    pub(super) fn dropped(&self) -> impl Iterator<Item = OperatorId> + '_ {
-        self.dropped.iter().copied()
-    }
-
-    fn push(&mut self, kind: KeyKind, operator: OperatorId, key: &[u8], value: Option<&[u8]>) {
-        let prefix = key::prefix(kind, operator);
-        let size = prefix.len() + key.len() + value.map_or(0, <[u8]>::len);
+    fn push(&mut self, change: Kind, key: [&[u8]; 2], value: [&[u8]; 2]) {
+        let [key_size, value_size] = [key, value].map(|[first, second]| first.len() + second.len());
+        let size = key_size + value_size;
         if size > MAX_VALUE {
             self.oversized = true;
             return;
         }
-        if self.blocks.last().is_none_or(|block| block.capacity() - block.len() < size) {
-            self.blocks.push(Vec::with_capacity(size.max(BLOCK)));
-        }
-        let number = self.blocks.len() - 1;
-        let block = &mut self.blocks[number];
-        let start = block.len();
-        block.extend_from_slice(&prefix);
-        block.extend_from_slice(key);
-        block.extend_from_slice(value.unwrap_or_default());
-        // All four are below MAX_VALUE, but for the number of blocks: 2^32 of them are 4 PB.
-        self.entries.push(Entry {
-            block: number as u32,
-            start: start as u32,
-            key: (prefix.len() + key.len()) as u32,
-            value: value.map(|value| value.len() as u32),
-        });
+        let (block, start) = self.blocks.append(size, [key, value].as_flattened());
+        make_room(&mut self.entries, 1);
+        // All are at most MAX_VALUE, but for the number of blocks: 2^32 of them are 4 PB.
+        self.entries.push(Entry { block, start, key: key_size as u32, value: value_size as u32, kind: change });
         self.bytes += size;
     }
 
-    /// Writes the meta data in as a key like any other, and checks that everything can be written.
+    /// Brings the changes into the order of keys, one per key, none of a dropped operator's but the deletion of them all.
     ///
     /// # Errors
-    /// 54000 when a value is too large.
-    pub(super) fn seal(&mut self) -> Result<()> {
+    /// 54000 when a value is too large, XX000 when the meta data cannot be written.
+    pub(super) fn seal(mut self) -> Result<Sealed> {
         if let Some(meta) = self.meta.take() {
             self.put(KeyKind::Meta, NO_OPERATOR, &[], &meta.encode()?);
+        }
+        let dropped = std::mem::take(&mut self.dropped);
+        if !dropped.is_empty() {
+            self.entries.retain(|entry| !is_of(&dropped, self.blocks.key(entry)));
+        }
+        for (operator, kind) in dropped.iter().flat_map(|operator| KeyKind::OWNED.map(|kind| (*operator, kind))) {
+            let (from, to) = (key::prefix(kind, operator), key::prefix_end(kind, operator));
+            self.push(Kind::DeleteRange, [&from, &[]], [&to, &[]]);
         }
         if self.oversized {
             return Err(Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, "a value of more than 1 GiB cannot be stored"));
         }
-        Ok(())
+        let Checkpoint { blocks, mut entries, .. } = self;
+        // In place, and the latest of a key first: there may be many millions.
+        entries.sort_unstable_by(|a, b| {
+            let latest_first = (b.block, b.start).cmp(&(a.block, a.start));
+            blocks.key(a).cmp(blocks.key(b)).then(latest_first)
+        });
+        entries.dedup_by(|later, earlier| blocks.key(later) == blocks.key(earlier));
+        Ok(Sealed { blocks, entries, dropped })
     }
+}
 
-    /// All changes in the order of keys, one per key, none inside the range of a dropped operator.
-    pub(super) fn sorted(&self) -> Vec<Write<'_>> {
-        let mut writes: Vec<Write<'_>> = Vec::with_capacity(self.len() + 2 * self.dropped.len());
-        for operator in self.dropped() {
-            writes.extend(KeyKind::OWNED.map(|kind| Write::DeleteRange {
-                from: key::prefix(kind, operator).to_vec(),
-                to: key::prefix_end(kind, operator),
-            }));
+/// Whether a key is one of these operators'.
+fn is_of(operators: &BTreeSet<OperatorId>, key: &[u8]) -> bool {
+    key::owner(key).is_ok_and(|(byte, operator)| {
+        operators.contains(&operator) && KeyKind::OWNED.iter().any(|kind| *kind as u8 == byte)
+    })
+}
+
+/// Bytes one after the other.
+#[derive(Default)]
+struct Blocks(Vec<Vec<u8>>);
+
+impl Blocks {
+    /// Where they are: the number of a block and the place in it.
+    fn append(&mut self, size: usize, parts: &[&[u8]]) -> (u32, u32) {
+        if self.0.last().is_none_or(|block| block.capacity() - block.len() < size) {
+            self.0.push(Vec::with_capacity(size.max(BLOCK)));
         }
-        let expired = self.expired.iter().filter(|(from, _)| !self.is_dropped(from));
-        writes.extend(expired.map(|(from, to)| Write::DeleteRange { from: from.clone(), to: to.clone() }));
-        // The latest first: a stable sort keeps it before the others of its key, and they go.
-        let latest_first = self.entries.iter().rev().map(|entry| self.write(entry));
-        writes.extend(latest_first.filter(|write| !self.is_dropped(write.key())));
-        writes.sort_by(|a, b| a.key().cmp(b.key()));
-        writes.dedup_by(|later, earlier| later.key() == earlier.key());
-        writes
+        let number = self.0.len() - 1;
+        let block = &mut self.0[number];
+        let start = block.len();
+        parts.iter().for_each(|part| block.extend_from_slice(part));
+        (number as u32, start as u32)
     }
 
-    fn write(&self, entry: &Entry) -> Write<'_> {
-        let (key, rest) = self.blocks[entry.block as usize][entry.start as usize..].split_at(entry.key as usize);
-        match entry.value {
-            Some(length) => Write::Put { key, value: &rest[..length as usize] },
-            None => Write::Delete { key },
+    fn key(&self, entry: &Entry) -> &[u8] {
+        &self.0[entry.block as usize][entry.start as usize..][..entry.key as usize]
+    }
+
+    fn value(&self, entry: &Entry) -> &[u8] {
+        &self.0[entry.block as usize][entry.start as usize + entry.key as usize..][..entry.value as usize]
+    }
+}
+
+/// All changes of a checkpoint, in the order of keys.
+pub(super) struct Sealed {
+    blocks: Blocks,
+    entries: Vec<Entry>,
+    dropped: BTreeSet<OperatorId>,
+}
+
+/// One change.
+pub(super) enum Write<'a> {
+    Put {
+        key: &'a [u8],
+        value: &'a [u8],
+    },
+    Delete {
+        key: &'a [u8],
+    },
+    /// Deletes the keys from `from` up to but not including `to`; no other write of its checkpoint is in that range.
+    DeleteRange {
+        from: &'a [u8],
+        to: &'a [u8],
+    },
+}
+
+impl Sealed {
+    /// How many changes there are.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Some of them.
+    pub fn writes(&self, range: Range<usize>) -> impl Iterator<Item = Write<'_>> {
+        self.entries[range].iter().map(|entry| {
+            let (key, value) = (self.blocks.key(entry), self.blocks.value(entry));
+            match entry.kind {
+                Kind::Put => Write::Put { key, value },
+                Kind::Delete => Write::Delete { key },
+                Kind::DeleteRange => Write::DeleteRange { from: key, to: value },
+            }
+        })
+    }
+
+    /// The operators that go.
+    pub fn dropped(&self) -> impl Iterator<Item = OperatorId> + '_ {
+        self.dropped.iter().copied()
+    }
+}
+
+impl Write<'_> {
+    pub(super) fn key(&self) -> &[u8] {
+        match self {
+            Write::Put { key, .. } | Write::Delete { key } => key,
+            Write::DeleteRange { from, .. } => from,
         }
     }
 
-    fn is_dropped(&self, key: &[u8]) -> bool {
-        !self.dropped.is_empty()
-            && KeyKind::OWNED.iter().any(|kind| {
-                key::owner(key).is_ok_and(|(byte, operator)| byte == *kind as u8 && self.dropped.contains(&operator))
-            })
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Write::Put { key, value } => key.len() + value.len(),
+            Write::Delete { key } => key.len(),
+            Write::DeleteRange { from, to } => from.len() + to.len(),
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -9,7 +10,7 @@ use std::thread;
 use rocksdb::{Options, SstFileWriter};
 
 use crate::error::{Error, Result, SqlState};
-use crate::state::checkpoint::Write;
+use crate::state::checkpoint::{Sealed, Write};
 use crate::state::crash::crash_point;
 use crate::state::key::{self, KeyKind};
 use crate::state::rocks::failure;
@@ -21,39 +22,39 @@ const MAX_BUILDERS: usize = 4;
 ///
 /// Chunks of rows have numbers that only grow, so a file of one operator's chunks overlaps no older file and RocksDB puts
 /// it on a low level, where it is not rewritten soon; files are cut to make use of that.
-pub(super) fn cut<'a>(writes: &'a [Write<'a>], file_bytes: usize) -> Result<Vec<&'a [Write<'a>]>> {
+pub(super) fn cut(changes: &Sealed, file_bytes: usize) -> Result<Vec<Range<usize>>> {
     let mut files = Vec::new();
     let (mut start, mut bytes) = (0, 0);
     let mut last = None;
-    for (at, write) in writes.iter().enumerate() {
+    for (at, write) in changes.writes(0..changes.len()).enumerate() {
         let (kind, operator) = key::owner(write.key())?;
         let group = (kind == KeyKind::Rows as u8, operator);
         let cut = last.is_some_and(|last: (bool, _)| {
             bytes >= file_bytes || last.0 != group.0 || (last != group && bytes >= file_bytes / 8)
         });
         if cut {
-            files.push(&writes[start..at]);
+            files.push(start..at);
             (start, bytes) = (at, 0);
         }
         bytes += write.bytes();
         last = Some(group);
     }
-    if start < writes.len() {
-        files.push(&writes[start..]);
+    if start < changes.len() {
+        files.push(start..changes.len());
     }
     Ok(files)
 }
 
 /// Builds one SST file for each element of `files` in `dir`, which is emptied first; they are on disk on return.
-pub(super) fn build(options: &Options, dir: &Path, files: &[&[Write<'_>]]) -> Result<Vec<PathBuf>> {
+pub(super) fn build(options: &Options, dir: &Path, changes: &Sealed, files: &[Range<usize>]) -> Result<Vec<PathBuf>> {
     clear(dir)?;
     let paths: Vec<PathBuf> = (0..files.len()).map(|number| dir.join(format!("{number}.sst"))).collect();
     let next = AtomicUsize::new(0);
     let builder = || {
         loop {
             let number = next.fetch_add(1, Ordering::Relaxed);
-            let (Some(path), Some(writes)) = (paths.get(number), files.get(number)) else { return Ok(()) };
-            build_file(options, path, writes)
+            let (Some(path), Some(file)) = (paths.get(number), files.get(number)) else { return Ok(()) };
+            build_file(options, path, changes.writes(file.clone()))
                 .map_err(|error| failure("could not write a file of a checkpoint", error))?;
             crash_point("checkpoint.sst");
         }
@@ -68,7 +69,11 @@ pub(super) fn build(options: &Options, dir: &Path, files: &[&[Write<'_>]]) -> Re
     Ok(paths)
 }
 
-fn build_file(options: &Options, path: &Path, writes: &[Write<'_>]) -> Result<(), rocksdb::Error> {
+fn build_file<'a>(
+    options: &Options,
+    path: &Path,
+    writes: impl Iterator<Item = Write<'a>>,
+) -> Result<(), rocksdb::Error> {
     let mut file = SstFileWriter::create(options);
     file.open(path)?;
     for write in writes {

@@ -8,7 +8,7 @@ use rocksdb::{DB, DBRawIterator, IngestExternalFileOptions, Options, ReadOptions
 
 use crate::data::OperatorId;
 use crate::error::Result;
-use crate::state::checkpoint::{Checkpoint, NO_OPERATOR, Write};
+use crate::state::checkpoint::{Checkpoint, NO_OPERATOR, Sealed, Write};
 use crate::state::crash::crash_point;
 use crate::state::key::{self, KeyKind};
 use crate::state::meta::Meta;
@@ -86,12 +86,12 @@ impl StateStore {
     }
 
     /// The way of small checkpoints: one batch, one fsync of the WAL.
-    pub(super) fn commit_batch(&self, mut checkpoint: Checkpoint) -> Result<()> {
+    pub(super) fn commit_batch(&self, checkpoint: Checkpoint) -> Result<()> {
         let _turn = self.committing.lock();
         crash_point("checkpoint.begin");
-        checkpoint.seal()?;
+        let changes = checkpoint.seal()?;
         let mut batch = WriteBatch::default();
-        for write in checkpoint.sorted() {
+        for write in changes.writes(0..changes.len()) {
             match write {
                 Write::Put { key, value } => batch.put(key, value),
                 Write::Delete { key } => batch.delete(key),
@@ -102,29 +102,28 @@ impl StateStore {
         let written = self.db.write_opt(batch, &rocks::synced());
         written.map_err(|error| failure("could not write a checkpoint", error))?;
         crash_point("checkpoint.durable");
-        self.reclaim(&checkpoint)
+        self.reclaim(&changes)
     }
 
     /// The way of large checkpoints: files of about `file_bytes`, which one edit of RocksDB's manifest brings in together.
-    pub(super) fn commit_files(&self, mut checkpoint: Checkpoint, file_bytes: usize) -> Result<()> {
+    pub(super) fn commit_files(&self, checkpoint: Checkpoint, file_bytes: usize) -> Result<()> {
         let _turn = self.committing.lock();
         crash_point("checkpoint.begin");
-        checkpoint.seal()?;
-        let writes = checkpoint.sorted();
-        let files = sst::cut(&writes, file_bytes)?;
-        let paths = sst::build(&self.options, &self.ingest, &files)?;
+        let changes = checkpoint.seal()?;
+        let files = sst::cut(&changes, file_bytes)?;
+        let paths = sst::build(&self.options, &self.ingest, &changes, &files)?;
         crash_point("checkpoint.ingest");
         let mut options = IngestExternalFileOptions::default();
         options.set_move_files(true);
         let ingested = self.db.ingest_external_file_opts(&options, paths);
         ingested.map_err(|error| failure("could not ingest a checkpoint", error))?;
         crash_point("checkpoint.durable");
-        self.reclaim(&checkpoint)
+        self.reclaim(&changes)
     }
 
     /// Deletes whole files of dropped operators, whose keys are deleted already; the rest goes as files are compacted.
-    fn reclaim(&self, checkpoint: &Checkpoint) -> Result<()> {
-        for operator in checkpoint.dropped() {
+    fn reclaim(&self, changes: &Sealed) -> Result<()> {
+        for operator in changes.dropped() {
             crash_point("checkpoint.reclaim");
             for kind in KeyKind::OWNED {
                 // RocksDB takes the end as inclusive: it must not be the first key of the next operator.

@@ -168,10 +168,7 @@ fn part(call: &Call) -> Result<ArrayRef> {
 }
 
 /// `make` appends the items of a row's array and says how many; None for NULL.
-fn lists(
-    call: &Call,
-    mut make: impl FnMut(usize, &mut StringBuilder) -> Result<Option<usize>>,
-) -> Result<ArrayRef> {
+fn lists(call: &Call, mut make: impl FnMut(usize, &mut StringBuilder) -> Result<Option<usize>>) -> Result<ArrayRef> {
     let mut lengths = Vec::with_capacity(call.rows);
     let mut valid = Vec::with_capacity(call.rows);
     let mut items = StringBuilder::new();

@@ -1,12 +1,12 @@
 //! Opening, refusing, and single properties of the state store.
 
 use std::fs;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use rocksdb::LiveFile;
 
 use super::*;
-use crate::state::checkpoint::Write;
 use crate::state::sst;
 
 const OPERATOR: OperatorId = OperatorId(9);
@@ -126,9 +126,10 @@ fn files_of_rows_hold_nothing_else() {
         }
     }
     checkpoint.drop_operator(OperatorId(20));
-    let writes = checkpoint.sorted();
-    let files = sst::cut(&writes, 1_000).unwrap();
-    let kinds = |file: &[Write<'_>]| file.iter().map(|write| write.key()[0]).collect::<BTreeSet<u8>>();
+    let changes = checkpoint.seal().unwrap();
+    let files = sst::cut(&changes, 1_000).unwrap();
+    let kinds =
+        |file: &Range<usize>| changes.writes(file.clone()).map(|write| write.key()[0]).collect::<BTreeSet<u8>>();
     assert_eq!(files.iter().map(|file| file.len()).sum::<usize>(), 4 * 50);
     assert!(files.len() > 4 && files.iter().all(|file| !kinds(file).contains(&0x10) || kinds(file).len() == 1));
 }
