@@ -13,27 +13,21 @@
 
 mod events;
 
-#[path = "../nexmark/process.rs"]
-mod process;
-
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::Parser;
+use levada_benches::latency::quantile;
+use levada_benches::server::{Server, rows};
+use levada_benches::topic::Topic;
+use levada_benches::{Outcome, items};
 use tokio_postgres::Client;
 
-use events::Events;
-use process::{Server, rows};
+use events::Times;
 
-/// What can fail, with where it did.
-pub type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
-
-/// Rows of one INSERT.
-const BATCH: i64 = 100_000;
-
-const SOURCE: &str = include_str!("../nexmark/queries/source.sql");
+const PARTITIONS: i32 = 2;
 
 /// What is over the topic: a count that tells how far it is, and views such as a person would want.
 const VIEWS: &[(&str, &str)] = &[
@@ -77,22 +71,20 @@ async fn main() -> Outcome<()> {
     let flags = Flags::parse();
     let server = Server::start(&flags.levada)?;
     let client = server.connect().await?;
-    fill(&client, flags.rows).await?;
-    let mut events = Events::create(&flags.brokers, flags.rate).await?;
-    for statement in SOURCE.replace("{topic}", events.topic()).replace("{brokers}", &flags.brokers).split(";\n") {
-        if !statement.trim().is_empty() {
-            rows(&client, statement).await?;
-        }
-    }
+    items::fill(&client, flags.rows).await?;
+    let topic = Topic::new(&flags.brokers, format!("freshness-{}", std::process::id()), PARTITIONS);
+    topic.create().await?;
+    topic.declare(&client).await?;
     rows(&client, "SET wait_for_hydration = on").await?;
+    rows(&client, "SELECT count(*) FROM item_view").await?;
     for (name, query) in VIEWS {
         rows(&client, &format!("CREATE MATERIALIZED VIEW {name} AS {query}")).await?;
         rows(&client, &format!("SELECT count(*) FROM {name}")).await?;
     }
-    let measured = measure(&flags, &server, &mut events).await;
+    let measured = measure(&flags, &server, &topic).await;
     let told = rows(&client, TOLD).await;
     drop(client);
-    events.delete().await?;
+    topic.delete().await?;
     let (seen, looked_up, cpu) = measured?;
     println!("| view | messages | p50, ms | p99, ms |\n|---|---|---|---|");
     for row in told? {
@@ -108,28 +100,14 @@ async fn main() -> Outcome<()> {
 const TOLD: &str = "SELECT name, freshness_messages, freshness_p50_ms, freshness_p99_ms FROM levada_catalog.views \
      WHERE freshness_messages > 0 ORDER BY name";
 
-/// The view that rows are looked up in.
-async fn fill(client: &Client, count: i64) -> Outcome<()> {
-    rows(client, "CREATE TABLE item (id bigint PRIMARY KEY, amount int, note text)").await?;
-    for first in (1..=count).step_by(BATCH as usize) {
-        let last = count.min(first + BATCH - 1);
-        let series = format!("generate_series({first}, {last}) AS g(n)");
-        rows(client, &format!("INSERT INTO item SELECT n, (n % 1000)::int, 'note ' || n FROM {series}")).await?;
-    }
-    rows(client, "CREATE MATERIALIZED VIEW item_view AS SELECT id, amount, note FROM item").await?;
-    rows(client, "SET wait_for_hydration = on").await?;
-    rows(client, "SELECT count(*) FROM item_view").await?;
-    Ok(())
-}
-
 /// Sends events, watches and looks up, all at once; the latencies of both in milliseconds, and the CPU seconds of a second.
-async fn measure(flags: &Flags, server: &Server, events: &mut Events) -> Outcome<(Vec<f64>, Vec<f64>, f64)> {
+async fn measure(flags: &Flags, server: &Server, topic: &Topic) -> Outcome<(Vec<f64>, Vec<f64>, f64)> {
     let (watching, looking) = (server.connect().await?, server.connect().await?);
     let total = Duration::from_secs(flags.warm_up + flags.seconds);
     let (began, over) = (Instant::now(), Arc::new(AtomicBool::new(false)));
-    let sending = events.send(total);
+    let times = Arc::new(Times::default());
+    let sending = events::send(topic.clone(), flags.rate, total, times.clone());
     let from = began + Duration::from_secs(flags.warm_up);
-    let times = events.times();
     let watch = watch(watching, times, from, over.clone());
     let look = look_up(looking, flags.rows, flags.look_ups, from, over.clone());
     let (watch, look) = (tokio::spawn(watch), tokio::spawn(look));
@@ -140,21 +118,15 @@ async fn measure(flags: &Flags, server: &Server, events: &mut Events) -> Outcome
     over.store(true, Ordering::Release);
     let sent = tokio::task::spawn_blocking(move || sending.join()).await?;
     sent.map_err(|_| "the producer failed")??;
-    let stringly = |error: String| -> Box<dyn std::error::Error> { error.into() };
-    Ok((watch.await?.map_err(stringly)?, look.await?.map_err(stringly)?, cpu))
+    Ok((watch.await??, look.await??, cpu))
 }
 
 /// How old the last event is that is counted, whenever there is another one.
-async fn watch(
-    client: Client,
-    times: Arc<events::Times>,
-    from: Instant,
-    over: Arc<AtomicBool>,
-) -> Result<Vec<f64>, String> {
-    let statement = client.prepare("SELECT c FROM counted").await.map_err(|error| error.to_string())?;
+async fn watch(client: Client, times: Arc<Times>, from: Instant, over: Arc<AtomicBool>) -> Outcome<Vec<f64>> {
+    let statement = client.prepare("SELECT c FROM counted").await?;
     let (mut latencies, mut last) = (Vec::new(), 0);
     while !over.load(Ordering::Acquire) {
-        let row = client.query_one(&statement, &[]).await.map_err(|error| error.to_string())?;
+        let row = client.query_one(&statement, &[]).await?;
         let (now, count) = (Instant::now(), row.get::<_, i64>(0));
         if count > last && now >= from {
             let sent = times.of(count).ok_or("an event is counted that was not sent")?;
@@ -173,9 +145,8 @@ async fn look_up(
     per_second: u32,
     from: Instant,
     over: Arc<AtomicBool>,
-) -> Result<Vec<f64>, String> {
-    let lookup = "SELECT id, amount, note FROM item_view WHERE id = $1";
-    let statement = client.prepare(lookup).await.map_err(|error| error.to_string())?;
+) -> Outcome<Vec<f64>> {
+    let statement = client.prepare(items::LOOK_UP).await?;
     let (mut latencies, mut key) = (Vec::new(), 1_i64);
     let mut ticks = tokio::time::interval(Duration::from_secs(1) / per_second.max(1));
     while !over.load(Ordering::Acquire) {
@@ -183,10 +154,10 @@ async fn look_up(
         // Far apart, and each once before any comes again.
         key = (key + 618_033) % count;
         let began = Instant::now();
-        let row = client.query_one(&statement, &[&(key + 1)]).await.map_err(|error| error.to_string())?;
+        let row = client.query_one(&statement, &[&(key + 1)]).await?;
         let ended = Instant::now();
         if row.get::<_, i64>(0) != key + 1 {
-            return Err(format!("another row than {}", key + 1));
+            return Err(format!("another row than {}", key + 1).into());
         }
         if began >= from {
             latencies.push((ended - began).as_secs_f64() * 1e3);
@@ -197,9 +168,6 @@ async fn look_up(
 
 fn print(what: &str, mut latencies: Vec<f64>) {
     latencies.sort_unstable_by(f64::total_cmp);
-    let at = |share: f64| {
-        let index = ((latencies.len() as f64 * share) as usize).min(latencies.len().saturating_sub(1));
-        latencies.get(index).copied().unwrap_or(f64::NAN)
-    };
+    let at = |share| quantile(&latencies, share).unwrap_or(f64::NAN);
     println!("| {what} | {} | {:.2} | {:.2} | {:.2} |", latencies.len(), at(0.5), at(0.99), at(1.0));
 }

@@ -9,18 +9,12 @@
 //! is the CPU of the whole server process, the wire and the binding of the statement included, so what views cost is the
 //! difference between two lines. The least of some rounds counts: others may compute on the same machine.
 
-#[path = "../nexmark/process.rs"]
-mod process;
-
 use std::path::PathBuf;
 
 use clap::Parser;
+use levada_benches::Outcome;
+use levada_benches::server::{Server, rows};
 use tokio_postgres::Client;
-
-use process::Server;
-
-/// What can fail, with where it did.
-pub type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
 #[derive(Debug, Parser)]
 #[command(about = "The CPU of a step of one row beside many idle views")]
@@ -59,7 +53,7 @@ async fn main() -> Outcome<()> {
     }
     client.batch_execute("FLUSH").await?;
     measure(&flags, &server, &client, flags.views).await?;
-    let counted = process::rows(&client, "SELECT sum(n) FROM busy_view").await?;
+    let counted = rows(&client, "SELECT sum(n) FROM busy_view").await?;
     let inserted = (2 * i64::from(flags.rounds) * flags.steps).to_string();
     if counted != [[inserted.as_str()]] {
         return Err(format!("the view counts {counted:?} rows, not {inserted}").into());

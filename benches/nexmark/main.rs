@@ -11,7 +11,6 @@
 //! server, from the statement that creates the query on: seconds, CPU seconds per million events, the most memory, and the
 //! bytes of state. Queries are in `benches/nexmark/queries`.
 
-mod process;
 mod query;
 mod report;
 mod topic;
@@ -19,11 +18,9 @@ mod topic;
 use std::path::PathBuf;
 
 use clap::Parser;
+use levada_benches::Outcome;
 
 use report::Report;
-
-/// What can fail, with where it did.
-pub type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
 #[derive(Debug, Parser)]
 #[command(about = "Nexmark queries from a Kafka topic into a blackhole sink and into a view")]
@@ -57,8 +54,8 @@ struct Flags {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Outcome<()> {
     let flags = Flags::parse();
-    let topic = topic::Topic::filled(&flags.brokers, flags.events, flags.partitions, flags.rate).await?;
-    let mut report = Report::new(&flags.levada, topic.events)?;
+    let topic = topic::filled(&flags.brokers, flags.events, flags.partitions, flags.rate).await?;
+    let mut report = Report::new(&flags.levada, flags.events)?;
     report.print_head();
     for query in query::QUERIES {
         let (name, _) = *query;
@@ -66,7 +63,7 @@ async fn main() -> Outcome<()> {
             continue;
         }
         for into in &flags.into {
-            let figures = query::run(*query, into, &flags.levada, &flags.brokers, &topic).await;
+            let figures = query::run(*query, into, &flags.levada, &topic, flags.events).await;
             report.add(name, into, figures.map_err(|error| error.to_string()));
         }
     }

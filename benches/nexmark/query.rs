@@ -3,14 +3,10 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use levada_benches::Outcome;
+use levada_benches::server::{Server, rows};
+use levada_benches::topic::Topic;
 use tokio_postgres::Client;
-
-use crate::Outcome;
-use crate::process::{Server, rows};
-use crate::topic::Topic;
-
-/// The topic's source and the relations that the queries read.
-const SOURCE: &str = include_str!("queries/source.sql");
 
 /// Every query that Levada's SQL covers, by name.
 pub const QUERIES: &[(&str, &str)] = &[
@@ -47,20 +43,11 @@ pub struct Figures {
     pub rows: u64,
 }
 
-/// Runs a query in a new server until it has seen the whole topic.
-pub async fn run(
-    (name, sql): (&str, &str),
-    into: &str,
-    levada: &Path,
-    brokers: &str,
-    topic: &Topic,
-) -> Outcome<Figures> {
+/// Runs a query in a new server until it has seen the whole topic, of so many events.
+pub async fn run((name, sql): (&str, &str), into: &str, levada: &Path, topic: &Topic, events: u64) -> Outcome<Figures> {
     let server = Server::start(levada)?;
     let client = server.connect().await?;
-    let setup = SOURCE.replace("{topic}", &topic.name).replace("{brokers}", brokers);
-    for statement in setup.split(";\n").filter(|statement| !statement.trim().is_empty()) {
-        rows(&client, statement).await?;
-    }
+    topic.declare(&client).await?;
     let sql = sql.trim_end();
     let (create, progress) = match into {
         "sink" => (
@@ -83,7 +70,7 @@ pub async fn run(
     tokio::time::sleep(Duration::from_millis(1200)).await;
     let found = rows(&client, &progress).await?;
     let number = |column: usize| found.first().and_then(|row| row[column].parse().ok()).unwrap_or(0);
-    let events = topic.events as f64;
+    let events = events as f64;
     Ok(Figures {
         seconds,
         events_per_second: events / seconds,

@@ -1,11 +1,10 @@
 //! The figures as a table, line by line as they come, and as JSON.
 
 use std::path::Path;
-use std::process::Command;
 
+use levada_benches::{Outcome, machine};
 use serde_json::{Value, json};
 
-use crate::Outcome;
 use crate::query::Figures;
 
 /// All that a run found, and what it ran on.
@@ -17,20 +16,7 @@ pub struct Report {
 
 impl Report {
     pub fn new(levada: &Path, events: u64) -> Outcome<Report> {
-        let version = Command::new(levada).arg("--version").output()?;
-        let version = String::from_utf8_lossy(&version.stdout).trim().to_owned();
-        let cpu = std::fs::read_to_string("/proc/cpuinfo")?;
-        let cpu = cpu.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
-        let memory = std::fs::read_to_string("/proc/meminfo")?;
-        let memory = memory.lines().find_map(|line| line.strip_prefix("MemTotal:")).unwrap_or_default();
-        let machine = json!({
-            "cpu": cpu.trim_start_matches([' ', '\t', ':']),
-            "cores": std::thread::available_parallelism()?.get(),
-            "memory": memory.trim(),
-            "levada": version,
-            "command": std::env::args().collect::<Vec<_>>().join(" "),
-        });
-        Ok(Report { machine, events, queries: Vec::new() })
+        Ok(Report { machine: machine::describe(levada)?, events, queries: Vec::new() })
     }
 
     pub fn print_head(&self) {

@@ -13,18 +13,16 @@ mod measure;
 mod servers;
 
 use std::collections::BTreeMap;
-use std::error::Error;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
+use levada_benches::Outcome;
 use serde::Serialize;
 
 use crate::measure::{Figures, fill, measure};
 use crate::servers::Server;
-
-pub type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
 /// Point look-ups over the wire, on Levada and on PostgreSQL.
 #[derive(Parser)]
@@ -83,8 +81,8 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(flags: Flags) -> Result<()> {
-    let mut servers = vec![Server::levada(flags.levada.as_deref()).await?];
+async fn run(flags: Flags) -> Outcome<()> {
+    let mut servers = vec![Server::levada(flags.levada.as_deref())?];
     if !flags.alone {
         match Server::postgres().await? {
             Some(server) => servers.push(server),

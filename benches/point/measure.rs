@@ -2,17 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use levada_benches::latency::quantile;
+use levada_benches::{Outcome, items};
 use serde::Serialize;
 use tokio::task::JoinSet;
 use tokio_postgres::Client;
 
-use crate::Result;
 use crate::servers::Server;
-
-/// Rows of one INSERT.
-const BATCH: i64 = 100_000;
-
-const LOOK_UP: &str = "SELECT id, amount, note FROM item_view WHERE id = $1";
 
 /// What came out. Times in microseconds.
 #[derive(Serialize)]
@@ -28,31 +24,20 @@ impl Figures {
     /// Of the latencies of all look-ups, in nanoseconds, done within so many seconds.
     pub fn new(mut latencies: Vec<u32>, seconds: u64) -> Figures {
         latencies.sort_unstable();
-        let at = |share: f64| {
-            let index = ((latencies.len() as f64 * share) as usize).min(latencies.len().saturating_sub(1));
-            latencies.get(index).map_or(0.0, |nanoseconds| f64::from(*nanoseconds) / 1000.0)
-        };
+        let at = |share| quantile(&latencies, share).map_or(0.0, |nanoseconds| f64::from(nanoseconds) / 1000.0);
         let per_second = latencies.len() as f64 / seconds as f64;
         Figures { look_ups: latencies.len(), per_second, p50: at(0.5), p99: at(0.99), max: at(1.0) }
     }
 }
 
 /// Makes the table and the view over it.
-pub async fn fill(server: &Server, rows: i64) -> Result<()> {
+pub async fn fill(server: &Server, rows: i64) -> Outcome<()> {
     let client = server.connect().await?;
-    client.batch_execute("CREATE TABLE item (id bigint PRIMARY KEY, amount int, note text)").await?;
-    for first in (1..=rows).step_by(BATCH as usize) {
-        let last = rows.min(first + BATCH - 1);
-        let insert = format!(
-            "INSERT INTO item SELECT n, (n % 1000)::int, 'note ' || n FROM generate_series({first}, {last}) AS g(n)"
-        );
-        client.batch_execute(&insert).await?;
-    }
-    client.batch_execute("CREATE MATERIALIZED VIEW item_view AS SELECT id, amount, note FROM item").await?;
+    items::fill(&client, rows).await?;
     for statement in server.after_filling {
         client.batch_execute(statement).await?;
     }
-    let look_up = client.prepare(LOOK_UP).await?;
+    let look_up = client.prepare(items::LOOK_UP).await?;
     let found = client.query_one(&look_up, &[&rows]).await?;
     let (id, note): (i64, String) = (found.get(0), found.get(2));
     if (id, note) != (rows, format!("note {rows}")) {
@@ -62,7 +47,7 @@ pub async fn fill(server: &Server, rows: i64) -> Result<()> {
 }
 
 /// Looks random keys up for so long; the latency of each look-up in nanoseconds.
-pub async fn measure(server: &Server, connections: usize, rows: i64, time: Duration, seed: u64) -> Result<Vec<u32>> {
+pub async fn measure(server: &Server, connections: usize, rows: i64, time: Duration, seed: u64) -> Outcome<Vec<u32>> {
     let mut clients = Vec::with_capacity(connections);
     for _ in 0..connections {
         clients.push(server.connect().await?);
@@ -80,8 +65,8 @@ pub async fn measure(server: &Server, connections: usize, rows: i64, time: Durat
     Ok(all)
 }
 
-async fn look_up_until(client: Client, rows: i64, until: Instant, mut random: Random) -> Result<Vec<u32>> {
-    let statement = client.prepare(LOOK_UP).await?;
+async fn look_up_until(client: Client, rows: i64, until: Instant, mut random: Random) -> Outcome<Vec<u32>> {
+    let statement = client.prepare(items::LOOK_UP).await?;
     let mut latencies = Vec::new();
     loop {
         let id = (random.next() % rows.cast_unsigned()).cast_signed() + 1;

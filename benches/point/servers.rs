@@ -1,20 +1,15 @@
 //! The servers measured: each on a free port, in a folder of its own, gone with this program.
 
-use std::io::{BufRead, BufReader, Read};
+use std::any::Any;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use tempfile::TempDir;
-use tokio_postgres::{Client, NoTls};
-
-use crate::Result;
+use levada_benches::{Outcome, server};
+use tokio_postgres::Client;
 
 /// How long PostgreSQL may take to start.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Runs a server until its own input ends, as it does when this program goes, however it goes.
-const UNTIL_INPUT_ENDS: &str = r#""$0" "$@" & server=$!; cat >/dev/null; kill -TERM "$server"; wait "$server""#;
 
 const POSTGRES: &str = include_str!("postgres.sh");
 
@@ -24,42 +19,24 @@ pub struct Server {
     pub after_filling: &'static [&'static str],
     database: &'static str,
     port: u16,
-    shell: Child,
-    /// Goes after the server.
-    _folder: Option<TempDir>,
+    /// Ends when it goes.
+    _process: Box<dyn Any>,
 }
 
 impl Server {
     /// Starts Levada.
-    pub async fn levada(binary: Option<&Path>) -> Result<Server> {
+    pub fn levada(binary: Option<&Path>) -> Outcome<Server> {
         let binary = match binary {
             Some(binary) => binary.to_owned(),
             None => std::env::current_exe()?.with_file_name("levada"),
         };
-        if !binary.exists() {
-            return Err(format!("there is no {}: build the workspace", binary.display()).into());
-        }
-        let folder = tempfile::tempdir()?;
-        let mut shell = Command::new("sh")
-            .args(["-c", UNTIL_INPUT_ENDS])
-            .arg(binary)
-            .args(["serve", "--listen", "127.0.0.1:0", "--log", "warn", "--data-dir"])
-            .arg(folder.path())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let mut output = BufReader::new(shell.stdout.take().ok_or("no output of the server")?);
-        let mut line = String::new();
-        output.read_line(&mut line)?;
-        let port = line.trim().rsplit(':').next().and_then(|port| port.parse().ok());
-        let port = port.ok_or_else(|| format!("the server is not ready, it says {line:?}"))?;
-        std::thread::spawn(move || output.read_to_end(&mut Vec::new()));
-        let (name, database) = ("Levada", "levada");
-        Ok(Server { name, after_filling: &["FLUSH"], database, port, shell, _folder: Some(folder) })
+        let process = server::Server::start(&binary)?;
+        let (name, database, port) = ("Levada", server::DATABASE, process.port);
+        Ok(Server { name, after_filling: &["FLUSH"], database, port, _process: Box::new(process) })
     }
 
     /// Starts PostgreSQL, if its server programs are there.
-    pub async fn postgres() -> Result<Option<Server>> {
+    pub async fn postgres() -> Outcome<Option<Server>> {
         let Some(binaries) = postgres_binaries() else { return Ok(None) };
         let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let shell = as_server_user()?
@@ -68,33 +45,31 @@ impl Server {
             .arg(port.to_string())
             .stdin(Stdio::piped())
             .spawn()?;
-        let after_filling = &["CREATE UNIQUE INDEX ON item_view (id)", "VACUUM ANALYZE item_view", "CHECKPOINT"];
+        let (mut shell, asked) = (Shell(shell), Instant::now());
         let (name, database) = ("PostgreSQL", "postgres");
-        let mut server = Server { name, after_filling, database, port, shell, _folder: None };
-        let asked = Instant::now();
-        while let Err(error) = server.connect().await {
-            if server.shell.try_wait()?.is_some() || asked.elapsed() > PATIENCE {
+        while let Err(error) = server::connect(port, database).await {
+            if shell.0.try_wait()?.is_some() || asked.elapsed() > PATIENCE {
                 return Err(format!("PostgreSQL does not start: {error}").into());
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        Ok(Some(server))
+        let after_filling = &["CREATE UNIQUE INDEX ON item_view (id)", "VACUUM ANALYZE item_view", "CHECKPOINT"];
+        Ok(Some(Server { name, after_filling, database, port, _process: Box::new(shell) }))
     }
 
     /// A new connection.
-    pub async fn connect(&self) -> Result<Client> {
-        let parameters = format!("host=127.0.0.1 port={} user=postgres dbname={}", self.port, self.database);
-        let (client, connection) = tokio_postgres::connect(&parameters, NoTls).await?;
-        // Ends with the client.
-        tokio::spawn(connection);
-        Ok(client)
+    pub async fn connect(&self) -> Outcome<Client> {
+        server::connect(self.port, self.database).await
     }
 }
 
-impl Drop for Server {
+/// Runs its server until its input ends, as it does when this program goes, however it goes.
+struct Shell(Child);
+
+impl Drop for Shell {
     fn drop(&mut self) {
-        drop(self.shell.stdin.take());
-        let _ = self.shell.wait();
+        drop(self.0.stdin.take());
+        self.0.wait().ok();
     }
 }
 
@@ -109,7 +84,7 @@ fn postgres_binaries() -> Option<PathBuf> {
 }
 
 /// PostgreSQL's server refuses root: then it runs as the user that its package made.
-fn as_server_user() -> Result<Command> {
+fn as_server_user() -> Outcome<Command> {
     let user = Command::new("id").arg("-u").output()?;
     if user.stdout.trim_ascii() != b"0" {
         return Ok(Command::new("env"));

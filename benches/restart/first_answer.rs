@@ -2,11 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+use levada_benches::Outcome;
+use levada_benches::server::{Server, rows};
 use tokio_postgres::Client;
 
+use crate::Flags;
+use crate::files::{files, forget};
 use crate::report::Report;
-use crate::server::{Server, files, forget, rows};
-use crate::{Flags, Outcome};
 
 const RELATIONS: &str = "
     CREATE TABLE account (id bigint PRIMARY KEY, owner text, city text, balance numeric(12, 2), opened timestamptz, note text);
@@ -34,7 +36,7 @@ const QUERIES: [(&str, &str); 6] = [
 pub async fn run(flags: &Flags, report: &mut Report) -> Outcome<()> {
     let folder = tempfile::tempdir()?;
     let data: PathBuf = flags.data.clone().unwrap_or_else(|| folder.path().to_owned());
-    let mut server = Server::start(&flags.levada, &data)?;
+    let mut server = Server::start_on(&flags.levada, &data)?;
     let client = server.connect().await?;
     if rows(&client, "SHOW TABLES").await?.is_empty() {
         fill(&client, flags.accounts * 1000).await?;
@@ -121,7 +123,7 @@ async fn first_answer(
     expected: &[Vec<String>],
     report: &mut Report,
 ) -> Outcome<Server> {
-    let server = Server::start(levada, data)?;
+    let server = Server::start_on(levada, data)?;
     let client = server.connect().await?;
     let answer = rows(&client, query).await?;
     let seconds = server.started.elapsed().as_secs_f64();

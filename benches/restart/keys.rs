@@ -2,11 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use levada_benches::Outcome;
+use levada_benches::server::{Server, rows};
 use tokio_postgres::Client;
 
+use crate::Flags;
+use crate::files::files;
 use crate::report::Report;
-use crate::server::{Server, files, rows};
-use crate::{Flags, Outcome};
 
 /// Rows of one INSERT while the groups are made.
 const BATCH: u64 = 200_000;
@@ -18,7 +20,7 @@ pub async fn run(flags: &Flags, report: &mut Report) -> Outcome<()> {
     for into in &flags.into {
         for groups in &flags.groups {
             let (folder, groups) = (tempfile::tempdir()?, groups * 1000);
-            let server = Server::start(&flags.levada, folder.path())?;
+            let server = Server::start_on(&flags.levada, folder.path())?;
             let client = server.connect().await?;
             create(&client, into).await?;
             for first in (1..=groups).step_by(BATCH as usize) {

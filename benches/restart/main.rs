@@ -12,17 +12,15 @@
 //! a join of both, and a small aggregate. Then, for each query: some transactions that no checkpoint has, SIGKILL, start,
 //! and the seconds until the query is answered right, from the start of the process on.
 
+mod files;
 mod first_answer;
 mod keys;
 mod report;
-mod server;
 
 use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
-
-/// What can fail, with where it did.
-pub type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
+use levada_benches::Outcome;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Mode {

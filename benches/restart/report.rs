@@ -1,11 +1,9 @@
 //! The figures as a table, line by line as they come, and as JSON.
 
 use std::path::Path;
-use std::process::Command;
 
+use levada_benches::{Outcome, machine};
 use serde_json::{Map, Value, json};
-
-use crate::Outcome;
 
 /// All that a run found, and what it ran on.
 pub struct Report {
@@ -15,18 +13,7 @@ pub struct Report {
 
 impl Report {
     pub fn new(levada: &Path) -> Outcome<Report> {
-        let version = Command::new(levada).arg("--version").output()?;
-        let cpu = std::fs::read_to_string("/proc/cpuinfo")?;
-        let cpu = cpu.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
-        let memory = std::fs::read_to_string("/proc/meminfo")?;
-        let memory = memory.lines().find_map(|line| line.strip_prefix("MemTotal:")).unwrap_or_default();
-        let machine = json!({
-            "cpu": cpu.trim_start_matches([' ', '\t', ':']),
-            "cores": std::thread::available_parallelism()?.get(),
-            "memory": memory.trim(),
-            "levada": String::from_utf8_lossy(&version.stdout).trim(),
-            "command": std::env::args().collect::<Vec<_>>().join(" "),
-        });
+        let machine = machine::describe(levada)?;
         println!("{machine}");
         Ok(Report { machine, lines: Vec::new() })
     }

@@ -1,18 +1,27 @@
-//! The server as a process: started, asked how much it used, ended.
+//! Levada as a process: started, asked what it answers and how much it used, killed.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
+use tempfile::TempDir;
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 
 use crate::Outcome;
 
-/// A server on a directory of its own, which goes with it.
+/// The database that a client of Levada names.
+pub const DATABASE: &str = "levada";
+
+/// A running server on a free port; killed (SIGKILL) when this goes.
 pub struct Server {
     child: Child,
-    address: String,
-    _data: tempfile::TempDir,
+    pub port: u16,
+    /// When the process was started, and how long it took to say that it listens.
+    pub started: Instant,
+    pub listening: Duration,
+    /// Goes after the server.
+    _data: Option<TempDir>,
 }
 
 /// What a process has used so far.
@@ -20,36 +29,41 @@ pub struct Server {
 pub struct Usage {
     /// Seconds of all cores, in user and kernel mode.
     pub cpu_seconds: f64,
-    /// Bytes of memory at the highest.
+    /// Bytes of memory now and at the highest.
+    pub memory: u64,
     pub peak_memory: u64,
 }
 
 impl Server {
+    /// On a new directory of its own.
     pub fn start(levada: &Path) -> Outcome<Server> {
         let data = tempfile::tempdir()?;
-        let mut child = Command::new(levada)
+        let mut server = Server::start_on(levada, data.path())?;
+        server._data = Some(data);
+        Ok(server)
+    }
+
+    /// On a directory that outlives it.
+    pub fn start_on(levada: &Path, data: &Path) -> Outcome<Server> {
+        let started = Instant::now();
+        let child = Command::new(levada)
             .args(["serve", "--listen", "127.0.0.1:0", "--log", "warn", "--data-dir"])
-            .arg(data.path())
+            .arg(data)
             .stdout(Stdio::piped())
             .spawn()
             .map_err(|error| format!("{} cannot be started: {error}", levada.display()))?;
-        let stdout = child.stdout.take().ok_or("the server has no output")?;
+        let mut server = Server { child, port: 0, started, listening: Duration::ZERO, _data: None };
+        let stdout = server.child.stdout.take().ok_or("the server has no output")?;
         let mut line = String::new();
         BufReader::new(stdout).read_line(&mut line)?;
-        let address = line.trim().rsplit(' ').next().unwrap_or_default().to_owned();
-        if !address.contains(':') {
-            return Err(format!("the server did not start: {line}").into());
-        }
-        Ok(Server { child, address, _data: data })
+        let port = line.trim().rsplit(':').next().and_then(|port| port.parse().ok());
+        server.port = port.ok_or_else(|| format!("the server did not start: {line}"))?;
+        server.listening = started.elapsed();
+        Ok(server)
     }
 
     pub async fn connect(&self) -> Outcome<Client> {
-        let (host, port) = self.address.rsplit_once(':').ok_or("no port")?;
-        let mut config = tokio_postgres::Config::new();
-        config.host(host).port(port.parse()?).user("bench").dbname("levada");
-        let (client, connection) = config.connect(NoTls).await?;
-        tokio::spawn(connection);
-        Ok(client)
+        connect(self.port, DATABASE).await
     }
 
     /// From `/proc`: the kernel counts for the process what all of its threads used.
@@ -61,10 +75,13 @@ impl Server {
         let fields: Vec<&str> = after_name.split_whitespace().collect();
         let ticks = fields[11].parse::<f64>()? + fields[12].parse::<f64>()?;
         let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("no VmHWM")?;
-        let kilobytes: u64 = peak.trim().trim_end_matches("kB").trim().parse()?;
+        let bytes = |name: &str| -> Outcome<u64> {
+            let value =
+                status.lines().find_map(|line| line.strip_prefix(name)).ok_or("a line of /proc is not there")?;
+            Ok(value.trim().trim_end_matches("kB").trim().parse::<u64>()? << 10)
+        };
         // The unit of these fields is 1/100 s on every Linux that we run on (sysconf(_SC_CLK_TCK)).
-        Ok(Usage { cpu_seconds: ticks / 100.0, peak_memory: kilobytes << 10 })
+        Ok(Usage { cpu_seconds: ticks / 100.0, memory: bytes("VmRSS:")?, peak_memory: bytes("VmHWM:")? })
     }
 }
 
@@ -73,6 +90,15 @@ impl Drop for Server {
         self.child.kill().ok();
         self.child.wait().ok();
     }
+}
+
+/// A new connection to a server on this machine, as the user that PostgreSQL has from the start.
+pub async fn connect(port: u16, database: &str) -> Outcome<Client> {
+    let parameters = format!("host=127.0.0.1 port={port} user=postgres dbname={database}");
+    let (client, connection) = tokio_postgres::connect(&parameters, NoTls).await?;
+    // Ends with the client.
+    tokio::spawn(connection);
+    Ok(client)
 }
 
 /// The rows of a query as text.
