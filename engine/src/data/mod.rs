@@ -6,8 +6,6 @@ pub mod hash;
 mod id;
 mod identifier;
 pub mod key;
-#[cfg(test)]
-pub mod noise;
 mod parts;
 mod room;
 mod schema;

@@ -2,69 +2,14 @@
 //!
 //! `LEVADA_FUZZ=from..to` tries other seeds than the suite has time for.
 
-use std::ops::Range;
+use levada_testing::{Dice, garble, seeds};
 
 use crate::raw::{Client, Message, bind, close, describe, execute, flush, message, parse, sync};
 use crate::server::Server;
 
-/// SplitMix64. Says its seed when a test fails.
-struct Dice {
-    seed: u64,
-    state: u64,
-}
-
-impl Dice {
-    fn new(seed: u64) -> Dice {
-        Dice { seed, state: seed }
-    }
-
-    fn next(&mut self) -> u64 {
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.state;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, end: usize) -> usize {
-        (self.next() % end.max(1) as u64) as usize
-    }
-
-    fn pick<T: Clone>(&mut self, items: &[T]) -> T {
-        items[self.below(items.len())].clone()
-    }
-
-    fn bytes(&mut self, most: usize) -> Vec<u8> {
-        (0..self.below(most + 1)).map(|_| self.next() as u8).collect()
-    }
-
-    /// Changes a few bytes, or cuts some off.
-    fn garble(&mut self, bytes: &mut Vec<u8>) {
-        for _ in 0..1 + self.below(3) {
-            let at = self.below(bytes.len() + 1);
-            match self.below(4) {
-                0 => bytes.truncate(at),
-                1 => bytes.insert(at, self.next() as u8),
-                2 => bytes.extend_from_within(at..),
-                _ if at < bytes.len() => bytes[at] = self.pick(&[0, 1, 0x7f, 0x80, 0xff, b'S']),
-                _ => {}
-            }
-        }
-    }
-}
-
-impl Drop for Dice {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            eprintln!("the seed was {}", self.seed);
-        }
-    }
-}
-
-fn seeds(few: u64) -> Range<u64> {
-    let Ok(asked) = std::env::var("LEVADA_FUZZ") else { return 0..few };
-    let (from, to) = asked.split_once("..").expect("LEVADA_FUZZ is from..to");
-    from.parse().expect("a seed")..to.parse().expect("a seed")
+fn any_bytes(dice: &mut Dice, most: usize) -> Vec<u8> {
+    let length = dice.below(most + 1);
+    dice.bytes(length)
 }
 
 /// Reads to the end of the connection. Errors have a code, and none is of our own making.
@@ -93,14 +38,14 @@ fn any_startup_packet_has_an_answer() {
         let mut client = Client::connect(server.address);
         let mut body = dice.pick(&packets);
         if dice.below(8) > 0 {
-            dice.garble(&mut body);
+            garble(&mut body, &mut dice);
         }
         let length = match dice.below(4) {
             0 => dice.pick(&[0, 4, 7, 8, 10_000, 10_001, u32::MAX, 1 << 31]),
             _ => body.len() as u32 + 4,
         };
         // It may hang up on what is wrong before it has all been said.
-        let _ = client.try_write(&[&length.to_be_bytes(), body.as_slice(), &dice.bytes(20)].concat());
+        let _ = client.try_write(&[&length.to_be_bytes(), body.as_slice(), &any_bytes(&mut dice, 20)].concat());
         client.say_no_more();
         match client.try_byte() {
             None | Some(b'N') => {}
@@ -164,7 +109,7 @@ fn any_message(dice: &mut Dice) -> Vec<u8> {
             body.extend((count as u16).to_be_bytes());
             for _ in 0..count {
                 let most = dice.pick(&[0, 1, 4, 8, 40]);
-                let value = dice.bytes(most);
+                let value = any_bytes(dice, most);
                 body.extend((value.len() as u32).to_be_bytes());
                 body.extend(value);
             }
@@ -179,7 +124,7 @@ fn any_message(dice: &mut Dice) -> Vec<u8> {
     };
     if dice.below(6) == 0 {
         let mut body = bytes.split_off(5);
-        dice.garble(&mut body);
+        garble(&mut body, dice);
         bytes = message(char::from(bytes[0]), &body);
     }
     bytes
@@ -200,7 +145,7 @@ fn messages_in_any_order_are_answered() {
                 // Somebody with a wrong key, or with half of it.
                 let mut other = Client::connect(server.address);
                 let mut wrong = key.clone();
-                dice.garble(&mut wrong);
+                garble(&mut wrong, &mut dice);
                 if !wrong.starts_with(&key) {
                     other.packet(&[&80_877_102_u32.to_be_bytes(), wrong.as_slice()].concat());
                 }
@@ -230,8 +175,8 @@ fn frames_of_any_length_are_answered_or_hung_up_on() {
         let mut dice = Dice::new(seed);
         let mut client = Client::login(&server);
         let mut said: Vec<u8> = (0..dice.below(5)).flat_map(|_| any_message(&mut dice)).collect();
-        dice.garble(&mut said);
-        said.extend(dice.bytes(30));
+        garble(&mut said, &mut dice);
+        said.extend(any_bytes(&mut dice, 30));
         let _ = client.try_write(&said);
         client.say_no_more();
         read_to_end(&mut client);

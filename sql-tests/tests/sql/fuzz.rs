@@ -2,12 +2,12 @@
 //!
 //! `LEVADA_FUZZ=from..to` tries other seeds than the suite has time for.
 
-use std::ops::Range;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use futures::FutureExt;
 use levada_engine::{Engine, EngineOptions};
+use levada_testing::{Dice, seeds};
 use sqllogictest::Record;
 
 use crate::in_process::InProcess;
@@ -16,33 +16,6 @@ use crate::scripts::scripts;
 
 /// A statement that takes longer hangs: its own timeout is much shorter.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// SplitMix64.
-struct Dice(u64);
-
-impl Dice {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, end: usize) -> usize {
-        (self.next() % end.max(1) as u64) as usize
-    }
-
-    fn pick<T: Clone>(&mut self, items: &[T]) -> T {
-        items[self.below(items.len())].clone()
-    }
-}
-
-fn seeds(few: u64) -> Range<u64> {
-    let Ok(asked) = std::env::var("LEVADA_FUZZ") else { return 0..few };
-    let (from, to) = asked.split_once("..").expect("LEVADA_FUZZ is from..to");
-    from.parse().expect("a seed")..to.parse().expect("a seed")
-}
 
 /// The statements of all scripts that ask for nothing outside and may run as often as one likes.
 fn statements() -> Vec<String> {
@@ -182,7 +155,7 @@ async fn garbled_statements_have_an_answer() {
     let options = EngineOptions { step_threads: 1, query_threads: 1, ..EngineOptions::new(data.path()) };
     let engine = Engine::open(options).expect("an engine");
     for seed in seeds(40) {
-        let mut dice = Dice(seed);
+        let mut dice = Dice::new(seed);
         let mut client = session(&engine).await;
         // A script's own statements make what garbled ones speak of.
         for _ in 0..25 {

@@ -1,10 +1,11 @@
 //! States one by one: exactness, retraction, and the bytes they are saved as.
 
+use levada_testing::Dice;
+
 use crate::dataflow::aggregates::exact::{Decimal, ExactSum};
 use crate::dataflow::aggregates::float::{FloatSum, Moments, to_real};
 use crate::dataflow::aggregates::states::{State, Truth};
 use crate::dataflow::coding::{Reader, VERSION};
-use crate::dataflow::operators::harness::Random;
 
 const NUMERIC: Decimal = Decimal { precision: 38, scale: 18 };
 
@@ -17,11 +18,11 @@ fn float_sum(values: &[(f64, i64)]) -> FloatSum {
 
 #[test]
 fn what_goes_leaves_no_trace_in_a_float_sum() {
-    let mut random = Random(42);
+    let mut random = Dice::new(42);
     let mut sum = FloatSum::default();
     let mut values = vec![];
     for _ in 0..1000 {
-        let value = f64::from_bits(random.next() >> 2 << 1);
+        let value = f64::from_bits(random.roll() >> 2 << 1);
         values.push(value);
         sum.add(value, 1);
     }

@@ -5,35 +5,12 @@ use std::collections::BTreeMap;
 use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use arrow::datatypes::SchemaRef;
 use datafusion::scalar::ScalarValue;
+use levada_testing::Dice;
 
 use crate::data::ZSet;
 use crate::data::hash::canonical;
 use crate::dataflow::{Operator, StepContext};
 use crate::{data::Epoch, data::OperatorId, state::StateStore};
-
-/// SplitMix64.
-pub struct Random(pub u64);
-
-impl Random {
-    pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    pub fn below(&mut self, bound: usize) -> usize {
-        (self.next() % bound as u64) as usize
-    }
-
-    pub fn chance(&mut self, percent: usize) -> bool {
-        self.below(100) < percent
-    }
-
-    pub fn pick<T: Clone>(&mut self, of: &[T]) -> T {
-        of[self.below(of.len())].clone()
-    }
-}
 
 pub type Row = Vec<ScalarValue>;
 
@@ -88,10 +65,10 @@ pub fn zset(schema: &SchemaRef, rows: &[(Row, i64)]) -> ZSet {
 
 /// A step's random change of `live`, rows in random order: also a row that goes before it came.
 pub fn random_change(
-    random: &mut Random,
+    random: &mut Dice,
     live: &mut Relation,
     append_only: bool,
-    new: impl Fn(&mut Random) -> Row,
+    new: impl Fn(&mut Dice) -> Row,
 ) -> Vec<(Row, i64)> {
     let mut change = vec![];
     for _ in 0..random.below(7) {

@@ -1,8 +1,9 @@
 //! Entries of the log that are not what was written: an error that says so, never a panic, a hang, or memory without end.
 
+use levada_testing::{Dice, garble, seeds};
+
 use super::*;
 use crate::data::codec;
-use crate::data::noise::{Dice, garble, seeds};
 use crate::engine::record::Record;
 
 #[test]

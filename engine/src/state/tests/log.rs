@@ -3,6 +3,7 @@
 use std::thread;
 
 use bytes::Bytes;
+use levada_testing::Dice;
 
 use super::*;
 
@@ -80,13 +81,13 @@ fn equals_a_list() {
         println!("seed {seed}");
         let dir = tempfile::tempdir().unwrap();
         let mut log = Log::open(dir.path()).unwrap();
-        let mut random = Random(seed);
+        let mut random = Dice::new(seed);
         let (mut model, mut trimmed) = (Vec::new(), 0);
         for _ in 0..60 {
             match random.below(6) {
                 0 => {
-                    trimmed += random.below(model.len() as u64 - trimmed + 1);
-                    log.trim(LogPosition(trimmed)).unwrap();
+                    trimmed += random.below(model.len() - trimmed + 1);
+                    log.trim(LogPosition(trimmed as u64)).unwrap();
                 }
                 1 => {
                     drop(log);
@@ -99,8 +100,8 @@ fn equals_a_list() {
                 }
             }
             let found: Vec<Bytes> =
-                log.read_after(LogPosition(trimmed)).unwrap().map(|entry| entry.unwrap().1).collect();
-            assert_eq!(found, model[trimmed as usize..], "seed {seed}");
+                log.read_after(LogPosition(trimmed as u64)).unwrap().map(|entry| entry.unwrap().1).collect();
+            assert_eq!(found, model[trimmed..], "seed {seed}");
         }
     }
 }

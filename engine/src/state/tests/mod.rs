@@ -7,6 +7,8 @@ mod store;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use levada_testing::Dice;
+
 use super::*;
 use crate::data::{Epoch, ObjectId, OperatorId};
 
@@ -43,29 +45,9 @@ impl Model {
     }
 }
 
-/// splitmix64.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, limit: u64) -> u64 {
-        self.next() % limit
-    }
-
-    fn bytes(&mut self, length: u64) -> Vec<u8> {
-        (0..length).map(|_| self.next() as u8).collect()
-    }
-}
-
 /// Checkpoints one after the other, and the model after each; all follows from the seed.
 struct Workload {
-    random: Random,
+    random: Dice,
     model: Model,
     live: BTreeSet<OperatorId>,
     /// The greatest operator there was.
@@ -75,7 +57,7 @@ struct Workload {
 impl Workload {
     fn new(seed: u64) -> Workload {
         let live = (0..5).map(OperatorId).collect();
-        Workload { random: Random(seed), model: Model::default(), live, operators: 4 }
+        Workload { random: Dice::new(seed), model: Model::default(), live, operators: 4 }
     }
 
     /// The model after each of the first epochs; index 0 is the empty database.
@@ -122,11 +104,11 @@ impl Workload {
     }
 
     fn write(&mut self, out: &mut Checkpoint) {
-        let kind = KINDS[self.random.below(4) as usize];
-        let operator = *self.live.iter().nth(self.random.below(self.live.len() as u64) as usize).unwrap();
+        let kind = KINDS[self.random.below(4)];
+        let operator = *self.live.iter().nth(self.random.below(self.live.len())).unwrap();
         // Few and short keys, the empty one among them, so that they collide.
         let length = self.random.below(3);
-        let key: Vec<u8> = (0..length).map(|_| [0, 1, 7, 0xff][self.random.below(4) as usize]).collect();
+        let key: Vec<u8> = (0..length).map(|_| [0, 1, 7, 0xff][self.random.below(4)]).collect();
         if self.random.below(4) == 0 {
             out.delete(kind, operator, &key);
             self.model.values.remove(&(kind, operator, key));

@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 
+use levada_testing::Dice;
+
 use super::*;
 
 #[test]
@@ -16,7 +18,7 @@ fn run(seed: u64) {
     let dir = tempfile::tempdir().unwrap();
     let mut store = StateStore::open(dir.path()).unwrap();
     let mut workload = Workload::new(seed);
-    let mut choice = Random(seed.wrapping_mul(31));
+    let mut choice = Dice::new(seed.wrapping_mul(31));
     for epoch in 1..=30 {
         commit(&store, workload.step(), choice.below(2) == 0);
         assert_eq!(Model::of(&store, workload.operators), workload.model, "seed {seed}, epoch {epoch}");

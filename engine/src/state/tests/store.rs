@@ -4,6 +4,7 @@ use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use levada_testing::Dice;
 use rocksdb::LiveFile;
 
 use super::*;
@@ -67,7 +68,7 @@ fn large_checkpoints_leave_no_files_behind() {
     let dir = tempfile::tempdir().unwrap();
     let store = store_with(dir.path(), b"old");
     let mut checkpoint = store.checkpoint();
-    let value = Random(1).bytes(1 << 20);
+    let value = Dice::new(1).bytes(1 << 20);
     for chunk in 0..40_u32 {
         checkpoint.put(KeyKind::Rows, OPERATOR, &chunk.to_be_bytes(), &value);
     }
@@ -140,7 +141,7 @@ fn dropped_operators_release_their_files() {
     let store = StateStore::open(dir.path()).unwrap();
     let mut checkpoint = store.checkpoint();
     for operator in [8, 9, 10] {
-        checkpoint.put(KeyKind::Keyed, OperatorId(operator), &[], &Random(1).bytes(10_000));
+        checkpoint.put(KeyKind::Keyed, OperatorId(operator), &[], &Dice::new(1).bytes(10_000));
     }
     store.commit_files(checkpoint, 1).unwrap();
     compact(&store);
@@ -197,7 +198,7 @@ fn a_damaged_file_is_an_error() {
     let dir = tempfile::tempdir().unwrap();
     let store = StateStore::open(dir.path()).unwrap();
     for key in 0..200_u32 {
-        put(&store, &key.to_be_bytes(), &Random(key.into()).bytes(200));
+        put(&store, &key.to_be_bytes(), &Dice::new(key.into()).bytes(200));
     }
     compact(&store);
     drop(store);

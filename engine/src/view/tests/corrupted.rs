@@ -1,18 +1,18 @@
 //! Chunks and deletions of which the bytes have changed: refused, or rows of the right shape.
 
 use arrow::array::{Array, Int64Array};
+use levada_testing::{Dice, garble, seeds};
 
-use super::model::{Random, Row, batch, schema};
+use super::model::{Row, batch, schema};
 use crate::data::Epoch;
-use crate::data::noise::{Dice, garble, seeds};
 use crate::view::arrival::Arrivals;
 use crate::view::chunk::{CHUNK_ROWS, Chunk, ChunkId, Created};
 use crate::view::encoding::{decode_chunk, decode_rows, encode_chunk, encode_rows};
 
 /// A chunk of so many rows, with or without weights and times.
 fn chunk(rows: usize, dice: &mut Dice) -> Chunk {
-    let mut random = Random(dice.roll());
-    let rows: Vec<Row> = (0..rows).map(|key| random.row(Some(key as i64))).collect();
+    let mut random = Dice::new(dice.roll());
+    let rows: Vec<Row> = (0..rows).map(|key| Row::random(&mut random, Some(key as i64))).collect();
     let weights = dice.one_in(2).then(|| Int64Array::from_iter_values((0..rows.len() as i64).map(|row| row % 3 + 1)));
     let chunk = Chunk::new(ChunkId(3), 2, batch(&rows), weights, Created::All(Epoch(1)));
     if dice.one_in(2) { chunk.with_arrivals(Arrivals::all(rows.len(), 77)) } else { chunk }

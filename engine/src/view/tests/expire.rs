@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use arrow::array::{Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use levada_testing::Dice;
 
-use super::model::Random;
 use crate::data::{Epoch, OperatorId, ZSet};
 use crate::state::{KeyKind, Meta, StateStore};
 use crate::view::{Identity, RowStore};
@@ -95,7 +95,7 @@ impl Aging {
 fn random(identity: &Identity) {
     let keyed = *identity != Identity::FullRow;
     for seed in 0..8 {
-        let mut random = Random(seed);
+        let mut random = Dice::new(seed);
         let mut aging = Aging::new(identity.clone());
         // Row and arrival.
         let mut model: Vec<((i64, i64), i64)> = Vec::new();

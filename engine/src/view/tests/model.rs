@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Float64Array, Int64Array, ListArray, RecordBatch, StringArray, StructArray};
 use arrow::datatypes::{DataType, Field, Fields, Int32Type, Schema, SchemaRef};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
+use levada_testing::Dice;
 
 use crate::data::{Epoch, ZSet};
 
@@ -18,40 +19,20 @@ pub struct Row {
     pub list: Option<Vec<i32>>,
 }
 
-/// Sorted printed rows: what two relations are compared by.
-pub type Rows = Vec<String>;
-
-/// SplitMix64: small, and the same everywhere.
-pub struct Random(pub u64);
-
-impl Random {
-    pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// Below `bound`.
-    pub fn below(&mut self, bound: usize) -> usize {
-        (self.next() % bound.max(1) as u64) as usize
-    }
-
-    pub fn chance(&mut self, percent: usize) -> bool {
-        self.below(100) < percent
-    }
-
-    pub fn row(&mut self, key: Option<i64>) -> Row {
-        let texts = ["", "a", "b", "a rather longer text that is shared by rows", "ü"];
-        let floats = [0.0, -0.0, f64::NAN, 1.5, f64::INFINITY];
+impl Row {
+    pub fn random(dice: &mut Dice, key: Option<i64>) -> Row {
         Row {
             key,
-            text: (!self.chance(15)).then(|| texts[self.below(texts.len())].to_string()),
-            float: (!self.chance(15)).then(|| floats[self.below(floats.len())]),
-            list: (!self.chance(20)).then(|| (0..self.below(3)).map(|_| self.below(3) as i32).collect()),
+            text: (!dice.chance(15))
+                .then(|| dice.pick(&["", "a", "b", "a rather longer text that is shared by rows", "ü"]).to_owned()),
+            float: (!dice.chance(15)).then(|| dice.pick(&[0.0, -0.0, f64::NAN, 1.5, f64::INFINITY])),
+            list: (!dice.chance(20)).then(|| (0..dice.below(3)).map(|_| dice.below(3) as i32).collect()),
         }
     }
 }
+
+/// Sorted printed rows: what two relations are compared by.
+pub type Rows = Vec<String>;
 
 pub fn schema() -> SchemaRef {
     let item = Arc::new(Field::new("item", DataType::Int32, true));

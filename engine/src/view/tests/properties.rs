@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use super::model::{Model, Random, Row, batch, printed, printed_all, same_float, schema, zset};
+use levada_testing::Dice;
+
+use super::model::{Model, Row, batch, printed, printed_all, same_float, schema, zset};
 use crate::data::{Epoch, OperatorId};
 use crate::state::{Meta, StateStore};
 use crate::view::{Identity, IndexId, RowSnapshot, RowStore};
@@ -21,7 +23,7 @@ impl Drop for Seed {
 }
 
 struct Run {
-    random: Random,
+    random: Dice,
     store: Arc<RowStore>,
     model: Model,
     /// Positions of the indexed columns of each index.
@@ -53,7 +55,7 @@ impl Run {
     fn new(seed: u64, keyed: bool) -> Run {
         let identity = if keyed { Identity::Key(vec![0]) } else { Identity::FullRow };
         Run {
-            random: Random(seed),
+            random: Dice::new(seed),
             store: Arc::new(RowStore::new(schema(), identity)),
             model: Model::default(),
             indexes: Vec::new(),
@@ -114,7 +116,7 @@ impl Run {
                 let taken = 1 + self.random.below(*weight as usize) as i64;
                 change.push((row.clone(), -taken));
                 if self.random.chance(60) {
-                    change.push((self.random.row(row.key), 1));
+                    change.push((Row::random(&mut self.random, row.key), 1));
                 } else {
                     keys.retain(|key| Some(*key) != row.key);
                 }
@@ -124,15 +126,15 @@ impl Run {
             let key = self.random.below(60) as i64;
             if !self.keyed {
                 let key = (!self.random.chance(10)).then_some(key % 5);
-                change.push((self.random.row(key), 1 + self.random.below(3) as i64));
+                change.push((Row::random(&mut self.random, key), 1 + self.random.below(3) as i64));
             } else if !keys.contains(&key) {
                 keys.push(key);
-                change.push((self.random.row(Some(key)), 1));
+                change.push((Row::random(&mut self.random, Some(key)), 1));
             }
         }
         if self.random.chance(50) {
             let key = self.random.below(60) as i64;
-            let row = self.random.row(Some(key));
+            let row = Row::random(&mut self.random, Some(key));
             change.extend([(row.clone(), -1), (row, 1)]);
         }
         for index in (1..change.len()).rev() {
@@ -196,7 +198,7 @@ impl Run {
 
     fn check_probe(&mut self, at: Epoch, nulls_match: bool) {
         for (index, columns) in self.indexes.clone() {
-            let probing: Vec<Row> = (0..5).map(|key| self.random.row((key > 0).then_some(key))).collect();
+            let probing: Vec<Row> = (0..5).map(|key| Row::random(&mut self.random, (key > 0).then_some(key))).collect();
             let keys = batch(&probing).project(&columns).unwrap();
             let matches = self.store.probe(index, keys.columns(), at, nulls_match).unwrap();
             assert!(matches.probe_rows().is_sorted());

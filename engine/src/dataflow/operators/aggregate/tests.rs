@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, i256};
 use datafusion::scalar::ScalarValue as V;
+use levada_testing::Dice;
 
 use super::*;
 use crate::dataflow::aggregates::AggregateFunction as F;
-use crate::dataflow::operators::harness::{Random, Relation, Row, Store, contents, print, random_change, step, zset};
+use crate::dataflow::operators::harness::{Relation, Row, Store, contents, print, random_change, step, zset};
 
 const NUMERIC: DataType = DataType::Decimal128(38, 18);
 
@@ -30,7 +31,7 @@ fn numeric(value: i128) -> V {
     V::Decimal128(Some(value), 38, 18)
 }
 
-fn random_row(random: &mut Random) -> Row {
+fn random_row(random: &mut Dice) -> Row {
     let huge = 99_999_999_999_999_999_999_999_999_999_999_999_999i128;
     vec![
         random.pick(&[V::Int32(None), V::Int32(Some(-1)), V::Int32(Some(0)), V::Int32(Some(7))]),
@@ -219,7 +220,7 @@ fn expected(keys: &[usize], calls: &[(AggregateCall, DataType)], live: &Relation
 }
 
 fn check(seed: u64, keys: &[usize], calls: &[(AggregateCall, DataType)], append_only: bool, store: &Store) {
-    let mut random = Random(seed);
+    let mut random = Dice::new(seed);
     let mut aggregate = Aggregate::new(spec(keys, calls, append_only)).unwrap();
     let id = OperatorId(seed as u32 + 1);
     let (mut live, mut output, mut rejected) = (Relation::default(), Relation::default(), Relation::default());
@@ -289,7 +290,7 @@ fn a_save_writes_what_changed_and_deletes_what_went() {
     let mut aggregate = Aggregate::new(spec(&[0], &calls, false)).unwrap();
     let (store, id) = (Store::new(), OperatorId(9));
     let row = |key: i32, value: i64| {
-        let mut row = random_row(&mut Random(0));
+        let mut row = random_row(&mut Dice::new(0));
         (row[0], row[3]) = (V::Int32(Some(key)), V::Int64(Some(value)));
         row
     };
@@ -315,7 +316,7 @@ fn sums_beyond_the_type_are_errors_only_while_they_are() {
     let mut aggregate = Aggregate::new(spec).unwrap();
     let mut context = StepContext::new(Epoch(1));
     aggregate.start(&mut context).unwrap();
-    let mut row = random_row(&mut Random(0));
+    let mut row = random_row(&mut Dice::new(0));
     row[3] = V::Int64(Some(i64::MAX));
     let mut weights = |weights: &[i64]| {
         let rows: Vec<_> = weights.iter().map(|weight| (row.clone(), *weight)).collect();
@@ -337,7 +338,7 @@ fn distinct_values_are_saved_once_with_a_weight_for_each_filter() {
     let mut aggregate = Aggregate::new(spec(&[0], &calls, false)).unwrap();
     let (store, id) = (Store::new(), OperatorId(3));
     let row = |passes: bool| {
-        let mut row = random_row(&mut Random(0));
+        let mut row = random_row(&mut Dice::new(0));
         (row[0], row[3], row[5]) = (V::Int32(Some(7)), V::Int64(Some(3)), V::Boolean(Some(passes)));
         row
     };
@@ -360,7 +361,7 @@ fn neither_output_nor_state_depends_on_the_number_of_threads() {
     for threads in [1, 2, 7] {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         let pool = (threads > 1).then(|| Arc::new(pool));
-        let mut random = Random(5);
+        let mut random = Dice::new(5);
         let mut aggregate = Aggregate::new(spec(&[7, 3, 2, 4], &calls, false)).unwrap();
         let (mut live, mut outputs) = (Vec::new(), Vec::new());
         for epoch in 1..4 {

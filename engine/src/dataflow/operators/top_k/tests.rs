@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::scalar::ScalarValue as V;
+use levada_testing::Dice;
 
 use super::*;
 use crate::data::OperatorId;
 use crate::dataflow::operators::distinct;
-use crate::dataflow::operators::harness::{Random, Relation, Row, Store, contents, random_change, step, zset};
+use crate::dataflow::operators::harness::{Relation, Row, Store, contents, random_change, step, zset};
 
 fn schema() -> SchemaRef {
     let columns = [DataType::Int32, DataType::Utf8, DataType::Float64];
@@ -17,7 +18,7 @@ fn schema() -> SchemaRef {
     Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }
 
-fn random_row(random: &mut Random) -> Row {
+fn random_row(random: &mut Dice) -> Row {
     let floats = [None, Some(f64::NAN), Some(-f64::NAN), Some(-0.0), Some(0.0), Some(-3.5), Some(f64::INFINITY)];
     vec![
         random.pick(&[V::Int32(None), V::Int32(Some(-1)), V::Int32(Some(5)), V::Int32(Some(6))]),
@@ -78,7 +79,7 @@ fn expected(spec: &TopKSpec, live: &Relation) -> Relation {
 }
 
 fn check(seed: u64, spec: &TopKSpec, store: &Store) {
-    let mut random = Random(seed);
+    let mut random = Dice::new(seed);
     let mut top = TopK::new(spec.clone()).unwrap();
     let (mut live, mut output) = (Relation::default(), Relation::default());
     let id = OperatorId(seed as u32 + 1);
@@ -102,7 +103,7 @@ fn check(seed: u64, spec: &TopKSpec, store: &Store) {
 fn top_k_equals_the_naive_answer_after_every_step() {
     let store = Store::new();
     for seed in 0..60 {
-        let mut random = Random(seed * 7919);
+        let mut random = Dice::new(seed * 7919);
         let mut order = vec![];
         for _ in 0..random.below(3) {
             let (descending, nulls_first) = (random.chance(50), random.chance(50));
@@ -140,7 +141,7 @@ fn append_only_state_does_not_outgrow_the_window() {
 #[test]
 fn large_changes_give_the_naive_answer_on_any_number_of_threads() {
     let key = |column, descending| SortKey { column, descending, nulls_first: false };
-    let new = |random: &mut Random| {
+    let new = |random: &mut Dice| {
         let mut row = random_row(random);
         row[0] = V::Int32(Some(random.below(1_000_000) as i32));
         row
@@ -151,7 +152,7 @@ fn large_changes_give_the_naive_answer_on_any_number_of_threads() {
         let outputs = [1, 2, 7].map(|threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             let pool = (threads > 1).then(|| Arc::new(pool));
-            let (mut random, mut top) = (Random(11), TopK::new(spec.clone()).unwrap());
+            let (mut random, mut top) = (Dice::new(11), TopK::new(spec.clone()).unwrap());
             let (mut live, mut output, mut steps) = (Relation::default(), Relation::default(), vec![]);
             for epoch in 1..3 {
                 let mut change: Vec<(Row, i64)> = (0..9_000).map(|_| (new(&mut random), 1)).collect();
@@ -178,7 +179,7 @@ fn large_changes_give_the_naive_answer_on_any_number_of_threads() {
 fn distinct_equals_the_naive_answer_after_every_step() {
     let store = Store::new();
     for seed in 0..20 {
-        let (mut random, id) = (Random(seed), OperatorId(seed as u32 + 1));
+        let (mut random, id) = (Dice::new(seed), OperatorId(seed as u32 + 1));
         let mut operator = distinct(schema()).unwrap();
         let (mut live, mut output) = (Relation::default(), Relation::default());
         for epoch in 1..60 {

@@ -1,8 +1,9 @@
 //! Messages of any bytes against any columns: a row or a reason each, whatever stands beside them.
 
+use levada_testing::{Dice, garble, seeds};
+
 use super::{decoder, show, spec};
 use crate::data::SqlType::{self, *};
-use crate::data::noise::{Dice, garble, seeds};
 use crate::source::{Decoder, Envelope, Message};
 
 /// A random type, nested up to so deep.

@@ -1,10 +1,10 @@
 //! Random messages, from fixed seeds: what is written is read, and garbage is refused without harm.
 
+use levada_testing::Dice;
 use serde_json::{Map, Value, json};
 
 use super::{decode, decoder, show, spec};
 use crate::data::SqlType::{self, *};
-use crate::data::noise::Dice;
 use crate::source::{Decoder, Message};
 
 /// Characters that are written in more ways than one.

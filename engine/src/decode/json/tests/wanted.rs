@@ -1,12 +1,12 @@
 //! What is wanted makes no difference to what is bad, nor to what is built.
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use levada_testing::Dice;
 use serde_json::{Map, json};
 
 use super::random::{odd_text, ty, value};
 use super::{JsonDecoder, decoder, show, spec};
 use crate::data::SqlType::{self, *};
-use crate::data::noise::Dice;
 use crate::data::{Parts, SqlType as Type};
 use crate::source::{Decoder, Message, SourceSpec};
 

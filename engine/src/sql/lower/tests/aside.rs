@@ -5,9 +5,10 @@ use std::sync::Arc;
 use datafusion::common::JoinType;
 use datafusion::functions_aggregate::expr_fn::{count, sum};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder as Plan, col, lit};
+use levada_testing::Dice;
 
 use super::oracle::{Oracle, no_history, view_schema};
-use super::random::{Random, Row, Table, zset};
+use super::random::{Row, Table, zset};
 use super::views;
 use crate::data::{ObjectId, Parts, ZSet};
 use crate::dataflow::{Hydration, HydrationState, NodeId, Progress, Stage};
@@ -55,7 +56,7 @@ impl Aside {
     }
 
     /// Drives some hydrations on; those that are level, and now and then others, are spliced.
-    fn drive(&mut self, random: &mut Random) {
+    fn drive(&mut self, random: &mut Dice) {
         for (view, mut hydration) in std::mem::take(&mut self.running) {
             let mut level = random.below(30) == 0;
             for _ in 0..random.below(12) {
@@ -88,7 +89,7 @@ impl Aside {
     }
 
     /// Gives up a view that is not spliced and that no other awaits.
-    fn give_up(&mut self, random: &mut Random) -> Option<(String, LogicalPlan)> {
+    fn give_up(&mut self, random: &mut Dice) -> Option<(String, LogicalPlan)> {
         let awaited = |view: &ObjectId| {
             self.waiting.iter().any(|(_, other, _)| self.oracle.graph.awaits(*other).unwrap().contains(view))
         };
@@ -101,13 +102,13 @@ impl Aside {
 
 fn run(seed: u64, steps: usize, threads: usize) {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let mut random = Random(seed);
+    let mut random = Dice::new(seed);
     let mut aside = Aside::new(threads, 1 + seed as usize % 3);
     let mut plans = views::all(aside.oracle.source(0), aside.oracle.source(1), aside.oracle.source(2));
     (0..4).for_each(|_| aside.oracle.change(&mut random));
     for step in 0..steps {
         for _ in 0..plans.len().div_ceil(steps - step).min(8) {
-            let (name, plan) = plans.swap_remove(random.below(plans.len() as u64) as usize);
+            let (name, plan) = plans.swap_remove(random.below(plans.len()));
             aside.create(&name, plan);
         }
         plans.extend(aside.give_up(&mut random));
@@ -144,7 +145,7 @@ fn views_hydrated_aside_equal_the_batch_answer_on_other_numbers_of_threads() {
 #[test]
 fn what_is_shared_is_fed_once() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let mut random = Random(5);
+    let mut random = Dice::new(5);
     let mut aside = Aside::new(1, 2);
     (0..5).for_each(|_| aside.oracle.change(&mut random));
     let b = aside.oracle.source(1).clone();

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int32Array, Int64Array, RecordBatch, TimestampMicrosecondArray};
+use levada_testing::Dice;
 
 use super::durable::load;
 use super::oracle::{catalog, no_history, sorted, view_schema};
-use super::random::Random;
 use crate::catalog::RelationSource;
 use crate::data::{Column, Epoch, ObjectId, OperatorId, RelationSchema, SqlType, ZSet};
 use crate::dataflow::{Fingerprint, Graph, NodeId, StateSize, Watermarks};
@@ -156,7 +156,7 @@ fn zset(rows: &[(Row, i64)]) -> ZSet {
 
 /// Rows of three partitions, out of order, with the watermark that they make.
 struct Stream {
-    random: Random,
+    random: Dice,
     partitions: [i64; 3],
     rows: Vec<Row>,
     deletes: bool,
@@ -164,18 +164,18 @@ struct Stream {
 
 impl Stream {
     fn new(seed: u64, deletes: bool) -> Stream {
-        Stream { random: Random(seed), partitions: [i64::MIN; 3], rows: Vec::new(), deletes }
+        Stream { random: Dice::new(seed), partitions: [i64::MIN; 3], rows: Vec::new(), deletes }
     }
 
     fn next(&mut self) -> (Vec<(Row, i64)>, Option<i64>) {
         let mut rows = Vec::new();
         for _ in 0..self.random.below(12) {
             if self.deletes && self.random.below(4) == 0 && !self.rows.is_empty() {
-                let gone = self.random.below(self.rows.len() as u64) as usize;
+                let gone = self.random.below(self.rows.len());
                 rows.push((self.rows.swap_remove(gone), -1));
                 continue;
             }
-            let partition = self.random.below(3) as usize;
+            let partition = self.random.below(3);
             let now = self.partitions[partition].max(-30 * SECOND);
             let at = now + (self.random.below(14) as i64 - 5) * SECOND;
             self.partitions[partition] = now.max(at);

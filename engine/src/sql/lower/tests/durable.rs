@@ -5,9 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder as Plan, col, lit};
+use levada_testing::Dice;
 
 use super::oracle::Oracle;
-use super::random::{Random, Table, zset};
+use super::random::{Table, zset};
 use super::views;
 use crate::data::{Epoch, ObjectId, OperatorId};
 use crate::dataflow::{Fingerprint, Graph};
@@ -66,7 +67,7 @@ fn views_go_on_from_a_checkpoint() {
     let dir = tempfile::tempdir().unwrap();
     for seed in 21..23 {
         let dir = dir.path().join(seed.to_string());
-        let mut random = Random(seed);
+        let mut random = Dice::new(seed);
         let mut oracle = Oracle::new(1);
         let mut waiting = views::all(oracle.source(0), oracle.source(1), oracle.source(2));
         let mut store = open(&dir);
@@ -74,11 +75,11 @@ fn views_go_on_from_a_checkpoint() {
         let mut saved = checkpoint(&mut oracle, &store, Epoch::ZERO, Vec::new());
         for step in 0..12 {
             for _ in 0..waiting.len().div_ceil(3).min(20) {
-                let (name, plan) = waiting.swap_remove(random.below(waiting.len() as u64) as usize);
+                let (name, plan) = waiting.swap_remove(random.below(waiting.len()));
                 oracle.create(&name, plan);
             }
             if oracle.views.len() > 8 {
-                let (_, view, _) = oracle.views.swap_remove(random.below(oracle.views.len() as u64) as usize);
+                let (_, view, _) = oracle.views.swap_remove(random.below(oracle.views.len()));
                 dropped.extend(oracle.graph.remove(view).unwrap());
             }
             (0..random.below(4)).for_each(|_| oracle.change(&mut random));
@@ -105,7 +106,7 @@ fn what_was_not_saved_is_hydrated() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
-    let mut random = Random(31);
+    let mut random = Dice::new(31);
     let mut oracle = Oracle::new(1);
     for (name, plan) in views::all(oracle.source(0), oracle.source(1), oracle.source(2)) {
         oracle.create(&name, plan);

@@ -1,8 +1,10 @@
 //! The oracle over tables whose rows go by their age.
 
+use levada_testing::Dice;
+
 use super::durable::{checkpoint, open, reopen};
 use super::oracle::Oracle;
-use super::random::{Random, Row, random_row, zset};
+use super::random::{Row, random_row, zset};
 use super::views;
 use crate::data::Epoch;
 
@@ -12,7 +14,7 @@ type Ages = Vec<Vec<i64>>;
 const KEPT: i64 = 7;
 
 /// What messages do to a table: with a key, they replace rows, by themselves too, or take them away.
-fn messages(oracle: &mut Oracle, random: &mut Random, ages: &mut Ages, now: i64) {
+fn messages(oracle: &mut Oracle, random: &mut Dice, ages: &mut Ages, now: i64) {
     let mut inputs = Vec::new();
     for (at, (table, node)) in oracle.tables.iter_mut().enumerate() {
         let mut delta: Vec<(Row, i64)> = Vec::new();
@@ -64,14 +66,14 @@ fn views_forget_what_has_gone() {
     for seed in 41..43 {
         let dir = dir.path().join(seed.to_string());
         let mut store = open(&dir);
-        let mut random = Random(seed);
+        let mut random = Dice::new(seed);
         let mut oracle = Oracle::new(1);
         let mut ages: Ages = vec![Vec::new(); oracle.tables.len()];
         let mut waiting = views::all(oracle.source(0), oracle.source(1), oracle.source(2));
         let mut durable = Epoch::ZERO;
         for now in 0..18 {
             for _ in 0..waiting.len().div_ceil(6) {
-                let (name, plan) = waiting.swap_remove(random.below(waiting.len() as u64) as usize);
+                let (name, plan) = waiting.swap_remove(random.below(waiting.len()));
                 oracle.create(&name, plan);
             }
             messages(&mut oracle, &mut random, &mut ages, now);

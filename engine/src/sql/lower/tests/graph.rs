@@ -3,9 +3,10 @@
 use datafusion::common::JoinType;
 use datafusion::functions_aggregate::expr_fn::count;
 use datafusion::logical_expr::{LogicalPlanBuilder as Plan, col, lit};
+use levada_testing::Dice;
 
 use super::oracle::{Oracle, view_schema};
-use super::random::{Random, Row, Table, zset};
+use super::random::{Row, Table, zset};
 use crate::data::{ObjectId, Parts, ZSet};
 use crate::sql::lower::{add_source, lower_view};
 use crate::sql::optimize_view;
@@ -127,10 +128,10 @@ fn large_run(threads: usize) -> Vec<String> {
     let plan = scan(&oracle, 0, "a").join(scan(&oracle, 1, "b").build().unwrap(), JoinType::Left, keys, None).unwrap();
     let plan = plan.project(vec![col("a.id"), (col("a.v") + col("b.v")).alias("t"), col("b.s")]).unwrap();
     oracle.create("joined", plan.build().unwrap());
-    let mut random = Random(9);
+    let mut random = Dice::new(9);
     let mut outputs = Vec::new();
     for step in 0..3 {
-        let rows = |random: &mut Random| -> Vec<(Row, i64)> {
+        let rows = |random: &mut Dice| -> Vec<(Row, i64)> {
             (0..30_000)
                 .map(|id| {
                     let k = random.below(20_000) as i32;

@@ -13,8 +13,9 @@ use datafusion::datasource::provider_as_source;
 use datafusion::execution::context::SessionContext;
 use datafusion::functions_aggregate::expr_fn::{count, sum};
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder, col, lit};
+use levada_testing::Dice;
 
-use super::random::{Random, Table};
+use super::random::Table;
 use super::views;
 use crate::catalog::RelationSource;
 use crate::data::{Column, Epoch, ObjectId, OperatorId, Parts, RelationSchema, SqlType};
@@ -117,7 +118,7 @@ impl Oracle {
         self.views.push((name.to_owned(), view, plan));
     }
 
-    pub fn change(&mut self, random: &mut Random) {
+    pub fn change(&mut self, random: &mut Dice) {
         let mut inputs = Vec::new();
         for (table, node) in &mut self.tables {
             if random.below(3) > 0 {
@@ -177,18 +178,18 @@ impl Oracle {
 
 fn run(seed: u64, steps: usize, threads: usize) {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let mut random = Random(seed);
+    let mut random = Dice::new(seed);
     let mut oracle = Oracle::new(threads);
     let mut waiting = views::all(oracle.source(0), oracle.source(1), oracle.source(2));
     // Some views are there from the start, the others come while rows are there already, in any order.
     for step in 0..steps {
         let created = if step == 0 { waiting.len() / 2 } else { waiting.len().div_ceil(steps - step) };
         for _ in 0..created {
-            let (name, plan) = waiting.swap_remove(random.below(waiting.len() as u64) as usize);
+            let (name, plan) = waiting.swap_remove(random.below(waiting.len()));
             oracle.create(&name, plan);
         }
         if random.below(3) == 0 && oracle.views.len() > 8 {
-            let dropped = random.below(oracle.views.len() as u64) as usize;
+            let dropped = random.below(oracle.views.len());
             let (name, view, plan) = oracle.views.swap_remove(dropped);
             oracle.graph.remove(view).unwrap();
             waiting.push((name, plan));
@@ -207,7 +208,7 @@ fn run(seed: u64, steps: usize, threads: usize) {
 #[test]
 fn views_over_views_agree_at_every_epoch() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let mut random = Random(11);
+    let mut random = Dice::new(11);
     let mut oracle = Oracle::new(1);
     (0..5).for_each(|_| oracle.change(&mut random));
     let scan = |source: &Arc<RelationSource>, name: &str| LogicalPlanBuilder::scan(name, source.clone(), None).unwrap();
@@ -240,7 +241,7 @@ fn views_over_views_agree_at_every_epoch() {
 #[test]
 fn distinct_on_is_the_first_of_each() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let mut random = Random(12);
+    let mut random = Dice::new(12);
     let mut oracle = Oracle::new(1);
     let [distinct, numbered] = views::first_of_each(oracle.source(1));
     let distinct = oracle.create("distinct on", distinct);

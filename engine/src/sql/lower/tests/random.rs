@@ -3,25 +3,10 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int32Array, Int64Array, RecordBatch, StringArray};
+use levada_testing::Dice;
 
 use crate::catalog::RelationSource;
 use crate::data::{Column, ObjectId, RelationSchema, SqlType, ZSet};
-
-/// SplitMix64: enough for tests, and never another sequence.
-pub struct Random(pub u64);
-
-impl Random {
-    pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    pub fn below(&mut self, limit: u64) -> u64 {
-        self.next() % limit
-    }
-}
 
 /// A row of every test table: `(id int, k int, v bigint, s text)`.
 pub type Row = (i32, Option<i32>, Option<i64>, Option<String>);
@@ -48,14 +33,14 @@ impl Table {
     }
 
     /// Changes some rows and says how, in one of the many forms a change can have.
-    pub fn change(&mut self, random: &mut Random) -> ZSet {
+    pub fn change(&mut self, random: &mut Dice) -> ZSet {
         let mut delta: Vec<(Row, i64)> = Vec::new();
         for _ in 0..=random.below(6) {
             match random.below(10) {
                 0..=4 => self.insert(random, &mut delta),
                 5..=7 if !self.rows.is_empty() => self.update(random, &mut delta),
                 _ if !self.rows.is_empty() => {
-                    let at = random.below(self.rows.len() as u64) as usize;
+                    let at = random.below(self.rows.len());
                     delta.push((self.rows.swap_remove(at), -1));
                 }
                 _ => {}
@@ -64,7 +49,7 @@ impl Table {
         zset(&self.source, &delta)
     }
 
-    fn insert(&mut self, random: &mut Random, delta: &mut Vec<(Row, i64)>) {
+    fn insert(&mut self, random: &mut Dice, delta: &mut Vec<(Row, i64)>) {
         let row = random_row(random);
         if self.keyed && self.rows.iter().any(|(id, ..)| *id == row.0) {
             return;
@@ -73,8 +58,8 @@ impl Table {
         delta.push((row, 1));
     }
 
-    fn update(&mut self, random: &mut Random, delta: &mut Vec<(Row, i64)>) {
-        let at = random.below(self.rows.len() as u64) as usize;
+    fn update(&mut self, random: &mut Dice, delta: &mut Vec<(Row, i64)>) {
+        let at = random.below(self.rows.len());
         let old = self.rows[at].clone();
         let mut new = random_row(random);
         new.0 = old.0;
@@ -88,11 +73,11 @@ impl Table {
     }
 }
 
-pub fn random_row(random: &mut Random) -> Row {
-    let mut maybe = |limit: u64| (random.below(6) != 0).then(|| random.below(limit));
+pub fn random_row(random: &mut Dice) -> Row {
+    let mut maybe = |limit: usize| (random.below(6) != 0).then(|| random.below(limit));
     let (k, v, s) = (maybe(4), maybe(5), maybe(3));
     let id = random.below(40) as i32;
-    (id, k.map(|k| k as i32), v.map(|v| v as i64 - 1), s.map(|s| ["a", "b", ""][s as usize].to_owned()))
+    (id, k.map(|k| k as i32), v.map(|v| v as i64 - 1), s.map(|s| ["a", "b", ""][s].to_owned()))
 }
 
 pub fn zset(source: &RelationSource, delta: &[(Row, i64)]) -> ZSet {

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use levada_testing::Dice;
+
 use super::oracle::Oracle;
-use super::random::{Random, Table};
+use super::random::Table;
 use crate::catalog::RelationSource;
 use crate::data::ObjectId;
 use crate::error::Result;
@@ -42,7 +44,7 @@ impl NameResolver for Names {
 
 fn run(seed: u64, threads: usize) {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let mut random = Random(seed);
+    let mut random = Dice::new(seed);
     let table = Table::new(ObjectId::FIRST.0, "a", true);
     let mut oracle = Oracle::over(vec![table], threads, BTreeMap::new());
     oracle.next_view = ObjectId::FIRST.0 + 1;

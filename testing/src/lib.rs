@@ -1,8 +1,8 @@
-//! Chance that repeats itself, and bytes gone bad, for tests.
+//! For the tests of all crates: chance that repeats itself, and bytes gone bad.
 
 use std::ops::Range;
 
-/// Random numbers that follow from a seed: SplitMix64. Says its seed when a test fails.
+/// Random numbers that follow from a seed: SplitMix64, by Steele, Lea and Flood. Says its seed when a test fails.
 pub struct Dice {
     seed: u64,
     state: u64,
@@ -31,8 +31,17 @@ impl Dice {
         self.below(many) == 0
     }
 
+    /// True so many times out of a hundred.
+    pub fn chance(&mut self, percent: usize) -> bool {
+        self.below(100) < percent
+    }
+
     pub fn pick<T: Clone>(&mut self, items: &[T]) -> T {
         items[self.below(items.len())].clone()
+    }
+
+    pub fn bytes(&mut self, length: usize) -> Vec<u8> {
+        (0..length).map(|_| self.roll() as u8).collect()
     }
 }
 
