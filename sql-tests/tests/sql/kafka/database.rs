@@ -32,6 +32,11 @@ impl Database {
         rows.into_iter().map(|row| row.into_iter().map(value).collect::<Vec<_>>().join("|")).collect()
     }
 
+    /// The error of a statement that is refused.
+    pub async fn refusal(&mut self, sql: &str) -> String {
+        format!("{:?}", self.session.rows(sql).await.expect_err(sql))
+    }
+
     /// Waits until a query answers this.
     pub async fn until(&mut self, sql: &str, expected: &[&str]) {
         let asked = Instant::now();

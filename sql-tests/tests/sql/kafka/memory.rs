@@ -1,45 +1,15 @@
 //! Sources that pause while memory is scarce, by what a test says of memory and by what the system does.
 
-use std::time::Instant;
-
-use levada_engine::{Engine, EngineOptions, ManualMemory, MemoryGauge};
+use levada_engine::{EngineOptions, ManualClock, ManualMemory, MemoryGauge};
 use rdkafka::producer::{BaseRecord, Producer};
 
 use super::Broker;
 use super::broker::PATIENCE;
+use super::database::Database;
 use super::tables::{connect, rows, send, try_rows, until};
-use crate::in_process::InProcess;
 use crate::server::Server;
 
 const LIMIT: u64 = 1 << 30;
-
-/// A session of an engine in this process.
-struct Database(InProcess);
-
-impl Database {
-    async fn rows(&mut self, sql: &str) -> Vec<String> {
-        let rows = self.0.rows(sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
-        let value = |value: Option<String>| value.unwrap_or_else(|| "NULL".to_owned());
-        rows.into_iter().map(|row| row.into_iter().map(value).collect::<Vec<_>>().join("|")).collect()
-    }
-
-    async fn refusal(&mut self, sql: &str) -> String {
-        format!("{:?}", self.0.rows(sql).await.expect_err(sql))
-    }
-
-    /// Waits until a query answers this.
-    async fn until(&mut self, sql: &str, expected: &[&str]) {
-        let asked = Instant::now();
-        loop {
-            let found = self.rows(sql).await;
-            if found == expected {
-                return;
-            }
-            assert!(asked.elapsed() < PATIENCE, "{sql}: {found:?} instead of {expected:?}");
-            tokio::task::yield_now().await;
-        }
-    }
-}
 
 fn create_table(broker: &Broker, name: &str, columns: &str) -> String {
     format!(
@@ -64,8 +34,7 @@ async fn sources_pause_while_memory_is_scarce() {
     let memory = ManualMemory::default();
     let options = EngineOptions::new(data.path()).with_memory_limit(LIMIT);
     let options = EngineOptions { memory_gauge: MemoryGauge::Manual(memory.clone()), ..options };
-    let engine = Engine::open(options).expect("an engine");
-    let mut database = Database(InProcess::connect(&engine, false).expect("a session"));
+    let mut database = Database::open_with(options, &ManualClock::default());
     database.rows(&create_table(broker, "scarce", "n bigint")).await;
     database.rows("CREATE TABLE notes (n int)").await;
     database.rows("INSERT INTO notes SELECT generate_series(1, 20000)").await;
@@ -104,7 +73,7 @@ async fn sources_pause_while_memory_is_scarce() {
     database.until(hydration, &["hydrated"]).await;
     assert_eq!(database.rows("SELECT count(*), sum(c) FROM halves").await, ["9501|19001"]);
     database.rows("INSERT INTO notes VALUES (-1)").await;
-    engine.shutdown().await.expect("a last checkpoint");
+    database.engine.shutdown().await.expect("a last checkpoint");
 }
 
 /// A server of its own takes in more than it may; it stops at its budget, says so, and goes on when a table is dropped.
