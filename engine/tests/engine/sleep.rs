@@ -4,6 +4,8 @@ use crate::database::{open, run, session, sql};
 
 /// More than there are query threads.
 const SLEEPERS: usize = 40;
+/// Seconds, far more than anything here takes: who is not woken has no error.
+const LONG: u32 = 60;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sleeping_statement_ends_when_its_time_is_up() {
@@ -15,13 +17,13 @@ async fn a_sleeping_statement_ends_when_its_time_is_up() {
     run(&mut ada, "SET statement_timeout = 5").await;
     for asleep in 0..SLEEPERS {
         let of_row = if asleep % 2 == 0 { "" } else { "FROM t WHERE id = 1" };
-        let error = sql(&mut ada, &format!("SELECT pg_sleep(3600) {of_row}")).await.unwrap_err();
+        let error = sql(&mut ada, &format!("SELECT pg_sleep({LONG}) {of_row}")).await.unwrap_err();
         assert_eq!(error.sqlstate().code(), "57014");
     }
     run(&mut ada, "RESET statement_timeout").await;
     assert_eq!(run(&mut ada, "SELECT count(*) FROM t").await, ["2"]);
     let cancel = ada.cancel_handle();
-    let asleep = tokio::spawn(async move { sql(&mut ada, "SELECT pg_sleep(3600)").await });
+    let asleep = tokio::spawn(async move { sql(&mut ada, &format!("SELECT pg_sleep({LONG})")).await });
     while !asleep.is_finished() {
         cancel.cancel();
         tokio::task::yield_now().await;

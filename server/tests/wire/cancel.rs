@@ -1,9 +1,9 @@
 //! Stopping statements from outside.
 
-use std::time::Duration;
+use std::time::Instant;
 
 use crate::raw::{Client, ENDLESS, bind, code, execute, parse, sync, tags};
-use crate::server::Server;
+use crate::server::{PATIENCE, Server};
 
 const CANCEL_REQUEST: u32 = 80_877_102;
 
@@ -39,14 +39,16 @@ fn a_result_on_its_way_is_cancelled() {
 fn a_statement_that_computes_is_cancelled() {
     let server = Server::start();
     let (mut client, key) = Client::login_with_key(&server);
-    query(&mut client, &ENDLESS.replace("SELECT a.x", "SELECT sum(a.x * k.x)"));
-    std::thread::sleep(Duration::from_millis(300));
+    let computing = ENDLESS.replace("SELECT a.x", "SELECT sum(a.x * k.x)");
+    let before = server.cpu();
+    query(&mut client, &computing);
+    server.computes(before);
     cancel(&server, &key);
     assert_eq!(code(&client.until_ready()), "57014");
 
-    let computing = ENDLESS.replace("SELECT a.x", "SELECT sum(a.x * k.x)");
+    let before = server.cpu();
     client.write(&[parse("", &computing), bind("", "", &[], 0), execute("", 0), sync()].concat());
-    std::thread::sleep(Duration::from_millis(300));
+    server.computes(before);
     cancel(&server, &key);
     let messages = client.until_ready();
     assert_eq!(tags(&messages), "12EZ");
@@ -88,4 +90,26 @@ fn a_block_fails_by_cancellation() {
     cancel(&server, &key);
     assert_eq!(client.until_ready().last().unwrap().body, b"E");
     assert_eq!(client.query("ROLLBACK").last().unwrap().body, b"I");
+}
+
+/// Whether it computes or its rows are on their way, and however fast they are read.
+#[test]
+fn a_statement_takes_no_longer_than_it_may() {
+    let server = Server::start();
+    let mut client = Client::login(&server);
+    client.query("SET statement_timeout = '200ms'");
+    for sql in [ENDLESS, &ENDLESS.replace("SELECT a.x", "SELECT sum(a.x * k.x)")] {
+        let begun = Instant::now();
+        query(&mut client, sql);
+        let mut message = client.read();
+        while message.tag != 'E' {
+            assert!(begun.elapsed() < PATIENCE, "it goes on");
+            message = client.read();
+        }
+        let error = message.fields();
+        assert_eq!(error[&'C'], "57014");
+        assert_eq!(error[&'M'], "canceling statement due to statement timeout");
+        client.until_ready();
+    }
+    assert_eq!(client.rows("SELECT 1"), [["1"]]);
 }

@@ -1,9 +1,7 @@
 //! What clients cannot do to the server.
 
-use std::time::{Duration, Instant};
-
 use crate::raw::{Client, ENDLESS, message, tags};
-use crate::server::{PATIENCE, Server};
+use crate::server::{Server, until};
 
 #[test]
 fn sessions_are_limited() {
@@ -21,17 +19,17 @@ fn sessions_are_limited() {
 
 /// A session, as soon as there is a place: the server notices only after a moment that another client has left.
 fn admitted(server: &Server) -> Client {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
+    let mut admitted = None;
+    until("a place is free", || {
         let mut client = Client::connect(server.address);
         client.startup(&[("user", "ada"), ("database", "levada")]);
         if client.read().tag == 'R' {
             client.until_ready();
-            return client;
+            admitted = Some(client);
         }
-        assert!(Instant::now() < deadline, "no place gets free");
-        std::thread::sleep(Duration::from_millis(50));
-    }
+        admitted.is_some()
+    });
+    admitted.unwrap()
 }
 
 #[test]
@@ -58,12 +56,15 @@ fn messages_are_limited() {
 #[test]
 fn leaving_ends_what_runs() {
     let server = Server::start_with(&["--max-connections", "1"]);
-    for sql in [ENDLESS.to_owned(), ENDLESS.replace("SELECT a.x", "SELECT sum(a.x * k.x)")] {
-        let mut client = admitted(&server);
-        client.send('Q', &[sql.as_bytes(), b"\0"].concat());
-        std::thread::sleep(Duration::from_millis(200));
-        drop(client);
-    }
+    let mut reads = admitted(&server);
+    reads.send('Q', &[ENDLESS.as_bytes(), b"\0"].concat());
+    reads.until('D');
+    drop(reads);
+    let mut waits = admitted(&server);
+    let before = server.cpu();
+    waits.send('Q', &[ENDLESS.replace("SELECT a.x", "SELECT sum(a.x * k.x)").as_bytes(), b"\0"].concat());
+    server.computes(before);
+    drop(waits);
     admitted(&server);
 }
 
@@ -84,12 +85,13 @@ fn a_slow_client_costs_little() {
     let server = Server::start();
     let mut warm = Client::login(&server);
     warm.query("SELECT 1");
-    let before = server.memory();
+    let (before, started) = (server.memory(), server.cpu());
     let mut slow: Vec<Client> = (0..8).map(|_| Client::login(&server)).collect();
     for client in &mut slow {
         client.send('Q', &[ENDLESS.as_bytes(), b"\0"].concat());
     }
-    std::thread::sleep(Duration::from_secs(2));
+    server.computes(started);
+    server.rests();
     let grown = server.memory().saturating_sub(before);
     assert!(grown < 200 << 20, "{grown} bytes for 8 clients that do not read");
     // The others do not notice.

@@ -75,6 +75,30 @@ impl Server {
         wait(&mut self.process)
     }
 
+    /// CPU time that all threads of the process have taken, in ticks of 10 ms.
+    pub fn cpu(&self) -> u64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id())).unwrap();
+        // After the name in parentheses: state is the first field, user and system time are the 12th and 13th.
+        let after_name = stat.rsplit_once(')').unwrap().1;
+        after_name.split_whitespace().skip(11).take(2).map(|ticks| ticks.parse::<u64>().unwrap()).sum()
+    }
+
+    /// Waits until the server has taken more CPU time since then than parsing and planning a statement does.
+    pub fn computes(&self, since: u64) {
+        until("it computes", || self.cpu() > since + 30);
+    }
+
+    /// Waits until the server has nothing to do.
+    pub fn rests(&self) {
+        let (mut seen, mut still) = (self.cpu(), 0);
+        until("it rests", || {
+            let now = self.cpu();
+            still = if now == seen { still + 1 } else { 0 };
+            seen = now;
+            still == 50
+        });
+    }
+
     /// Memory that the process uses, in bytes.
     pub fn memory(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
@@ -92,12 +116,19 @@ impl Drop for Server {
 
 /// Waits for a process to end by itself.
 pub fn wait(process: &mut Child) -> ExitStatus {
+    let mut status = None;
+    until("the process ends", || {
+        status = process.try_wait().unwrap();
+        status.is_some()
+    });
+    status.unwrap()
+}
+
+/// Asks again and again, until something is so.
+pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
-    loop {
-        if let Some(status) = process.try_wait().unwrap() {
-            return status;
-        }
-        assert!(Instant::now() < deadline, "the process does not end");
+    while !is_so() {
+        assert!(Instant::now() < deadline, "too late: {what}");
         thread::sleep(Duration::from_millis(10));
     }
 }

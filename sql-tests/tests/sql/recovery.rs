@@ -2,19 +2,17 @@
 
 use std::time::Duration;
 
+use levada_testing::Dice;
 use sqllogictest::{AsyncDB, DBOutput};
+use tokio::sync::watch;
 
 use crate::server::Server;
 use crate::wire::{Options, Wire};
 
-/// Times at which the server is killed, after the first write of a round.
-const ROUNDS: [Duration; 5] = [
-    Duration::from_millis(40),
-    Duration::from_millis(300),
-    Duration::from_millis(1100),
-    Duration::from_millis(5),
-    Duration::from_millis(1600),
-];
+const ROUNDS: usize = 5;
+
+/// How long the server may take for what it acknowledges in a round.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 async fn connect(server: &Server) -> Wire {
     Wire::connect(server.port(), "levada", Options::default()).await.expect("a connection")
@@ -28,16 +26,23 @@ async fn answer(wire: &mut Wire, sql: &str) -> String {
     }
 }
 
-/// Inserts rows one by one, two tables in one transaction, until the server is gone; returns the last id acknowledged.
-async fn insert(mut wire: Wire, first: i64) -> i64 {
-    let mut id = first;
+/// Inserts rows one by one, two tables in one transaction, until the server is gone; tells the last id acknowledged.
+async fn insert(mut wire: Wire, acknowledged: watch::Sender<i64>) {
     loop {
+        let id = *acknowledged.borrow() + 1;
         let insert = format!("INSERT INTO t VALUES ({id}, {}, {id}); INSERT INTO u VALUES ({id})", id % 7);
         if wire.run(&insert).await.is_err() {
-            return id - 1;
+            return;
         }
-        id += 1;
+        acknowledged.send_replace(id);
     }
+}
+
+/// Waits until so many more are acknowledged.
+async fn more(acknowledged: &mut watch::Receiver<i64>, count: usize) {
+    let last = *acknowledged.borrow() + count as i64;
+    let waited = tokio::time::timeout(PATIENCE, acknowledged.wait_for(|id| *id >= last)).await;
+    waited.expect("a server that takes rows in time").expect("a writer that goes on");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -53,12 +58,19 @@ async fn nothing_acknowledged_is_lost() {
     ] {
         wire.run(sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
     }
-    let mut next = 1;
-    for round in ROUNDS {
-        let writer = tokio::spawn(insert(connect(&server).await, next));
-        tokio::time::sleep(round).await;
+    let (mut next, mut dice) = (1, Dice::new(9));
+    for round in 0..ROUNDS {
+        let (sender, mut acknowledged) = watch::channel(next - 1);
+        let writer = tokio::spawn(insert(connect(&server).await, sender));
+        more(&mut acknowledged, dice.below(150)).await;
+        if round % 2 == 1 {
+            // A checkpoint within the round: what came after it is in the log alone.
+            answer(&mut connect(&server).await, "FLUSH").await;
+            more(&mut acknowledged, dice.below(20)).await;
+        }
         server.kill();
-        let acknowledged = writer.await.expect("a writer that ends well");
+        writer.await.expect("a writer that ends well");
+        let acknowledged = *acknowledged.borrow();
         server = Server::start(data.path());
         let mut wire = connect(&server).await;
         let last: i64 = answer(&mut wire, "SELECT count(*) FROM t").await.parse().expect("a number");
