@@ -6,7 +6,7 @@ use arrow::array::{Int64Array, RecordBatch, RecordBatchOptions, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
 use crate::data::{Epoch, OperatorId, ZSet};
-use crate::state::{KeyKind, Meta, StateStore};
+use crate::state::{KeyKind, Loader, Meta, StateStore};
 use crate::view::{Identity, RowStore};
 
 const OPERATOR: OperatorId = OperatorId(3);
@@ -141,4 +141,25 @@ fn rows_without_columns_are_saved() {
     loaded.load(OPERATOR, &database.state).unwrap();
     assert_eq!((loaded.rows(), loaded.snapshot(Epoch(1)).row_count().unwrap()), (6, 6));
     assert!(loaded.load(OPERATOR, &database.state).is_err());
+}
+
+/// Checkpoints of others come before the rows are read: whoever reads at the start's epoch sees them.
+#[test]
+fn rows_that_are_read_late_stand_at_the_epoch_of_the_start() {
+    let mut database = Database::new();
+    database.apply(&inserts(0..10), 2);
+    database.save(3);
+    let state = Arc::new(database.state);
+    let mut loader = Loader::new(state.clone(), 2).unwrap();
+    let late = empty();
+    late.load_later(OPERATOR, &mut loader).unwrap();
+    let mut others = state.checkpoint();
+    others.set_meta(Meta { epoch: Epoch(5), ..Meta::default() });
+    state.commit(others).unwrap();
+    assert_eq!(all(&late, Epoch(3)), all(&database.store, Epoch(3)));
+    late.apply(&inserts(10..20), Epoch(6)).unwrap();
+    assert_eq!(all(&late, Epoch(5)).num_rows(), 10);
+    assert_eq!(all(&late, Epoch(6)).num_rows(), 20);
+    // What they were before is not known.
+    assert!(late.snapshot(Epoch(2)).row_count().is_err());
 }

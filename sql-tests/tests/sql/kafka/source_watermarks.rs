@@ -90,6 +90,25 @@ async fn history_counts_for_the_watermark() {
     assert!(rows(&client, LATE).await.is_empty());
 }
 
+/// No window closes before each partition has brought a time, though some had nothing when the first view was made.
+#[tokio::test(flavor = "multi_thread")]
+async fn partitions_without_history_are_waited_for() {
+    let broker = Broker::shared();
+    broker.create_topic("walks", 2).await;
+    let data = tempfile::tempdir().expect("a temporary folder");
+    let server = Server::start(data.path());
+    let client = connect(&server).await;
+    rows(&client, &create(broker, "walks", "")).await;
+    rows(&client, &closing("sums", "walks")).await;
+    rows(&client, &format!("CREATE MATERIALIZED VIEW current AS {}", SUMS.replace("{}", "walks"))).await;
+    send(broker, "walks", 0, &[(1, 1), (4, 2), (30, 4)]);
+    until(&client, "SELECT sum(s) FROM current", &["7"]).await;
+    send(broker, "walks", 1, &[(2, 8), (33, 16)]);
+    until(&client, TIMES, &["0|25|25|0", "1|28|25|0"]).await;
+    closed(&client, "sums", &["10|11"]).await;
+    assert!(rows(&client, LATE).await.is_empty());
+}
+
 /// A partition that is silent holds up the windows of a source no longer than the option says, in its history or later.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_silent_partition_of_a_source_is_left_behind() {
