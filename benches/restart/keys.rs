@@ -30,15 +30,18 @@ pub async fn run(flags: &Flags, report: &mut Report) -> Outcome<()> {
                 rows(&client, &insert).await?;
             }
             rows(&client, "FLUSH").await?;
-            let filled = server.usage()?;
             let (seconds, cpu) = epochs(&server, &client, groups).await?;
+            // Not at once after filling, when what was freed is not yet the system's again.
             let usage = server.usage()?;
+            let state = rows(&client, "SELECT state_bytes FROM levada_catalog.engine").await?.concat();
+            let state: f64 = state.concat().parse()?;
             report.add(
                 &format!("{} M groups into a {into}", groups as f64 / 1e6),
                 &[
-                    ("memory MB", filled.memory as f64 / 1e6),
+                    ("state MB", state / 1e6),
+                    ("memory MB", usage.memory as f64 / 1e6),
                     ("peak MB", usage.peak_memory as f64 / 1e6),
-                    ("bytes a group", filled.memory as f64 / groups as f64),
+                    ("bytes a group", usage.memory as f64 / groups as f64),
                     ("disk MB", files(folder.path())?.1 as f64 / 1e6),
                     ("ms an epoch", 1e3 * seconds / EPOCHS as f64),
                     ("CPU ms an epoch", 1e3 * cpu / EPOCHS as f64),
