@@ -72,6 +72,17 @@ async fn rows_go_when_they_are_old() {
     database.until(ages, &[]).await;
     assert_eq!(database.rows("SELECT count(*) FROM aging").await, ["0"]);
     assert_eq!(database.rows("SELECT rows FROM levada_catalog.tables").await, ["0"]);
+
+    // No row goes with one that came a little sooner.
+    send(broker, "aging", [reading(1)]);
+    database.until(ages, &["1|1|1|1"]).await;
+    clock.advance(Duration::from_millis(150));
+    send(broker, "aging", [reading(2)]);
+    database.until(ages, &["0|1|2|2", "1|1|1|1"]).await;
+    clock.advance(Duration::from_millis(59_950));
+    database.until(ages, &["0|1|2|2"]).await;
+    clock.advance(Duration::from_millis(250));
+    database.until(ages, &[]).await;
 }
 
 /// A row counts from the last message of its key, even one that says the same.

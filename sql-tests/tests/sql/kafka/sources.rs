@@ -1,5 +1,6 @@
 //! Sources: topics that are read for the views over them, and kept nowhere.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use rdkafka::producer::{BaseRecord, Producer};
@@ -128,20 +129,25 @@ async fn views_read_ever_more_of_the_messages() {
     rows(&client, &create_source(broker, "ever_more", columns)).await;
     let reads =
         ["1", "n", "(place).x", "((place).y).z::int", "(place).x + 0", "((place).y).w", "t::int + (place).x - n"];
-    let mut sent = ROUND;
+    let over = Arc::new(AtomicBool::new(false));
+    let told = over.clone();
+    let sending = std::thread::spawn(move || {
+        let mut sent = ROUND;
+        while sent < 50 * ROUND && !told.load(Ordering::Relaxed) {
+            send(broker, "ever_more", messages(sent..sent + ROUND));
+            sent += ROUND;
+        }
+        sent
+    });
     for (round, read) in reads.iter().enumerate() {
-        std::thread::scope(|scope| {
-            scope.spawn(|| send(broker, "ever_more", messages(sent..sent + ROUND)));
-        });
-        sent += ROUND;
         rows(&client, &format!("CREATE MATERIALIZED VIEW g{round} AS SELECT {read} AS v, n FROM ever_more")).await;
         if round == 3 {
             rows(&client, "DROP MATERIALIZED VIEW g2").await;
         }
     }
     rows(&client, "CREATE MATERIALIZED VIEW whole AS SELECT place, n FROM ever_more").await;
-    send(broker, "ever_more", messages(sent..sent + ROUND));
-    sent += ROUND;
+    over.store(true, Ordering::Relaxed);
+    let sent = sending.join().expect("a producer");
     let (count, sum) = ((0..sent).filter(|n| n % 100 != 99).count(), (0..sent).filter(|n| n % 100 != 99).sum::<i64>());
     for round in (0..reads.len()).filter(|round| *round != 2) {
         let view = format!("SELECT count(*), count(v), sum(CASE WHEN v = 1 THEN n ELSE v END) FROM g{round}");
