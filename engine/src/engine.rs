@@ -40,6 +40,7 @@ use parking_lot::Mutex;
 use tokio::sync::{oneshot, watch};
 
 pub use clock::{ManualClock, TimeSource};
+pub use dataflows::unreadable;
 pub use entry::Operation;
 pub use history::{partial, spec_of};
 pub use hydrations::{HydrationLimit, not_readable};

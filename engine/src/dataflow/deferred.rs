@@ -35,6 +35,11 @@ impl Deferred {
         });
         Deferred { schema, awaits, operator, load }
     }
+
+    /// The reading of its state.
+    pub fn load(&self) -> &Arc<Load> {
+        &self.load
+    }
 }
 
 impl Drop for Deferred {

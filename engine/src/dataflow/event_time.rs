@@ -52,18 +52,23 @@ impl Graph {
 
     /// Whether a step would do something without any input: a node waits for a watermark that is there.
     pub fn is_due(&self) -> bool {
-        self.waiting
-            .iter()
-            .any(|(node, waiting)| !self.fresh.contains_key(node) && waiting.news(&self.watermarks).is_some())
+        self.awake().next().is_some()
     }
 
-    /// The nodes that the watermarks have something new for.
+    /// The nodes that the watermarks have something new for, each with what it is.
+    fn awake(&self) -> impl Iterator<Item = (NodeId, i64)> {
+        let news = |(node, waiting): (&NodeId, &Waiting)| Some((*node, waiting.news(&self.watermarks)?));
+        let can_step = |node: &NodeId| !self.fresh.contains_key(node) && !self.unread.is_stuck(*node);
+        self.waiting.iter().filter_map(news).filter(move |(node, _)| can_step(node))
+    }
+
+    /// The nodes that the watermarks have something new for and that can step. They have seen it then.
     pub(super) fn awakened(&mut self) -> Vec<NodeId> {
-        let mut awakened = Vec::new();
-        for (node, waiting) in &mut self.waiting {
-            if let Some(watermark) = waiting.news(&self.watermarks).filter(|_| !self.fresh.contains_key(node)) {
-                waiting.seen = Some(watermark);
-                awakened.push(*node);
+        let news: BTreeMap<NodeId, i64> = self.awake().collect();
+        let awakened = self.unstuck(news.keys().copied().collect());
+        for node in &awakened {
+            if let (Some(waiting), Some(watermark)) = (self.waiting.get_mut(node), news.get(node)) {
+                waiting.seen = Some(*watermark);
             }
         }
         awakened

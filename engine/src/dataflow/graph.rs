@@ -12,6 +12,7 @@ use crate::dataflow::event_time::{Waiting, Watermarks};
 use crate::dataflow::hydrate::{Claim, Recorder};
 use crate::dataflow::operator::Outside;
 use crate::dataflow::operators::Stored;
+use crate::dataflow::unread::Unread;
 use crate::dataflow::{EventTime, Fingerprint, Operator, Properties, SLICE};
 use crate::error::{Error, Result};
 use crate::view::{Identity, RowStore};
@@ -31,6 +32,8 @@ pub struct Graph {
     pub(super) relations: BTreeMap<ObjectId, NodeId>,
     /// Nodes neither hydrated nor loaded yet: steps pass them by.
     pub(super) fresh: BTreeMap<NodeId, Claim>,
+    /// Nodes whose state is read later.
+    pub(super) unread: Unread,
     /// Relations whose new nodes are hydrated aside, and what those miss meanwhile.
     pub(super) asides: BTreeMap<ObjectId, Arc<Recorder>>,
     /// Rows that new nodes are fed at once.
@@ -147,6 +150,7 @@ impl Graph {
             by_fingerprint: HashMap::new(),
             relations: BTreeMap::new(),
             fresh: BTreeMap::new(),
+            unread: Unread::default(),
             asides: BTreeMap::new(),
             slice: SLICE,
             outside: None,
@@ -235,6 +239,7 @@ impl Graph {
             }
             self.by_fingerprint.remove(&node.fingerprint);
             self.fresh.remove(&candidate);
+            self.unread.remove(candidate);
             self.dirty.remove(&candidate);
             self.uncompacted.remove(&candidate);
             self.waiting.remove(&candidate);

@@ -24,6 +24,7 @@ mod slot_set;
 mod slots;
 mod sorted_state;
 mod step;
+mod unread;
 
 pub use errors::{ErrorRow, ViewErrors};
 pub use event_time::Watermarks;
@@ -35,3 +36,4 @@ pub use operator::{Operator, Outside, Rejected, SLICE, StateSize, Stateful, Step
 pub use properties::{EventTime, Properties};
 pub use sizes::Sizes;
 pub use step::StepReport;
+pub use unread::Unreadable;

@@ -40,15 +40,19 @@ impl Graph {
                 continue;
             }
             let node = self.node_mut(id)?;
-            match (node.id, &node.store) {
+            let load = match (node.id, &node.store) {
                 (Some(owner), Some(rows)) => rows.load_later(owner, loader)?,
                 (Some(owner), None) => {
                     let nothing = Constant::new(ZSet::empty(node.operator.schema().clone()));
                     let operator = std::mem::replace(&mut node.operator, Box::new(nothing));
-                    node.operator = Box::new(Deferred::new(operator, owner, loader));
+                    let deferred = Deferred::new(operator, owner, loader);
+                    let load = deferred.load().clone();
+                    node.operator = Box::new(deferred);
+                    load
                 }
-                (None, _) => {}
-            }
+                (None, _) => continue,
+            };
+            self.unread.add(id, load);
         }
         self.widen_fresh();
         // What is not loaded meets its input again, and fails on the same rows.

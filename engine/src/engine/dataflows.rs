@@ -3,6 +3,7 @@
 //! The same code applies entries while the server runs and after a restart.
 
 mod filling;
+mod unread;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -26,6 +27,8 @@ use crate::sql;
 use crate::sql::connector::of_sink;
 use crate::state::{Checkpoint, Loader, LogPosition, Meta, StateStore};
 use crate::view::RowStore;
+
+pub use unread::unreadable;
 
 /// The rows of all stored relations.
 pub type Stores = HashMap<ObjectId, Arc<RowStore>>;
@@ -334,7 +337,7 @@ impl Dataflows {
     pub fn tick(&mut self, epoch: Epoch, now: Micros, taken_in: &dyn Fn(ObjectId, i32) -> bool) -> Result<bool> {
         let moved = self.event_times.tick(now, taken_in);
         self.graph.set_watermarks(self.event_times.watermarks());
-        let expired = self.retention.expired(now);
+        let expired = self.without_unreadable(self.retention.expired(now));
         let mut report = self.graph.expire(epoch, &expired)?;
         self.retention.refresh(expired.into_iter().map(|(table, _)| table), &self.stores);
         if report.visited == 0 && (moved || self.graph.is_due()) {
@@ -377,6 +380,8 @@ impl Dataflows {
                         drop(self.histories.take_times(*id));
                         gone.push(*id);
                     }
+                    // What could not be read may be gone.
+                    self.retention.resume();
                     self.event_times.follow(&self.catalog);
                     self.renew(&stranded)?;
                     last = self.hydrate(last)?;

@@ -39,6 +39,14 @@ impl Operation {
         }
     }
 
+    /// The table whose rows it changes.
+    pub fn written(&self) -> Option<ObjectId> {
+        match self {
+            Operation::Write { table, .. } => Some(*table),
+            Operation::Create(_) | Operation::Drop(_) | Operation::Begin { .. } => None,
+        }
+    }
+
     /// The materialized view that it makes.
     pub fn created_view(&self) -> Option<ObjectId> {
         match self {

@@ -109,6 +109,11 @@ impl Histories {
         Ok(Box::new(Reading { histories, view, source, name, spec, wanted, topic, from, to, times, history, ended }))
     }
 
+    /// Whether there are messages for [`take_bad`](Histories::take_bad).
+    pub fn has_bad(&self) -> bool {
+        !self.0.bad.lock().records.is_empty()
+    }
+
     /// Messages found to be no rows since the last call, perhaps not for the first time.
     pub fn take_bad(&self) -> Vec<(ObjectId, String, BadRecord)> {
         let found = std::mem::take(&mut *self.0.bad.lock()).records;

@@ -26,6 +26,8 @@ struct Retained {
     oldest: Option<Micros>,
     /// Whether that is not known of the rows there were at the start: they are still being read.
     unread: bool,
+    /// Whether nothing can go for now.
+    halted: bool,
 }
 
 impl Retained {
@@ -35,7 +37,7 @@ impl Retained {
     }
 
     fn due(&self) -> Option<Micros> {
-        self.oldest.map(|oldest| oldest.saturating_add(self.keep))
+        self.oldest.filter(|_| !self.halted).map(|oldest| oldest.saturating_add(self.keep))
     }
 }
 
@@ -43,7 +45,7 @@ impl Retention {
     /// Takes note of a table; of others there is nothing to note.
     pub fn add(&mut self, item: &Item) {
         if let Some(keep) = item.retention() {
-            self.tables.insert(item.id, Retained { keep, oldest: None, unread: false });
+            self.tables.insert(item.id, Retained { keep, oldest: None, unread: false, halted: false });
         }
     }
 
@@ -86,6 +88,18 @@ impl Retention {
         let unread = self.tables.iter().filter(|(_, table)| table.unread).map(|(id, _)| *id);
         let unread: Vec<ObjectId> = unread.collect();
         self.refresh(unread, stores);
+    }
+
+    /// Lets nothing go from a table until [`resume`](Retention::resume).
+    pub fn halt(&mut self, table: ObjectId) {
+        if let Some(table) = self.tables.get_mut(&table) {
+            table.halted = true;
+        }
+    }
+
+    /// Lets rows go again where they could not.
+    pub fn resume(&mut self) {
+        self.tables.values_mut().for_each(|table| table.halted = false);
     }
 
     /// The tables with a retention.

@@ -9,11 +9,11 @@ use arrow::compute::{concat, concat_batches};
 use bytes::Bytes;
 use parking_lot::RwLock;
 
-use crate::catalog::Item;
+use crate::catalog::{Item, SOURCE_ERRORS};
 use crate::data::{Epoch, ObjectId, Parts, ZSet};
 use crate::decode;
 use crate::engine::commit::Request;
-use crate::engine::dataflows::{Dataflows, Stores};
+use crate::engine::dataflows::Dataflows;
 use crate::engine::history::{Histories, spec_of};
 use crate::engine::{Operation, dead_letters, record, upsert};
 use crate::error::{Error, Result};
@@ -45,6 +45,8 @@ struct Source {
     reader: Reader,
     /// The reader's number.
     run: u64,
+    /// Whether nothing is taken in of what it reads.
+    halted: bool,
 }
 
 impl Sources {
@@ -135,7 +137,9 @@ impl Sources {
 
     fn follow_one(&mut self, item: &Item, dataflows: &Dataflows) -> Result<()> {
         let wanted = wanted(item, dataflows)?;
-        if let Some(source) = self.readers.get_mut(&item.id).filter(|source| source.built.cover(&wanted)) {
+        if let Some(source) =
+            self.readers.get_mut(&item.id).filter(|source| !source.halted && source.built.cover(&wanted))
+        {
             if source.built != wanted {
                 source.reader.decode_with(decode::decoder(&source.spec, &wanted, normalize_jsonb)?);
                 source.built = wanted;
@@ -156,13 +160,22 @@ impl Sources {
         let deliver = move |delivery| inbox.send(Request::Delivery(run, Box::new(delivery))).is_ok();
         let decoder = decode::decoder(&spec, &built, normalize_jsonb)?;
         let reader = Reader::start(item.id, spec.clone(), &from, decoder, self.intake().clone(), Box::new(deliver))?;
-        Ok(Source { spec, name: item.name.clone(), built, reader, run })
+        Ok(Source { spec, name: item.name.clone(), built, reader, run, halted: false })
     }
 
     /// Whether a delivery is of a reader that is still there. Of one before it, of the same source, it may tell what a
     /// history has told since.
     pub fn expects(&self, run: u64, delivery: &Delivery) -> bool {
-        self.readers.get(&delivery.relation).is_some_and(|source| source.run == run)
+        self.readers.get(&delivery.relation).is_some_and(|source| source.run == run && !source.halted)
+    }
+
+    /// Stops reading a source from which nothing can be taken in, until [`follow`](Sources::follow) starts it again where
+    /// the steps are. Its status says why.
+    pub fn halt(&mut self, source: ObjectId, why: &Error) {
+        let Some(source) = self.readers.get_mut(&source) else { return };
+        tracing::error!(source = source.name, error = %why, "a source is paused: what it delivers cannot be taken in");
+        source.halted = true;
+        source.reader.halt(&why.to_string());
     }
 
     /// Whether the steps have taken in all that a partition has.
@@ -188,9 +201,19 @@ impl Sources {
     }
 
     /// What deliveries write, and messages of histories that are no rows, to a step that follows `epoch`.
-    pub fn operations(&self, deliveries: &[Delivery], stores: &Stores, epoch: Epoch) -> Result<Vec<Operation>> {
+    pub fn operations(
+        &self,
+        deliveries: &[Delivery],
+        dataflows: &mut Dataflows,
+        epoch: Epoch,
+    ) -> Result<Vec<Operation>> {
         let mut by_table: HashMap<ObjectId, Vec<&Delivery>> = HashMap::new();
-        let mut bad = self.histories.take_bad();
+        let mut bad = Vec::new();
+        // Where errors cannot be kept they wait: what is filled from a history does not stop for them.
+        if self.histories.has_bad() && dataflows.prepare([SOURCE_ERRORS]).is_ok() {
+            bad = self.histories.take_bad();
+        }
+        let stores = dataflows.stores();
         dead_letters::forget_known(stores, epoch, &mut bad)?;
         for delivery in deliveries {
             let Some(source) = self.readers.get(&delivery.relation) else { continue };

@@ -219,7 +219,7 @@ impl Stepper {
         let taken = guarded(|| {
             let Some(last) = self.dataflows.hydration(relation, run, epoch)? else { return Ok(None) };
             // An epoch of its own, so that the next checkpoint has it, and what was found on the way.
-            let operations = self.sources.operations(&[], self.dataflows.stores(), last)?;
+            let operations = self.sources.operations(&[], &mut self.dataflows, last)?;
             self.dataflows.step(last.next(), now, &operations)?;
             Ok(Some(last.next()))
         });

@@ -1,6 +1,7 @@
 //! What no statement can bring about, and must not hurt all the same.
 
 mod corruption;
+mod damage;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -19,10 +20,14 @@ fn open(directory: &Path) -> Engine {
     Engine::open(options).unwrap()
 }
 
+fn session(engine: &Engine) -> Session {
+    let params = SessionParams { user: "ada".into(), database: "levada".into(), ..SessionParams::default() };
+    engine.session(params).unwrap()
+}
+
 /// The rows of a statement, each value as text.
 async fn run(engine: &Engine, sql: &str) -> Vec<String> {
-    let params = SessionParams { user: "ada".into(), database: "levada".into(), ..SessionParams::default() };
-    let mut session = engine.session(params).unwrap();
+    let mut session = session(engine);
     let mut found = Vec::new();
     for statement in session.parse(sql).unwrap() {
         if let Response::Rows { rows, .. } = session.simple(&statement).await.unwrap() {

@@ -11,7 +11,9 @@ use datafusion::datasource::MemTable;
 use crate::catalog::{Catalog, Item, RelationSource};
 use crate::data::hash::canonical;
 use crate::data::{ObjectId, ZSet};
-use crate::engine::{KeyCheck, Locks, Operation, Snapshot, TableLock, check_size, not_readable, serialization_failure};
+use crate::engine::{
+    KeyCheck, Locks, Operation, Snapshot, TableLock, check_size, not_readable, serialization_failure, unreadable,
+};
 use crate::error::{Error, Result, SqlState};
 use crate::query::Tables;
 use crate::session::Settings;
@@ -224,15 +226,6 @@ impl Transaction {
 }
 
 /// What a start left for later, and could not be read then.
-fn unreadable(relation: &RelationSource, cause: Error) -> Error {
-    let message = format!("relation \"{}\" cannot be read back: {}", relation.name, cause.message());
-    let error = Error::new(cause.sqlstate(), message);
-    match cause.detail() {
-        Some(detail) => error.with_detail(detail),
-        None => error,
-    }
-}
-
 /// Keys as bytes that are equal where the keys are; an array for each column.
 pub fn key_rows(columns: &[ArrayRef]) -> Result<Vec<OwnedRow>> {
     let columns: Vec<ArrayRef> = columns.iter().map(canonical).collect();
@@ -272,7 +265,7 @@ impl Tables for Transaction {
         let written = self.writes.contains_key(&relation.id);
         match self.snapshot.stores.get(&relation.id) {
             Some(store) if !written => {
-                store.wait_readable().map_err(|error| unreadable(relation, error))?;
+                store.wait_readable().map_err(|error| unreadable(&relation.name, error))?;
                 Ok(Some(store.snapshot(self.snapshot.epoch)))
             }
             None if self.snapshot.hydrating.contains_key(&relation.id) => {

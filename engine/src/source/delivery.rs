@@ -35,6 +35,13 @@ pub struct Delivery {
     pub permit: Permit,
 }
 
+impl Delivery {
+    /// Whether there is something in it that is no row.
+    pub fn has_errors(&self) -> bool {
+        !self.bad.is_empty() || !self.lost.is_empty()
+    }
+}
+
 /// A message that is no row, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BadRecord {

@@ -16,6 +16,8 @@ mod times;
 
 pub use delivery::{BadRecord, Delivery, Loss, LostRange};
 pub use intake::{Intake, Pause, Permit};
+#[cfg(test)]
+pub use kafka::Cluster;
 pub use kafka::{Extent, History, Part, Reader, Resolved, Start, Watch, extent, resolve};
 pub use message::{Decoded, Decoder, Header, Message, Refusal};
 pub use offsets::{Offsets, Progress, TopicId, Turn};

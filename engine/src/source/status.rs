@@ -68,12 +68,17 @@ pub enum PartitionState {
     Recreated,
     /// A message that cannot be read, and the source says to stop there. Stopped.
     Failed,
+    /// What comes from it cannot be taken in: state that it would change cannot be read. Stopped.
+    Halted,
 }
 
 impl PartitionState {
     /// Whether reading has stopped for good.
     pub fn is_stopped(self) -> bool {
-        matches!(self, PartitionState::Gap | PartitionState::Recreated | PartitionState::Failed)
+        matches!(
+            self,
+            PartitionState::Gap | PartitionState::Recreated | PartitionState::Failed | PartitionState::Halted
+        )
     }
 
     /// As system tables name it.
@@ -85,6 +90,7 @@ impl PartitionState {
             PartitionState::Gap => "gap",
             PartitionState::Recreated => "recreated",
             PartitionState::Failed => "failed",
+            PartitionState::Halted => "paused: error",
         }
     }
 }

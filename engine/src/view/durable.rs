@@ -18,7 +18,7 @@ use super::encoding::{decode_chunk, decode_rows, encode_chunk, read_chunk_key, r
 use super::store::{RowStore, Writer, hashes};
 use crate::data::{Epoch, OperatorId};
 use crate::error::{Error, Result};
-use crate::state::{Checkpoint, KeyKind, Loader, StateStore};
+use crate::state::{Checkpoint, KeyKind, Load, Loader, StateStore};
 
 /// Parts in which a store is read, and how many of them at the same time.
 const RANGES: u64 = 64;
@@ -86,7 +86,7 @@ impl RowStore {
     }
 
     /// The same when somebody needs it, or when its turn comes: whoever reads or writes waits for it until then.
-    pub fn load_later(self: &Arc<Self>, operator: OperatorId, loader: &mut Loader) -> Result<()> {
+    pub fn load_later(self: &Arc<Self>, operator: OperatorId, loader: &mut Loader) -> Result<Arc<Load>> {
         // Later checkpoints leave these rows as they are: to all who read them they were there at the start's epoch.
         let (rows, epoch) = (self.clone(), loader.epoch());
         let load = loader.add(move |store, load| {
@@ -98,7 +98,8 @@ impl RowStore {
             load.set_readable();
             rows.load_indexes().map_err(named)
         });
-        self.load.set(load).map_err(|_| Error::internal("a row store is loaded twice"))
+        self.load.set(load.clone()).map_err(|_| Error::internal("a row store is loaded twice"))?;
+        Ok(load)
     }
 
     fn load_rows(&self, operator: OperatorId, store: &StateStore, epoch: Epoch) -> Result<()> {

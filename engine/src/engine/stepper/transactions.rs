@@ -1,8 +1,10 @@
 //! Steps that transactions and deliveries make.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::Receiver;
 
+use crate::catalog::SOURCE_ERRORS;
+use crate::data::ObjectId;
 use crate::engine::commit::{Commit, Request, check_size};
 use crate::engine::guard::guarded;
 use crate::engine::keys::KeyCheck;
@@ -78,7 +80,7 @@ impl Stepper {
             let error = error.duplicate();
             return commits.into_iter().for_each(|commit| commit.finish(Err(error.duplicate())));
         }
-        let commits = self.accepted(commits);
+        let (commits, deliveries) = (self.accepted(commits), self.within_reach(deliveries));
         if commits.is_empty() && deliveries.is_empty() {
             return;
         }
@@ -107,12 +109,30 @@ impl Stepper {
         let mut accepted = Vec::with_capacity(group.len());
         for commit in group {
             let fits = check_size(commit.bytes()).and_then(|()| self.memory.admit(commit.growth()));
-            match fits.and_then(|()| guarded(|| keys.accept(&catalog, &commit.operations))) {
+            let written = commit.operations.iter().filter_map(Operation::written);
+            let prepared = fits.and_then(|()| guarded(|| self.dataflows.prepare(written)));
+            match prepared.and_then(|()| guarded(|| keys.accept(&catalog, &commit.operations))) {
                 Ok(()) => accepted.push(commit),
                 Err(error) => commit.finish(Err(error)),
             }
         }
         accepted
+    }
+
+    /// The deliveries that a step can take in. Sources whose rows would come to state that cannot be read stop, until
+    /// something is dropped.
+    fn within_reach(&mut self, mut deliveries: Vec<Delivery>) -> Vec<Delivery> {
+        let relations: BTreeSet<ObjectId> = deliveries.iter().map(|delivery| delivery.relation).collect();
+        for source in relations {
+            let own = || deliveries.iter().filter(|delivery| delivery.relation == source);
+            let rows = own().any(|delivery| delivery.rows.num_rows() > 0).then_some(source);
+            let errors = own().any(Delivery::has_errors).then_some(SOURCE_ERRORS);
+            if let Err(error) = guarded(|| self.dataflows.prepare(rows.into_iter().chain(errors))) {
+                self.sources.halt(source, &error);
+                deliveries.retain(|delivery| delivery.relation != source);
+            }
+        }
+        deliveries
     }
 
     /// One step. An error before the log has the entries leaves everything as it was; one after it sends the engine back
@@ -141,7 +161,7 @@ impl Stepper {
         let stepped = guarded(|| {
             let mut operations: Vec<Operation> =
                 commits.iter().flat_map(|commit| commit.operations.iter().cloned()).collect();
-            operations.extend(self.sources.operations(deliveries, self.dataflows.stores(), self.epoch)?);
+            operations.extend(self.sources.operations(deliveries, &mut self.dataflows, self.epoch)?);
             self.dataflows.observe(deliveries, now)?;
             self.dataflows.step(epoch, now, &operations)?;
             // A hydration that begins now reads up to here.

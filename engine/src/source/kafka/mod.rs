@@ -18,3 +18,5 @@ mod tracker;
 pub use history::{History, Part};
 pub use reader::{Reader, Watch};
 pub use start::{Extent, Resolved, Start, extent, resolve};
+#[cfg(test)]
+pub use tests::Cluster;

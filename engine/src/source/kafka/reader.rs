@@ -103,6 +103,13 @@ impl Reader {
         *self.shared.decoder.lock() = decoder;
     }
 
+    /// Delivers nothing more; the status says why. For good: reading goes on with another reader.
+    pub fn halt(&self, why: &str) {
+        self.shared.stop.store(true, Ordering::Release);
+        self.shared.tracker.lock().stop_all(PartitionState::Halted, why);
+        self.intake.wake();
+    }
+
     /// How it is doing.
     pub fn status(&self) -> SourceStatus {
         self.watch().status()
@@ -437,10 +444,7 @@ impl Follower {
     }
 
     pub(super) fn stop_all(&self, state: PartitionState, error: &str) {
-        let mut tracker = self.shared.tracker.lock();
-        for partition in tracker.status().partitions.into_keys() {
-            tracker.stop(partition, state, error.to_owned());
-        }
+        self.shared.tracker.lock().stop_all(state, error);
     }
 }
 

@@ -91,6 +91,12 @@ impl Tracker {
         }
     }
 
+    pub fn stop_all(&mut self, state: PartitionState, error: &str) {
+        for partition in self.status.partitions.values_mut() {
+            (partition.state, partition.error) = (state, Some(error.to_owned()));
+        }
+    }
+
     /// Something that is tried again.
     pub fn trouble(&mut self, partition: i32, error: String) {
         if let Some(partition) = self.status.partitions.get_mut(&partition)

@@ -1,0 +1,54 @@
+//! State that a start left to be read later, and what cannot be done without it.
+
+use super::Dataflows;
+use crate::catalog::ItemKind;
+use crate::data::ObjectId;
+use crate::error::{Error, Result};
+
+impl Dataflows {
+    /// Returns when all state is there that a step needs which writes to these relations. Asked before the log has what is
+    /// written: what a step cannot take in must not be there.
+    ///
+    /// # Errors
+    /// XX001 and 58030, naming the relation that cannot be read.
+    pub fn prepare(&mut self, relations: impl IntoIterator<Item = ObjectId>) -> Result<()> {
+        let nodes: Vec<_> = relations.into_iter().filter_map(|id| self.graph.relation(id)).collect();
+        self.graph.prepare(&nodes).map_err(|unreadable| match unreadable.relation {
+            Some(relation) => self.unreadable_relation(relation, unreadable.error),
+            None => unreadable.error,
+        })
+    }
+
+    fn unreadable_relation(&self, relation: ObjectId, cause: Error) -> Error {
+        let Some(item) = self.catalog.by_id(relation) else { return cause };
+        let error = unreadable(&item.name, cause);
+        match item.kind {
+            ItemKind::MaterializedView { .. } | ItemKind::Sink { .. } => error
+                .with_hint("DROP it and create it anew: until then nothing can be written to what it is made from."),
+            _ => error,
+        }
+    }
+
+    /// The tables of which what is too old can go now: with a retention, and with all state there that it takes.
+    pub(super) fn without_unreadable(&mut self, mut due: Vec<(ObjectId, i64)>) -> Vec<(ObjectId, i64)> {
+        due.retain(|(table, _)| match self.prepare([*table]) {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::error!(%table, %error, "rows that are too old cannot go");
+                self.retention.halt(*table);
+                false
+            }
+        });
+        due
+    }
+}
+
+/// Why a relation's rows cannot be had.
+pub fn unreadable(name: &str, cause: Error) -> Error {
+    let message = format!("relation \"{name}\" cannot be read back: {}", cause.message());
+    let error = Error::new(cause.sqlstate(), message);
+    match cause.detail() {
+        Some(detail) => error.with_detail(detail),
+        None => error,
+    }
+}
