@@ -1,6 +1,6 @@
 //! From what is durable to what was: the last checkpoint, then the log's tail.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::data::{Epoch, ObjectId};
@@ -13,7 +13,7 @@ use crate::engine::hydrations::Hydrations;
 use crate::engine::record::{self, Record};
 use crate::engine::sources::saved_progress;
 use crate::engine::storage::Storage;
-use crate::error::{Error, Result, SqlState};
+use crate::error::{Result, SqlState};
 use crate::source::{Intake, Progress};
 use crate::state::LogPosition;
 
@@ -26,8 +26,6 @@ pub struct Recovered {
     pub position: LogPosition,
     /// The step clock of the checkpoint.
     pub clock: Micros,
-    /// Entries that turned out not to be possible, and why.
-    pub voided: BTreeMap<LogPosition, Error>,
     /// How far each source has been taken in.
     pub histories: Histories,
     /// How far they had been when transactions of the log's tail were acknowledged.
@@ -38,80 +36,10 @@ pub struct Recovered {
 ///
 /// New views are hydrated aside, as they are while the server runs.
 ///
-/// An entry that fails, and of which nobody was told that it is there, becomes void, for good: it must not keep the
-/// database from opening. These are the entries after `acknowledged`; a start knows only that those which were written
-/// last, all at once, may be among them.
-///
 /// # Errors
-/// What an acknowledged entry fails with, and what cannot be read or written.
-pub fn recover(
-    storage: &Storage,
-    threads: usize,
-    hydrations: &dyn Fn() -> Hydrations,
-    intake: &Arc<Intake>,
-    acknowledged: Option<LogPosition>,
-) -> Result<Recovered> {
-    let mut voided = BTreeMap::new();
-    loop {
-        let tail = Tail::read(storage)?;
-        let failure = match apply(storage, threads, hydrations(), intake, &tail) {
-            Ok(recovered) => return Ok(Recovered { voided, ..recovered }),
-            Err(failure) => failure,
-        };
-        let Failure { at: Some(at), error } = failure else { return Err(failure.error) };
-        let from_outside = [SqlState::IO_ERROR, SqlState::DATA_CORRUPTED].contains(&error.sqlstate());
-        if from_outside || at <= acknowledged.unwrap_or(tail.acknowledged) {
-            let why = error.detail().map(|detail| format!("{detail} ")).unwrap_or_default();
-            return Err(error.with_detail(format!("{why}Entry {at} of the log cannot be applied.")));
-        }
-        tracing::error!(position = %at, %error, "a transaction cannot be applied; it is void");
-        storage.log.append(&[record::void(at)])?;
-        voided.insert(at, error);
-    }
-}
-
-/// What is known of the log's tail before anything of it is applied.
-struct Tail {
-    void: BTreeSet<LogPosition>,
-    /// The transactions up to this one were followed by others, so those who asked for them were answered.
-    acknowledged: LogPosition,
-}
-
-impl Tail {
-    fn read(Storage { store, log }: &Storage) -> Result<Tail> {
-        let from = store.meta()?.unwrap_or_default().log_position;
-        let mut tail = Tail { void: BTreeSet::new(), acknowledged: from };
-        for entry in log.read_after(from)? {
-            let (at, bytes) = entry?;
-            match record::read(&bytes)? {
-                Record::Void(position) => drop(tail.void.insert(position)),
-                Record::Transaction { index: 0, .. } => tail.acknowledged = LogPosition(at.0 - 1),
-                Record::Transaction { .. } | Record::Sources(_) => {}
-            }
-        }
-        Ok(tail)
-    }
-}
-
-/// Why recovery came to an end: at an entry of the log, or elsewhere.
-struct Failure {
-    at: Option<LogPosition>,
-    error: Error,
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Failure {
-        Failure { at: None, error }
-    }
-}
-
-fn apply(
-    storage: &Storage,
-    threads: usize,
-    hydrations: Hydrations,
-    intake: &Arc<Intake>,
-    tail: &Tail,
-) -> std::result::Result<Recovered, Failure> {
+/// What an entry fails with, and what cannot be read or written. No entry is given up: each was applied once before it was
+/// logged.
+pub fn recover(storage: &Storage, threads: usize, hydrations: Hydrations, intake: &Arc<Intake>) -> Result<Recovered> {
     let Storage { store, log } = storage;
     let meta = store.meta()?.unwrap_or_default();
     let histories = Histories::new(intake.clone(), saved_progress(&meta.sources)?);
@@ -130,16 +58,12 @@ fn apply(
         let (at, bytes) = read?;
         position = at;
         let entry = match record::read(&bytes)? {
-            Record::Transaction { entry, .. } => entry,
+            Record::Transaction(entry) => entry,
             Record::Sources(read) => {
                 places.extend(read);
                 continue;
             }
-            Record::Void(_) => continue,
         };
-        if tail.void.contains(&at) {
-            continue;
-        }
         let operations = entry::decode(entry)?;
         let step = || {
             histories.begin(&operations);
@@ -148,10 +72,13 @@ fn apply(
             let (_, last) = dataflows.finish(&operations, epoch)?;
             Ok(last)
         };
-        epoch = guarded(step).map_err(|error| Failure { at: Some(at), error })?;
+        epoch = guarded(step).map_err(|error| {
+            let why = error.detail().map(|detail| format!("{detail} ")).unwrap_or_default();
+            error.with_detail(format!("{why}Entry {at} of the log cannot be applied."))
+        })?;
     }
     // Not earlier: what the log's tail needs comes first.
     dataflows.load_rest()?;
-    let (durable, clock, voided) = (meta.epoch, meta.clock, BTreeMap::new());
-    Ok(Recovered { dataflows, epoch, durable, position, clock, histories, places, voided })
+    let (durable, clock) = (meta.epoch, meta.clock);
+    Ok(Recovered { dataflows, epoch, durable, position, clock, histories, places })
 }

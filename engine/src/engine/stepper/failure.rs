@@ -1,6 +1,5 @@
 //! What becomes of the engine when a step fails: back to what is durable, and in the end no writes.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -11,7 +10,6 @@ use crate::engine::recovery::{self, Recovered};
 use crate::engine::stepper::Stepper;
 use crate::engine::storage::Storage;
 use crate::error::{Error, Result, SqlState};
-use crate::state::LogPosition;
 
 /// Steps that may fail one after the other.
 const MOST_FAILURES: u32 = 3;
@@ -23,13 +21,8 @@ const DISK_PAUSE: Duration = Duration::from_secs(1);
 const PROBE: usize = 1 << 20;
 
 impl Stepper {
-    /// Drops all memory and comes back from the last checkpoint and the log's tail. Of the entries after `acknowledged`,
-    /// those that cannot be applied become void; they are returned.
-    pub(super) fn recover(
-        &mut self,
-        cause: &Error,
-        acknowledged: Option<LogPosition>,
-    ) -> Result<BTreeMap<LogPosition, Error>> {
+    /// Drops all memory and comes back from the last checkpoint and the log's tail.
+    pub(super) fn recover(&mut self, cause: &Error) -> Result<()> {
         tracing::error!(error = %cause, "a step failed; going back to the last checkpoint");
         if !is_full(cause) {
             self.failures += 1;
@@ -39,7 +32,7 @@ impl Stepper {
         }
         // What a commit in flight makes durable is part of what recovery must read.
         self.checkpointer.stop();
-        match self.reopen(acknowledged.unwrap_or(self.position)) {
+        match self.reopen() {
             Ok(recovered) => {
                 // Epochs never go back: readers hold snapshots of those that were published.
                 self.epoch = self.epoch.max(recovered.epoch).next();
@@ -48,11 +41,7 @@ impl Stepper {
                 (self.durable, self.saved) = (recovered.durable, recovered.durable);
                 self.metrics.set_durable(self.durable);
                 self.sources.restart(&self.dataflows, recovered.histories);
-                if !recovered.voided.is_empty() {
-                    // What made the step fail has gone.
-                    self.failures = 0;
-                }
-                Ok(recovered.voided)
+                Ok(())
             }
             Err(error) if is_full(&error) => Err(self.wait_for_disk(&error)),
             Err(error) => Err(self.fail(&error)),
@@ -64,7 +53,7 @@ impl Stepper {
         if is_full(cause) {
             // Without room the next checkpoint would fail as well.
             self.wait_for_disk(cause);
-        } else if self.recover(cause, None).is_ok() {
+        } else if self.recover(cause).is_ok() {
             self.publish();
         }
     }
@@ -84,7 +73,7 @@ impl Stepper {
             return;
         }
         self.failed = None;
-        if self.recover(&cause, None).is_ok() {
+        if self.recover(&cause).is_ok() {
             tracing::info!("the disk has room again; the server accepts writes");
             self.publish();
         }
@@ -122,14 +111,14 @@ impl Stepper {
         cause.duplicate()
     }
 
-    fn reopen(&mut self, acknowledged: LogPosition) -> Result<Recovered> {
+    fn reopen(&mut self) -> Result<Recovered> {
         // Readers hold stores of which some may not have been read yet.
         self.dataflows.finish_loading();
         Storage::reopen(&mut self.storage, &self.data_dir, self.checkpoint_sizes)?;
         let storage = Storage::of(&self.storage)?;
         self.checkpointer = Checkpointer::start(storage.clone(), self.reports.clone(), self.metrics.clone())?;
-        let hydrations = || Hydrations::new(self.reports.clone(), self.hydrations.clone(), self.memory.clone());
-        recovery::recover(storage, self.threads, &hydrations, self.sources.intake(), Some(acknowledged))
+        let hydrations = Hydrations::new(self.reports.clone(), self.hydrations.clone(), self.memory.clone());
+        recovery::recover(storage, self.threads, hydrations, self.sources.intake())
     }
 }
 

@@ -1,10 +1,12 @@
 //! Steps that transactions and deliveries make.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::mpsc::Receiver;
 
+use bytes::Bytes;
+
 use crate::catalog::SOURCE_ERRORS;
-use crate::data::ObjectId;
+use crate::data::{Epoch, ObjectId};
 use crate::engine::commit::{Commit, Request, check_size};
 use crate::engine::guard::guarded;
 use crate::engine::keys::KeyCheck;
@@ -13,7 +15,6 @@ use crate::engine::storage::Storage;
 use crate::engine::{Operation, record};
 use crate::error::{Error, Result};
 use crate::source::Delivery;
-use crate::state::LogPosition;
 
 /// Transactions taken into one step, so that its length stays bounded.
 const MOST_COMMITS: usize = 1024;
@@ -27,6 +28,19 @@ struct Batch {
     commits: Vec<Commit>,
     deliveries: Vec<Delivery>,
     bytes: usize,
+}
+
+/// Why transactions and deliveries were not taken in.
+struct Refusal {
+    error: Error,
+    /// Whether their step failed, and all is as it was before.
+    step: bool,
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Refusal {
+        Refusal { error, step: false }
+    }
 }
 
 impl Batch {
@@ -84,8 +98,8 @@ impl Stepper {
         if commits.is_empty() && deliveries.is_empty() {
             return;
         }
-        match self.log_and_step(&commits, &deliveries) {
-            Ok(mut voided) => {
+        match self.step_and_log(&commits, &deliveries) {
+            Ok(()) => {
                 let snapshot = self.publish();
                 // After a step that failed they are read again.
                 if self.failures == 0 {
@@ -94,11 +108,33 @@ impl Stepper {
                 if commits.iter().any(Commit::is_ddl) {
                     self.sources.follow(&self.dataflows);
                 }
-                for (index, commit) in commits.into_iter().enumerate() {
-                    commit.finish(voided.remove(&index).map_or_else(|| Ok(snapshot.clone()), Err));
-                }
+                commits.into_iter().for_each(|commit| commit.finish(Ok(snapshot.clone())));
             }
-            Err(error) => commits.into_iter().for_each(|commit| commit.finish(Err(error.duplicate()))),
+            Err(Refusal { error, step: true }) if self.failed.is_none() => {
+                // Nobody has seen anything of it; sources are read again from where they were.
+                let alone = commits.len() == 1 && deliveries.is_empty();
+                drop(deliveries);
+                self.publish();
+                self.one_by_one(commits, alone.then_some(error));
+            }
+            Err(Refusal { error, .. }) => {
+                commits.into_iter().for_each(|commit| commit.finish(Err(error.duplicate())));
+            }
+        }
+    }
+
+    /// After a step of theirs failed: each transaction gets a step to itself, so that only those fail that cannot be. One
+    /// that had it gets its error.
+    fn one_by_one(&mut self, commits: Vec<Commit>, error: Option<Error>) {
+        if error.is_some() {
+            // What made the step fail has gone.
+            self.failures = 0;
+        }
+        for commit in commits {
+            match &error {
+                Some(error) => commit.finish(Err(error.duplicate())),
+                None => self.take_in(Batch { commits: vec![commit], ..Batch::default() }),
+            }
         }
     }
 
@@ -135,30 +171,36 @@ impl Stepper {
         deliveries
     }
 
-    /// One step. An error before the log has the entries leaves everything as it was; one after it sends the engine back
-    /// to its last checkpoint, from where the log and the sources bring it here again. Returned are the transactions that
-    /// turned out not to be possible then.
-    fn log_and_step(&mut self, commits: &[Commit], deliveries: &[Delivery]) -> Result<BTreeMap<usize, Error>> {
+    /// One step, then the log: what is in the log has been shown to apply. Nobody sees anything of either before both are
+    /// done. An error after the beginning of the step sends the engine back to its last checkpoint, from where the log and
+    /// the sources bring it to where it was before.
+    fn step_and_log(&mut self, commits: &[Commit], deliveries: &[Delivery]) -> Result<(), Refusal> {
         let mut records = record::transactions(commits.iter().map(|commit| commit.operations.as_slice()))?;
         if let Some(first) = commits.first().filter(|_| commits.iter().any(Commit::is_ddl)) {
             self.create(&first.operations)?;
         }
-        let acknowledged = self.position;
         if !records.is_empty() {
             // Of the epoch before: whoever asked for the transactions has seen no later one.
             records.extend(self.sources.unlogged()?);
-            match Storage::of(&self.storage)?.log.append(&records) {
-                Ok(position) => self.position = position,
-                Err(error) => {
-                    let voided = self.recover(&error, Some(acknowledged))?;
-                    // A failed write may be there all the same, and then it was applied.
-                    let there = self.position.0 >= acknowledged.0 + records.len() as u64;
-                    return if there { Ok(by_index(voided, acknowledged)) } else { Err(error) };
-                }
+        }
+        match self.step(commits, deliveries) {
+            Ok((gone, last)) => {
+                (self.failures, self.epoch) = (0, last);
+                self.log(&records)?;
+                gone.into_iter().for_each(|table| self.locks.forget(table));
+                Ok(())
+            }
+            Err(error) => {
+                self.recover(&error)?;
+                Err(Refusal { error, step: true })
             }
         }
+    }
+
+    /// Returned are the tables that are gone, and the last epoch used.
+    fn step(&mut self, commits: &[Commit], deliveries: &[Delivery]) -> Result<(Vec<ObjectId>, Epoch)> {
         let (epoch, now) = (self.epoch.next(), self.clock.read());
-        let stepped = guarded(|| {
+        guarded(|| {
             let mut operations: Vec<Operation> =
                 commits.iter().flat_map(|commit| commit.operations.iter().cloned()).collect();
             operations.extend(self.sources.operations(deliveries, &mut self.dataflows, self.epoch)?);
@@ -167,15 +209,26 @@ impl Stepper {
             // A hydration that begins now reads up to here.
             self.sources.advance(deliveries);
             self.dataflows.finish(&operations, epoch)
-        });
-        match stepped {
-            Ok((gone, last)) => {
-                self.failures = 0;
-                self.epoch = last;
-                gone.into_iter().for_each(|table| self.locks.forget(table));
-                Ok(BTreeMap::new())
+        })
+    }
+
+    /// Appends records of a step that is done, with one fsync.
+    fn log(&mut self, records: &[Bytes]) -> Result<()> {
+        if records.is_empty() {
+            return Ok(());
+        }
+        let before = self.position;
+        match Storage::of(&self.storage)?.log.append(records) {
+            Ok(position) => {
+                self.position = position;
+                Ok(())
             }
-            Err(error) => Ok(by_index(self.recover(&error, Some(acknowledged))?, acknowledged)),
+            Err(error) => {
+                self.recover(&error)?;
+                // A failed write may be there all the same, and then it was applied.
+                let there = self.position.0 >= before.0 + records.len() as u64;
+                if there { Ok(()) } else { Err(error) }
+            }
         }
     }
 
@@ -191,15 +244,10 @@ impl Stepper {
                 return Err(error);
             }
             Err(panic) => {
-                self.recover(&panic, None)?;
+                self.recover(&panic)?;
                 return Err(panic);
             }
         }
         Ok(())
     }
-}
-
-/// Which transactions of a group are void, given the position before the first of them.
-fn by_index(voided: BTreeMap<LogPosition, Error>, before: LogPosition) -> BTreeMap<usize, Error> {
-    voided.into_iter().map(|(at, error)| ((at.0 - before.0 - 1) as usize, error)).collect()
 }

@@ -7,7 +7,7 @@ use super::*;
 use crate::data::OperatorId;
 use crate::engine::operators;
 use crate::source::Cluster;
-use crate::state::{KeyKind, LogPosition};
+use crate::state::KeyKind;
 
 /// How long anything may take.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -43,7 +43,7 @@ fn damage(directory: &Path, kind: KeyKind, operators: impl IntoIterator<Item = O
 }
 
 /// A database in which a view was damaged, and the number of entries of its log. Before the view it runs `setup`.
-async fn with_damaged(directory: &Path, setup: &str, view: &str, kind: KeyKind) -> (Engine, LogPosition) {
+async fn with_damaged(directory: &Path, setup: &str, view: &str, kind: KeyKind) -> (Engine, u64) {
     let engine = open(directory);
     run(&engine, setup).await;
     engine.shutdown().await.unwrap();
@@ -55,7 +55,7 @@ async fn with_damaged(directory: &Path, setup: &str, view: &str, kind: KeyKind) 
     engine.shutdown().await.unwrap();
     drop(engine);
     assert!(damage(directory, kind, saved(directory).difference(&before).copied()) > 0, "{view}: nothing to damage");
-    let last = Storage::open(directory, CheckpointSizes::default()).unwrap().log.last();
+    let last = logged(directory);
     (open(directory), last)
 }
 
@@ -87,8 +87,7 @@ async fn what_a_damaged_view_cannot_take_in_is_refused_and_logged_nowhere() {
         assert_eq!(run(&engine, "SELECT * FROM other").await, ["2"]);
         assert_eq!(run(&engine, "SELECT s FROM good").await, ["3"]);
         drop(engine);
-        let last = Storage::open(directory.path(), CheckpointSizes::default()).unwrap().log.last();
-        assert_eq!(last.0, before.0 + 1, "{view}");
+        assert_eq!(logged(directory.path()), before + 1, "{view}");
         engine = open(directory.path());
         assert_eq!(refused(&engine, "INSERT INTO t VALUES (3)").await.sqlstate().code(), "XX001");
         // It can be given up, and then all is well.

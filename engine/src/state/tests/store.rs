@@ -166,10 +166,10 @@ fn is_refused_while_open() {
 fn another_format_is_refused_by_number() {
     let dir = tempfile::tempdir().unwrap();
     drop(StateStore::open(dir.path()).unwrap());
-    fs::write(dir.path().join("FORMAT"), "7\n").unwrap();
+    fs::write(dir.path().join("FORMAT"), "700\n").unwrap();
     let error = refusal(StateStore::open(dir.path()));
     assert_eq!(error.sqlstate().code(), "0A000");
-    assert!(error.message().contains("format 7"), "{error}");
+    assert!(error.message().contains("format 700"), "{error}");
     assert_eq!(refusal(Log::open(dir.path())).sqlstate().code(), "0A000");
     fs::write(dir.path().join("FORMAT"), [0xff, 0xfe]).unwrap();
     assert_eq!(refusal(StateStore::open(dir.path())).sqlstate().code(), "XX001");
