@@ -193,19 +193,20 @@ impl Engine {
         let mut sources = Sources::new(recovered.histories, requests.clone());
         sources.follow(&recovered.dataflows);
         let (catch_up, waiting) = CatchUp::new(recovered.places, &sources).unzip();
+        let clock = Clock::new(options.time, recovered.clock);
         let snapshot = Arc::new(Snapshot {
             epoch: recovered.epoch,
             catalog: recovered.dataflows.catalog().clone(),
             stores: recovered.dataflows.stores().clone(),
             errors: recovered.dataflows.errors(),
             hydrating: recovered.dataflows.hydrating().clone(),
+            overdue: recovered.dataflows.overdue(clock.now()),
             late: recovered.dataflows.late_rows(),
             event_times: recovered.dataflows.event_times(),
             watches: sources.watches(),
             outlets: recovered.dataflows.sinks().outlets().clone(),
             metrics: metrics.clone(),
         });
-        let clock = Clock::new(options.time, recovered.clock);
         let wake = requests.clone();
         clock.watch(move || wake.send(Request::Time).is_ok());
         metrics.follow(&snapshot);
@@ -316,6 +317,14 @@ impl Shared {
         let commit = Commit { operations, locks, reply };
         self.requests.send(Request::Commit(commit)).map_err(|_| stopped())?;
         answer.await.map_err(|_| stopped())?
+    }
+
+    /// Has the rows taken away that are too old, of all that the relations are made of. Returns a snapshot without them; where
+    /// state cannot be read, or nothing can be written, they are still there.
+    pub async fn settled(&self, relations: Vec<ObjectId>) -> Result<Arc<Snapshot>> {
+        let (reply, answer) = oneshot::channel();
+        self.requests.send(Request::Settle(relations, reply)).map_err(|_| stopped())?;
+        answer.await.map_err(|_| stopped())
     }
 
     /// Waits until all of the relations can be read. Returns a snapshot that has them; those that are gone meanwhile, it has

@@ -103,6 +103,12 @@ impl Graph {
         found
     }
 
+    /// A relation and all that are made from it.
+    pub fn relations_from(&self, relation: ObjectId) -> Vec<ObjectId> {
+        let nodes = self.relation(relation).map_or(Vec::new(), |node| self.downstream(&[node]));
+        nodes.into_iter().filter_map(|id| self.node(id).ok()?.relation).collect()
+    }
+
     fn relation_of(&self, node: NodeId) -> Option<ObjectId> {
         self.downstream(&[node]).into_iter().find_map(|id| self.node(id).ok()?.relation)
     }

@@ -89,6 +89,8 @@ pub enum Request {
     Durable(crate::engine::checkpointer::Done),
     /// The time was set: something may be due.
     Time,
+    /// Answered when no rows are left in these relations, and in all that they are made of, that are too old.
+    Settle(Vec<ObjectId>, oneshot::Sender<Arc<Snapshot>>),
     /// What a start left for later has been read.
     Loaded,
     /// The hydration of a relation has something to say: the thread of this number.

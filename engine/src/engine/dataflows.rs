@@ -109,7 +109,7 @@ impl Dataflows {
         }
         let epoch = this.hydrate(meta.epoch)?;
         this.collect_stores();
-        this.retention.refresh(this.retention.tables(), &this.stores);
+        this.retention.start(&this.stores);
         Ok((this, epoch))
     }
 

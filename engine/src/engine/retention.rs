@@ -28,6 +28,8 @@ struct Retained {
     unread: bool,
     /// Whether nothing can go for now.
     halted: bool,
+    /// Whether what became too old before a start has yet to go.
+    behind: bool,
 }
 
 impl Retained {
@@ -45,7 +47,7 @@ impl Retention {
     /// Takes note of a table; of others there is nothing to note.
     pub fn add(&mut self, item: &Item) {
         if let Some(keep) = item.retention() {
-            self.tables.insert(item.id, Retained { keep, oldest: None, unread: false, halted: false });
+            self.tables.insert(item.id, Retained { keep, oldest: None, unread: false, halted: false, behind: false });
         }
     }
 
@@ -85,9 +87,7 @@ impl Retention {
 
     /// Looks at the tables that have been read by now.
     pub fn look_again(&mut self, stores: &Stores) {
-        let unread = self.tables.iter().filter(|(_, table)| table.unread).map(|(id, _)| *id);
-        let unread: Vec<ObjectId> = unread.collect();
-        self.refresh(unread, stores);
+        self.refresh(self.unread(), stores);
     }
 
     /// Lets nothing go from a table until [`resume`](Retention::resume).
@@ -102,8 +102,22 @@ impl Retention {
         self.tables.values_mut().for_each(|table| table.halted = false);
     }
 
-    /// The tables with a retention.
-    pub fn tables(&self) -> Vec<ObjectId> {
-        self.tables.keys().copied().collect()
+    /// Takes note of a start: rows may have become too old before it.
+    pub fn start(&mut self, stores: &Stores) {
+        self.refresh(self.tables.keys().copied().collect::<Vec<_>>(), stores);
+        self.tables.values_mut().for_each(|table| table.behind = true);
+    }
+
+    /// The tables that may have rows which became too old before the start: of which it is not known, or not yet done.
+    pub fn overdue(&mut self, now: Micros) -> Vec<ObjectId> {
+        for table in self.tables.values_mut() {
+            table.behind &= !table.halted && (table.unread || table.due().is_some_and(|due| due <= now));
+        }
+        self.tables.iter().filter(|(_, table)| table.behind).map(|(id, _)| *id).collect()
+    }
+
+    /// The tables whose rows are still being read.
+    pub fn unread(&self) -> Vec<ObjectId> {
+        self.tables.iter().filter(|(_, table)| table.unread && !table.halted).map(|(id, _)| *id).collect()
     }
 }

@@ -1,6 +1,6 @@
 //! What a statement reads: all relations at one epoch.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -32,6 +32,8 @@ pub struct Snapshot {
     pub errors: ViewErrors,
     /// Relations that are there and cannot be read yet, and how far they are: not as of the epoch, but when it is looked at.
     pub hydrating: Hydrating,
+    /// Relations that may still have rows which became too old before a start: nobody reads them so.
+    pub overdue: Arc<BTreeSet<ObjectId>>,
     /// The rows that views lack because they came too late.
     pub late: ViewErrors,
     /// How far sources have come in event time.
@@ -261,10 +263,23 @@ mod tests {
     }
 
     fn snapshot(epoch: u64) -> Arc<Snapshot> {
-        let (catalog, stores, errors, late, event_times, hydrating, watches, outlets) = Default::default();
+        let (catalog, stores, errors, late, event_times, hydrating, overdue) = Default::default();
+        let (watches, outlets) = Default::default();
         let epoch = Epoch(epoch);
         let metrics = METRICS.clone();
-        Arc::new(Snapshot { epoch, catalog, stores, errors, late, event_times, hydrating, watches, outlets, metrics })
+        Arc::new(Snapshot {
+            epoch,
+            catalog,
+            stores,
+            errors,
+            late,
+            event_times,
+            hydrating,
+            overdue,
+            watches,
+            outlets,
+            metrics,
+        })
     }
 
     const LIMITS: SnapshotLimits = SnapshotLimits { age: Duration::from_micros(100), memory: 10 };

@@ -109,6 +109,7 @@ impl Stepper {
             // Looked at before the next request.
             Request::Time => {}
             Request::Loaded => self.dataflows.loaded(),
+            Request::Settle(relations, reply) => drop(reply.send(self.settle(&relations))),
             Request::Hydration(relation, run) => self.hydration(relation, run),
             Request::Shutdown(reply) => {
                 let outcome = self.shut_down(requests);
@@ -182,6 +183,18 @@ impl Stepper {
         }
     }
 
+    /// Lets go what is too old of the tables that relations are made of: the first who reads them after a start asks for it.
+    fn settle(&mut self, relations: &[ObjectId]) -> Arc<Snapshot> {
+        self.dataflows.look_at(relations);
+        let mut now = self.clock.read();
+        while self.failed.is_none() && self.tick_in() == Some(Duration::ZERO) && !self.dataflows.overdue(now).is_empty()
+        {
+            self.tick();
+            now = self.clock.now();
+        }
+        self.publish()
+    }
+
     fn publish(&mut self) -> Arc<Snapshot> {
         let snapshot = Arc::new(Snapshot {
             epoch: self.epoch,
@@ -189,6 +202,7 @@ impl Stepper {
             stores: self.dataflows.stores().clone(),
             errors: self.dataflows.errors(),
             hydrating: self.dataflows.hydrating().clone(),
+            overdue: self.dataflows.overdue(self.clock.now()),
             late: self.dataflows.late_rows(),
             event_times: self.dataflows.event_times(),
             watches: self.sources.watches(),

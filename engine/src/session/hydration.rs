@@ -30,11 +30,26 @@ impl Session {
             let hydrated = self.engine.hydrated(&waiting).await?;
             self.transaction().move_to(hydrated);
         }
+        self.wait_for_age(plan).await?;
         let stores = self.transaction().snapshot().stores.clone();
         let scanned = scanned(plan)?.into_iter().filter_map(|id| stores.get(&id).cloned());
         for store in scanned.filter(|store| !store.is_readable()) {
             // Not on this thread: others have statements on it. What fails is said by whoever reads.
             tokio::task::spawn_blocking(move || store.wait_readable()).await.ok();
+        }
+        Ok(())
+    }
+
+    /// What became too old while nobody was there is gone before anybody reads.
+    async fn wait_for_age(&mut self, plan: &LogicalPlan) -> Result<()> {
+        if self.transaction().snapshot().overdue.is_empty() {
+            return Ok(());
+        }
+        let overdue = self.transaction().snapshot().overdue.clone();
+        let relations: Vec<ObjectId> = scanned(plan)?.into_iter().filter(|id| overdue.contains(id)).collect();
+        if !relations.is_empty() {
+            let settled = self.engine.settled(relations).await?;
+            self.transaction().move_to(settled);
         }
         Ok(())
     }

@@ -1,8 +1,12 @@
 //! State that a start left to be read later, and what cannot be done without it.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use super::Dataflows;
 use crate::catalog::ItemKind;
 use crate::data::ObjectId;
+use crate::engine::clock::Micros;
 use crate::error::{Error, Result};
 
 impl Dataflows {
@@ -26,6 +30,29 @@ impl Dataflows {
             ItemKind::MaterializedView { .. } | ItemKind::Sink { .. } => error
                 .with_hint("DROP it and create it anew: until then nothing can be written to what it is made from."),
             _ => error,
+        }
+    }
+
+    /// The relations that may have rows which became too old before the start: the step that takes them away is still to come.
+    pub fn overdue(&mut self, now: Micros) -> Arc<BTreeSet<ObjectId>> {
+        let tables = self.retention.overdue(now);
+        let reached = tables.into_iter().flat_map(|table| self.graph.relations_from(table));
+        Arc::new(reached.collect())
+    }
+
+    /// Finds out what is too old in the tables that these relations are made of; waits for the tables to be read.
+    pub fn look_at(&mut self, relations: &[ObjectId]) {
+        let made_of = |table: &ObjectId| self.graph.relations_from(*table).iter().any(|id| relations.contains(id));
+        let tables: Vec<ObjectId> = self.retention.unread().into_iter().filter(made_of).collect();
+        for table in tables {
+            let rows = self.stores.get(&table);
+            match rows.map_or(Ok(()), |rows| rows.wait_readable()) {
+                Ok(()) => self.retention.refresh([table], &self.stores),
+                Err(error) => {
+                    tracing::error!(%table, %error, "rows that are too old cannot go");
+                    self.retention.halt(table);
+                }
+            }
         }
     }
 

@@ -91,6 +91,8 @@ impl Stepper {
                 Ok(Request::Delivery(..) | Request::Time | Request::Loaded | Request::Hydration(..)) => {}
                 Ok(Request::Flush(reply) | Request::Shutdown(reply)) => drop(reply.send(Err(stopping()))),
                 Ok(Request::Explain(_, reply)) => drop(reply.send(Err(stopping()))),
+                // Who asked gets no answer, which says the same.
+                Ok(Request::Settle(..)) => {}
                 Ok(Request::Abandon) | Err(_) => break,
             }
         }
