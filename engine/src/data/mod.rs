@@ -9,6 +9,7 @@ pub mod key;
 mod parts;
 mod room;
 mod schema;
+pub mod sealed;
 mod types;
 mod zset;
 

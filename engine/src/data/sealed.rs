@@ -36,6 +36,11 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8], what: &str) -> Result<T> {
     serde_json::from_slice(json).map_err(|error| broken().with_source(error))
 }
 
+/// What bytes say that are not what was written, if they say something: for messages only.
+pub fn suspect<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
+    serde_json::from_slice(bytes.get(HASH..)?).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

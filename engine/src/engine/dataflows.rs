@@ -21,7 +21,7 @@ use crate::engine::hydrations::{Hydrating, Hydrations};
 use crate::engine::retention::Retention;
 use crate::engine::sinks::Sinks;
 use crate::engine::{Operation, operators};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::source::Delivery;
 use crate::sql;
 use crate::sql::connector::of_sink;
@@ -97,7 +97,7 @@ impl Dataflows {
         // One by one, in the order in which they were made: a view is bound by the names before it.
         let mut so_far = Catalog::default();
         for item in catalog.items() {
-            this.add(item)?;
+            this.add(item).map_err(|error| unbound(item, error))?;
             so_far.insert((**item).clone())?;
             this.catalog = Arc::new(so_far.clone());
         }
@@ -459,6 +459,12 @@ impl Dataflows {
     pub fn known_operators(&self) -> HashSet<OperatorId> {
         self.operators.values().copied().chain([operators::OWNER, operators::ERRORS, operators::LATE]).collect()
     }
+}
+
+/// Why an item of the catalog is of no use: it was bound once.
+fn unbound(item: &Item, cause: Error) -> Error {
+    let message = format!("{} \"{}\" of the catalog cannot be made again", item.kind_name(), item.name);
+    Error::corrupt(message).with_detail(cause.to_string()).with_source(cause)
 }
 
 /// The owner of a node's state: the saved one, else the next number.

@@ -1,21 +1,24 @@
 //! Entries of the log: what one transaction does, as one unit of durability and of visibility.
 //!
 //! Layout: version byte, then operations. An operation is a tag byte, the length of its payload in four big-endian
-//! bytes, and the payload: JSON for a change of the catalog; a table's id in four big-endian bytes and its rows as
+//! bytes, and the payload: [sealed] JSON for a change of the catalog; a table's id in four big-endian bytes and its rows as
 //! [`codec`] writes them for a change of rows.
 
 use bytes::Bytes;
 
 use crate::catalog::{Item, ItemKind};
-use crate::data::{ObjectId, ZSet, codec};
+use crate::data::{ObjectId, ZSet, codec, sealed};
 use crate::error::{Error, Result};
 use crate::source::Progress;
 
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 const CREATE: u8 = 1;
 const DROP: u8 = 2;
 const WRITE: u8 = 3;
 const BEGIN: u8 = 4;
+
+/// What cannot be read where something is broken.
+const BROKEN: &str = "an entry of the log";
 
 /// One thing that a transaction does.
 #[derive(Clone, Debug)]
@@ -70,9 +73,9 @@ pub fn encode(operations: &[Operation]) -> Result<Bytes> {
         let length_at = out.len();
         out.extend([0; 4]);
         match operation {
-            Operation::Create(item) => write_json(item, &mut out)?,
-            Operation::Drop(ids) => write_json(ids, &mut out)?,
-            Operation::Begin { source, read } => write_json(&(source, read), &mut out)?,
+            Operation::Create(item) => sealed::encode(item, &mut out)?,
+            Operation::Drop(ids) => sealed::encode(ids, &mut out)?,
+            Operation::Begin { source, read } => sealed::encode(&(source, read), &mut out)?,
             Operation::Write { table, change } => {
                 out.extend(table.0.to_be_bytes());
                 codec::encode(change, &mut out)?;
@@ -85,16 +88,12 @@ pub fn encode(operations: &[Operation]) -> Result<Bytes> {
     Ok(out.into())
 }
 
-fn write_json<T: serde::Serialize>(value: &T, out: &mut Vec<u8>) -> Result<()> {
-    serde_json::to_writer(out, value).map_err(|error| Error::internal("cannot write a log entry").with_source(error))
-}
-
 /// Reads what [`encode`] wrote.
 ///
 /// # Errors
 /// XX001 when the bytes are something else.
 pub fn decode(bytes: &[u8]) -> Result<Vec<Operation>> {
-    let broken = || Error::corrupt("an entry of the log cannot be read");
+    let broken = || Error::corrupt(format!("{BROKEN} cannot be read"));
     let (&version, mut rest) = bytes.split_first().ok_or_else(broken)?;
     if version != VERSION {
         return Err(Error::corrupt(format!("the log was written in format {version}, this server reads {VERSION}")));
@@ -103,12 +102,11 @@ pub fn decode(bytes: &[u8]) -> Result<Vec<Operation>> {
     while let Some((&tag, after)) = rest.split_first() {
         let (length, after) = split_u32(after).ok_or_else(broken)?;
         let (payload, after) = after.split_at_checked(length as usize).ok_or_else(broken)?;
-        let json = |error| broken().with_source(error);
         operations.push(match tag {
-            CREATE => Operation::Create(serde_json::from_slice(payload).map_err(json)?),
-            DROP => Operation::Drop(serde_json::from_slice(payload).map_err(json)?),
+            CREATE => Operation::Create(sealed::decode(payload, BROKEN)?),
+            DROP => Operation::Drop(sealed::decode(payload, BROKEN)?),
             BEGIN => {
-                let (source, read) = serde_json::from_slice(payload).map_err(json)?;
+                let (source, read) = sealed::decode(payload, BROKEN)?;
                 Operation::Begin { source, read }
             }
             WRITE => {

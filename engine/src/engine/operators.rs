@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::data::OperatorId;
+use crate::data::{OperatorId, sealed};
 use crate::dataflow::Fingerprint;
 use crate::error::{Error, Result};
 use crate::state::{Checkpoint, KeyKind, StateStore};
@@ -19,8 +19,8 @@ pub const FIRST: OperatorId = OperatorId(3);
 /// Puts the map into a checkpoint.
 pub fn save(operators: &BTreeMap<Fingerprint, OperatorId>, out: &mut Checkpoint) -> Result<()> {
     let pairs: Vec<(String, OperatorId)> = operators.iter().map(|(print, id)| (print.to_string(), *id)).collect();
-    let value =
-        serde_json::to_vec(&pairs).map_err(|error| Error::internal("cannot write the operators").with_source(error))?;
+    let mut value = Vec::new();
+    sealed::encode(&pairs, &mut value)?;
     out.put(KeyKind::Operators, OWNER, &[], &value);
     Ok(())
 }
@@ -29,8 +29,9 @@ pub fn save(operators: &BTreeMap<Fingerprint, OperatorId>, out: &mut Checkpoint)
 pub fn load(store: &StateStore) -> Result<BTreeMap<Fingerprint, OperatorId>> {
     let Some(entry) = store.scan(KeyKind::Operators, OWNER)?.next() else { return Ok(BTreeMap::new()) };
     let (_, value) = entry?;
-    let broken = || Error::corrupt("the list of operators cannot be read");
-    let pairs: Vec<(String, OperatorId)> = serde_json::from_slice(&value).map_err(|_| broken())?;
-    let parse = |print: &str| u128::from_str_radix(print, 16).map(Fingerprint).map_err(|_| broken());
+    let what = "the list of operators";
+    let pairs: Vec<(String, OperatorId)> = sealed::decode(&value, what)?;
+    let broken = |_| Error::corrupt(format!("{what} cannot be read"));
+    let parse = |print: &str| u128::from_str_radix(print, 16).map(Fingerprint).map_err(broken);
     pairs.into_iter().map(|(print, id)| Ok((parse(&print)?, id))).collect()
 }

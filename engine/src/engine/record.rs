@@ -3,19 +3,22 @@
 //! | record | bytes |
 //! |---|---|
 //! | transaction | [`TRANSACTION`], the [entry] |
-//! | sources | [`SOURCES`], JSON: how far each had been read when the transactions before it were logged |
+//! | sources | [`SOURCES`], [sealed] JSON: how far each had been read when the transactions before it were logged |
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use crate::data::ObjectId;
+use crate::data::{ObjectId, sealed};
 use crate::engine::{Operation, entry};
 use crate::error::{Error, Result};
 use crate::source::Progress;
 
 const TRANSACTION: u8 = 0x81;
 const SOURCES: u8 = 0x83;
+
+/// What cannot be read where something is broken.
+const BROKEN: &str = "a record of the log";
 
 /// A record of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,8 +37,7 @@ pub fn transactions<'a>(group: impl Iterator<Item = &'a [Operation]>) -> Result<
 /// The record of how far sources have been read.
 pub fn sources(read: &BTreeMap<ObjectId, Progress>) -> Result<Bytes> {
     let mut record = vec![SOURCES];
-    serde_json::to_writer(&mut record, read)
-        .map_err(|error| Error::internal("cannot write how far sources are read").with_source(error))?;
+    sealed::encode(read, &mut record)?;
     Ok(record.into())
 }
 
@@ -44,13 +46,10 @@ pub fn sources(read: &BTreeMap<ObjectId, Progress>) -> Result<Bytes> {
 /// # Errors
 /// XX001 for other bytes.
 pub fn read(bytes: &[u8]) -> Result<Record<'_>> {
-    let broken = || Error::corrupt("a record of the log cannot be read");
     match bytes {
         [TRANSACTION, entry @ ..] => Ok(Record::Transaction(entry)),
-        [SOURCES, read @ ..] => {
-            Ok(Record::Sources(serde_json::from_slice(read).map_err(|error| broken().with_source(error))?))
-        }
-        _ => Err(broken()),
+        [SOURCES, read @ ..] => Ok(Record::Sources(sealed::decode(read, BROKEN)?)),
+        _ => Err(Error::corrupt(format!("{BROKEN} cannot be read"))),
     }
 }
 
@@ -63,17 +62,18 @@ mod tests {
     fn golden_bytes() {
         let group = [vec![], vec![Operation::Drop(vec![ObjectId(7)])]];
         let records = transactions(group.iter().map(Vec::as_slice)).unwrap();
-        assert_eq!(records[0][..], [0x81, 2]);
-        assert_eq!(records[1][..], [&[0x81, 2, 2, 0, 0, 0, 3][..], b"[7]"].concat());
+        assert_eq!(records[0][..], [0x81, 3]);
+        assert_eq!(records[1][..7], [0x81, 3, 2, 0, 0, 0, 11]);
+        assert_eq!(records[1][15..], *b"[7]");
         let progress = Progress { offsets: [(0, 5)].into_iter().collect(), topic: None };
         let read = sources(&[(ObjectId(7), progress)].into()).unwrap();
-        assert_eq!(read[..], [&[0x83][..], br#"{"7":{"offsets":{"0":5}}}"#].concat());
+        assert_eq!((read[0], &read[9..]), (0x83, &br#"{"7":{"offsets":{"0":5}}}"#[..]));
     }
 
     #[test]
     fn records_read_back() {
         let records = transactions([&[][..], &[]].into_iter()).unwrap();
-        assert_eq!(read(&records[1]).unwrap(), Record::Transaction(&[2]));
+        assert_eq!(read(&records[1]).unwrap(), Record::Transaction(&[3]));
         let progress = BTreeMap::from([(ObjectId(7), Progress::default())]);
         assert_eq!(read(&sources(&progress).unwrap()).unwrap(), Record::Sources(progress));
         for bytes in [&[][..], &[1, 2, 3], &[0x82, 1], b"\x83{"] {

@@ -5,8 +5,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::data::{Epoch, ObjectId};
-use crate::error::{Error, Result};
+use crate::data::{Epoch, ObjectId, sealed};
+use crate::error::Result;
 
 /// A place in the log: the number of an entry, counted from 1. 0 is before the first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -20,7 +20,7 @@ impl fmt::Display for LogPosition {
 
 /// Where the database stood when a checkpoint was taken. Committed with the state that goes with it.
 ///
-/// Stored as JSON: a field that a later version adds needs `#[serde(default)]`.
+/// Stored as [sealed] JSON: a field that a later version adds needs `#[serde(default)]`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Meta {
     /// The last step whose changes are in the state.
@@ -44,13 +44,13 @@ pub struct Meta {
 
 impl Meta {
     pub(super) fn encode(&self) -> Result<Vec<u8>> {
-        serde_json::to_vec(self)
-            .map_err(|error| Error::internal("could not encode a checkpoint's meta data").with_source(error))
+        let mut bytes = Vec::new();
+        sealed::encode(self, &mut bytes)?;
+        Ok(bytes)
     }
 
     pub(super) fn decode(bytes: &[u8]) -> Result<Meta> {
-        serde_json::from_slice(bytes)
-            .map_err(|error| Error::corrupt("the checkpoint's meta data cannot be read").with_source(error))
+        sealed::decode(bytes, "the checkpoint's meta data")
     }
 }
 
@@ -66,7 +66,7 @@ mod tests {
             Meta { epoch, log_position, next_object: 16_390, next_operator: 4, clock, sources, ..Meta::default() };
         let bytes = meta.encode().unwrap();
         let golden = r#"{"epoch":7,"log_position":9,"next_object":16390,"next_operator":4,"clock":1700000000000000,"sources":{"16384":{"offsets":[1,2]}}}"#;
-        assert_eq!(String::from_utf8(bytes.clone()).unwrap(), golden);
+        assert_eq!(String::from_utf8(bytes[8..].to_vec()).unwrap(), golden);
         assert_eq!(Meta::decode(&bytes).unwrap(), meta);
         assert_eq!(Meta::decode(b"{}").unwrap_err().sqlstate().code(), "XX001");
     }

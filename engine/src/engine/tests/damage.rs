@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::data::OperatorId;
+use crate::data::{OperatorId, sealed};
 use crate::engine::operators;
 use crate::source::Cluster;
 use crate::state::KeyKind;
@@ -148,4 +148,42 @@ async fn a_source_whose_rows_would_come_to_a_damaged_view_pauses() {
     until(&engine, "SELECT s FROM good", "6").await;
     assert_eq!(run(&engine, "SELECT count(*) FROM t").await, ["3"]);
     drop(engine);
+}
+
+/// Changes the text of the catalog's items on disk; keeps their hashes, or makes them right again.
+fn alter_catalog(directory: &Path, from: &str, to: &str, resealed: bool) {
+    let Storage { store, .. } = Storage::open(directory, CheckpointSizes::default()).unwrap();
+    let (mut checkpoint, mut altered) = (store.checkpoint(), 0);
+    for pair in store.scan(KeyKind::Catalog, OperatorId(0)).unwrap() {
+        let (key, value) = pair.unwrap();
+        let (hash, json) = value.split_at(8);
+        let other = std::str::from_utf8(json).unwrap().replace(from, to);
+        altered += usize::from(other.as_bytes() != json);
+        let mut bytes = [hash, other.as_bytes()].concat();
+        if resealed {
+            bytes.clear();
+            sealed::encode(&serde_json::from_str::<serde_json::Value>(&other).unwrap(), &mut bytes).unwrap();
+        }
+        checkpoint.put(KeyKind::Catalog, OperatorId(0), &key, &bytes);
+    }
+    assert_eq!(altered, 1);
+    store.commit(checkpoint).unwrap();
+}
+
+#[tokio::test]
+async fn an_item_of_the_catalog_that_was_altered_is_named() {
+    for (from, to, resealed) in [("FROM t", "FROM u", false), ("FROM t", "FROM u", true), ("FROM t", "FORM t", true)] {
+        let directory = tempfile::tempdir().unwrap();
+        let engine = open(directory.path());
+        run(&engine, "CREATE TABLE t (a int); INSERT INTO t VALUES (1)").await;
+        run(&engine, "CREATE VIEW plain AS SELECT 1").await;
+        run(&engine, "CREATE MATERIALIZED VIEW doubled AS SELECT 2 * a AS b FROM t").await;
+        engine.shutdown().await.unwrap();
+        drop(engine);
+        alter_catalog(directory.path(), from, to, resealed);
+        let error = Engine::open(EngineOptions::new(directory.path())).err().unwrap();
+        assert_eq!(error.sqlstate().code(), "XX001", "{error}");
+        let said = format!("{} {}", error.message(), error.detail().unwrap_or_default());
+        assert!(said.contains("\"doubled\""), "{said}");
+    }
 }
