@@ -53,7 +53,10 @@ impl Graph {
         if self.unread.loads.is_empty() {
             return Ok(());
         }
-        for id in self.needed(nodes) {
+        let needed = self.needed(nodes);
+        // Side by side, where there are threads for it.
+        needed.iter().filter_map(|id| self.unread.loads.get(id)).for_each(Load::begin);
+        for id in needed {
             let Some(load) = self.unread.loads.get(&id) else { continue };
             if let Err(error) = load.wait_complete() {
                 let operator = self.node(id).ok().and_then(|node| node.id);

@@ -58,6 +58,11 @@ impl Load {
         self.moved.notify_all();
     }
 
+    /// Its job begins now if it has not; nobody waits.
+    pub fn begin(self: &Arc<Self>) {
+        self.begin_at(&mut self.stage.lock());
+    }
+
     /// Returns when the state can be read; its job begins now if it has not.
     ///
     /// # Errors
@@ -79,20 +84,24 @@ impl Load {
             return Ok(());
         }
         let mut stage = self.stage.lock();
+        self.begin_at(&mut stage);
+        let waits = |stage: &mut Stage| matches!(stage, Stage::Running) && !reached.load(Ordering::Acquire);
+        self.moved.wait_while(&mut stage, waits);
+        match &*stage {
+            Stage::Failed(error) if !reached.load(Ordering::Acquire) => Err(error.duplicate()),
+            _ => Ok(()),
+        }
+    }
+
+    fn begin_at(self: &Arc<Self>, stage: &mut Stage) {
         if matches!(*stage, Stage::Waiting(..))
-            && let Stage::Waiting(job, pool) = std::mem::replace(&mut *stage, Stage::Running)
+            && let Stage::Waiting(job, pool) = std::mem::replace(stage, Stage::Running)
         {
             let load = self.clone();
             pool.spawn(move || {
                 let outcome = catch_unwind(AssertUnwindSafe(|| job(&load)));
                 load.end(outcome.unwrap_or_else(|_| Err(Error::internal("reading state panicked"))));
             });
-        }
-        let waits = |stage: &mut Stage| matches!(stage, Stage::Running) && !reached.load(Ordering::Acquire);
-        self.moved.wait_while(&mut stage, waits);
-        match &*stage {
-            Stage::Failed(error) if !reached.load(Ordering::Acquire) => Err(error.duplicate()),
-            _ => Ok(()),
         }
     }
 
