@@ -1,5 +1,6 @@
 //! A client's session: statements in, responses out.
 
+mod by_name;
 mod cancel;
 mod conflict;
 mod connector;
@@ -95,6 +96,8 @@ pub struct Session {
     read_only: Option<bool>,
     transaction: Option<Transaction>,
     notices: Vec<Notice>,
+    /// Prepared statements by name; the unnamed one under the empty name.
+    statements: BTreeMap<String, Prepared>,
     /// What the client was last told of reported settings.
     reported: BTreeMap<&'static str, String>,
     cancel: CancelHandle,
@@ -124,6 +127,7 @@ impl Session {
             read_only: None,
             transaction: None,
             notices: Vec::new(),
+            statements: BTreeMap::new(),
             reported: BTreeMap::new(),
             cancel: CancelHandle::default(),
         })

@@ -13,7 +13,7 @@ use crate::session::run::Arguments;
 use crate::session::show::text_rows;
 use crate::session::{Response, Session};
 use crate::sql::explain::{Explain, ExplainMode, ExplainTarget, Names, dataflow_text};
-use crate::sql::{Command, Statement, runnable};
+use crate::sql::{Command, Execute, Statement, fold, runnable};
 
 impl Session {
     pub(super) async fn explain(
@@ -30,7 +30,10 @@ impl Session {
             }
             ExplainTarget::Statement(command) => match self.new_dataflow(command, statement)? {
                 Some(item) => self.explain_dataflow(&item, Explained::New(Box::new(item.clone())), mode).await?,
-                None => self.explain_query(explain, &statement.source, mode, arguments).await?,
+                None => match &**command {
+                    Command::Execute(execute) => self.explain_execute(execute, &statement.source, mode).await?,
+                    command => self.explain_query(command, &statement.source, mode, arguments).await?,
+                },
             },
         };
         Ok(text_rows(&["QUERY PLAN"], [lines], "EXPLAIN"))
@@ -65,25 +68,32 @@ impl Session {
         Ok(dataflow_text(&nodes, &names, mode.costs))
     }
 
+    async fn explain_execute(&mut self, execute: &Execute, text: &str, mode: ExplainMode) -> Result<Vec<String>> {
+        let prepared = self.statement(&fold(&execute.name))?.clone();
+        let values = self.argument_values(execute, prepared.types(), text).await?;
+        let Some(statement) = prepared.statement() else { return Ok(Vec::new()) };
+        self.explain_query(&statement.command, &statement.source, mode, prepared.arguments(&values)).await
+    }
+
     async fn explain_query(
         &mut self,
-        explain: &Explain,
+        command: &Command,
         text: &str,
         mode: ExplainMode,
         arguments: Arguments<'_>,
     ) -> Result<Vec<String>> {
-        let Some(query) = explain.query() else {
+        let Some(query) = command.query() else {
             return Err(Error::unsupported("EXPLAIN of this statement").with_hint(
                 "EXPLAIN takes a query, MATERIALIZED VIEW name, SINK name, CREATE MATERIALIZED VIEW or CREATE SINK.",
             ));
         };
-        let planned = self.planned(query, text, Arguments { plans: None, ..arguments })?;
+        let arguments = Arguments { plans: None, ..arguments };
+        let planned = self.planned(query, text, arguments)?;
         self.wait_for_hydration(&planned.plan).await?;
         let lookup = self.lookup(&planned)?;
         if mode.analyze {
             return match lookup {
                 Some(lookup) => {
-                    let arguments = Arguments { plans: None, ..arguments };
                     let Response::Rows { rows, .. } = self.select(query, text, arguments).await? else {
                         return Err(Error::internal("a query that gives no rows"));
                     };

@@ -19,7 +19,7 @@ use crate::session::run::Arguments;
 use crate::session::show::shown_columns;
 use crate::session::{Response, Session};
 use crate::sql::bind::{Binder, Parameters, Purpose};
-use crate::sql::{CatalogNames, Command, OutputColumn, Statement, parse, source};
+use crate::sql::{CatalogNames, Command, OutputColumn, Statement, fold, parse, source};
 
 /// A statement with the types of its parameters and the columns of its result.
 #[derive(Clone)]
@@ -34,6 +34,16 @@ struct Description {
 }
 
 impl Prepared {
+    /// Of a statement that takes no parameters, whatever was declared.
+    fn unbound(
+        statement: Option<Statement>,
+        types: &[Option<SqlType>],
+        columns: Option<Arc<[OutputColumn]>>,
+    ) -> Prepared {
+        let types = types.iter().map(|ty| ty.clone().unwrap_or(SqlType::Text)).collect();
+        Prepared(Arc::new(Description { statement, types, columns, plans: PlanCache::default() }))
+    }
+
     /// The types of `$1`, `$2`, … .
     pub fn types(&self) -> &[SqlType] {
         &self.0.types
@@ -77,11 +87,16 @@ impl Session {
             let message = "cannot insert multiple commands into a prepared statement";
             return Err(Error::new(SqlState::SYNTAX_ERROR, message));
         }
-        let Some(statement) = statements.pop() else {
-            let declared = types.iter().map(|ty| ty.clone().unwrap_or(SqlType::Text)).collect();
-            let plans = PlanCache::default();
-            return Ok(Prepared(Arc::new(Description { statement: None, types: declared, columns: None, plans })));
-        };
+        let Some(statement) = statements.pop() else { return Ok(Prepared::unbound(None, types, None)) };
+        self.describe(statement, types)
+    }
+
+    /// The types and columns of a statement that is to be run later; `types` are those that were declared.
+    pub(super) fn describe(&mut self, statement: Statement, types: &[Option<SqlType>]) -> Result<Prepared> {
+        if let Command::Execute(execute) = &statement.command {
+            let columns = self.statement(&fold(&execute.name))?.columns().cloned();
+            return Ok(Prepared::unbound(Some(statement), types, columns));
+        }
         let snapshot = self.engine.snapshot();
         let catalog = self.transaction.as_ref().map_or(&snapshot.catalog, |open| open.catalog());
         let system = self.system_of(catalog.clone(), snapshot.clone());
@@ -119,6 +134,8 @@ fn describe(binder: &mut Binder<'_>, command: &Command, catalog: &Catalog) -> Re
             }
             return Ok(Some(vec![text("QUERY PLAN")]));
         }
+        // EXECUTE has the columns of what it runs, which are known without a binder.
+        Command::Prepare(_) | Command::Execute(_) => return Ok(None),
         Command::ShowCreate { .. } => return Ok(Some(vec![text("Name"), text("Create Sql")])),
     };
     match sql {

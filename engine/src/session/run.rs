@@ -67,7 +67,7 @@ impl Session {
         }
     }
 
-    async fn dispatch(&mut self, statement: &Statement, arguments: Arguments<'_>) -> Result<Response> {
+    pub(super) async fn dispatch(&mut self, statement: &Statement, arguments: Arguments<'_>) -> Result<Response> {
         let text = &*statement.source;
         let sql = match &statement.command {
             Command::Sql(sql) => &**sql,
@@ -75,6 +75,8 @@ impl Session {
             Command::CreateConnector(create) => return self.create_connector(create, statement).await,
             Command::CreateSink(create) => return self.create_sink(create, statement).await,
             Command::Explain(explain) => return self.explain(explain, statement, arguments).await,
+            Command::Prepare(prepare) => return self.prepare_by_name(prepare, statement),
+            Command::Execute(execute) => return self.execute_by_name(execute, text).await,
             Command::ShowCreate { kind, name } => return self.show_create(*kind, name),
             Command::Drop(drop) => {
                 return self.drop_all(drop.kind.name(), drop.if_exists, &drop.names, drop.cascade).await;
@@ -101,10 +103,7 @@ impl Session {
             ast::Statement::Rollback { chain: false, savepoint: Some(name), .. } => self.roll_back_to(name),
             ast::Statement::Savepoint { name } => self.savepoint(name),
             ast::Statement::ReleaseSavepoint { name } => self.release(name),
-            // Prepared statements are the connection's: it forgets them when it sees the tag.
-            ast::Statement::Deallocate { name, .. } if name.value.eq_ignore_ascii_case("all") => {
-                Ok(Response::complete("DEALLOCATE ALL"))
-            }
+            ast::Statement::Deallocate { name, .. } => self.deallocate(name),
             other => Err(unsupported_statement(other)),
         }
     }

@@ -86,7 +86,7 @@ impl Session {
         Ok(Response::complete("RESET"))
     }
 
-    /// DISCARD. Prepared statements and portals are the connection's, which forgets them too.
+    /// DISCARD.
     pub(super) fn discard(&mut self, object: &ast::DiscardObject) -> Result<Response> {
         if *object == ast::DiscardObject::ALL {
             if self.block != Block::None {
@@ -94,6 +94,7 @@ impl Session {
                 return Err(Error::new(SqlState::ACTIVE_TRANSACTION, message));
             }
             self.settings.reset();
+            self.forget_named_statements();
         }
         Ok(Response::complete(format!("DISCARD {object}")))
     }

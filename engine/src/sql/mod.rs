@@ -18,6 +18,7 @@ mod lower;
 mod names;
 mod optimize;
 mod parse;
+mod prepare;
 mod pushed_filters;
 mod rows;
 mod runnable;
@@ -37,6 +38,7 @@ pub use lower::{
 pub use names::{CatalogNames, plan_view, source};
 pub use optimize::{optimize_view, query_rules};
 pub use parse::{parse, parse_expression};
+pub use prepare::{Execute, Prepare};
 pub use runnable::runnable;
 pub use statement::{Command, ObjectKind, Statement};
 pub use table::{TableDefinition, definition, table_definition};

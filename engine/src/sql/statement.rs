@@ -9,6 +9,7 @@ use sqlparser::parser::{Parser, ParserError};
 
 use crate::sql::connector::{CreateConnector, CreateSink, SinkInput, parse_create_connector, parse_create_sink};
 use crate::sql::explain::{Explain, ExplainTarget, parse_explain};
+use crate::sql::prepare::{Execute, Prepare, parse_prepared};
 use crate::sql::word::parse_words;
 
 /// A statement of a query string.
@@ -35,6 +36,8 @@ impl Statement {
             Command::Sql(sql) => Some(*sql),
             Command::Flush
             | Command::Explain(_)
+            | Command::Prepare(_)
+            | Command::Execute(_)
             | Command::CreateConnector(_)
             | Command::CreateSink(_)
             | Command::ShowCreate { .. }
@@ -53,6 +56,10 @@ pub enum Command {
     CreateConnector(Box<CreateConnector>),
     /// `EXPLAIN …`
     Explain(Box<Explain>),
+    /// `PREPARE name … AS …`
+    Prepare(Box<Prepare>),
+    /// `EXECUTE name …`
+    Execute(Execute),
     /// `CREATE SINK … WITH (connector = …)`
     CreateSink(Box<CreateSink>),
     /// `DROP SOURCE | SINK`: what the library does not know.
@@ -65,6 +72,14 @@ pub enum Command {
 }
 
 impl Command {
+    /// The query, if it is one.
+    pub fn query(&self) -> Option<&ast::Query> {
+        match self {
+            Command::Sql(sql) if let ast::Statement::Query(query) = &**sql => Some(query),
+            _ => None,
+        }
+    }
+
     /// Whether it makes something that keeps a query's answer current, or explains that: a materialized view, or a sink of
     /// a query.
     pub fn maintains_query(&self) -> bool {
@@ -119,6 +134,9 @@ pub fn parse_command(parser: &mut Parser<'_>) -> Result<Command, ParserError> {
     }
     if let Some(explain) = parse_explain(parser)? {
         return Ok(Command::Explain(Box::new(explain)));
+    }
+    if let Some(prepared) = parse_prepared(parser)? {
+        return Ok(prepared);
     }
     if let Some(sink) = parse_create_sink(parser)? {
         return Ok(Command::CreateSink(Box::new(sink)));

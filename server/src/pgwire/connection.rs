@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 
 use levada_engine::error::{Error, Result, SqlState};
-use levada_engine::{Prepared, Session, TransactionStatus};
+use levada_engine::{Session, TransactionStatus};
 use pgwire::messages::response::{ReadyForQuery, TransactionStatus as WireStatus};
 use pgwire::messages::startup::{Authentication, BackendKeyData, ParameterStatus, SecretKey};
 use tokio::sync::watch;
@@ -26,9 +26,7 @@ pub struct Connection<'a> {
     pub(super) input: &'a mut Input,
     pub(super) output: &'a mut Output,
     pub(super) registration: &'a Registration,
-    /// Prepared statements by name; the unnamed one under the empty name.
-    pub(super) statements: HashMap<String, Prepared>,
-    /// Portals likewise. They last until their transaction ends.
+    /// Portals by name; the unnamed one under the empty name. They last until their transaction ends.
     pub(super) portals: HashMap<String, Portal>,
     stopping: watch::Receiver<bool>,
     state: State,
@@ -53,9 +51,8 @@ impl<'a> Connection<'a> {
         registration: &'a Registration,
         stopping: watch::Receiver<bool>,
     ) -> Connection<'a> {
-        let (statements, portals) = Default::default();
         let (state, deadline) = (State::Ready, None);
-        Connection { session, input, output, registration, statements, portals, stopping, state, deadline }
+        Connection { session, input, output, registration, portals: HashMap::new(), stopping, state, deadline }
     }
 
     /// Answers messages until the client leaves.
@@ -183,10 +180,6 @@ impl<'a> Connection<'a> {
 
     /// Ends a command: what it had to say, and its tag.
     pub(super) fn complete(&mut self, tag: String) -> Result<()> {
-        // Statements prepared by messages and by SQL share their names in PostgreSQL; we keep them all here.
-        if matches!(tag.as_str(), "DEALLOCATE ALL" | "DISCARD ALL") {
-            self.statements.clear();
-        }
         self.send_notices()?;
         self.output.push_complete(tag)
     }

@@ -2,7 +2,7 @@
 
 use levada_engine::data::SqlType;
 use levada_engine::error::{Error, Result, SqlState};
-use levada_engine::{Prepared, Response, TransactionStatus};
+use levada_engine::{Response, TransactionStatus};
 use pgwire::messages::data::{NoData, ParameterDescription};
 use pgwire::messages::extendedquery::{BindComplete, CloseComplete, ParseComplete, PortalSuspended};
 use pgwire::messages::response::EmptyQueryResponse;
@@ -20,20 +20,17 @@ impl Connection<'_> {
     pub(super) fn parse(&mut self, name: String, sql: &str, types: &[u32]) -> Result<(), Failure> {
         if name.is_empty() {
             // Gone even if what follows fails.
-            self.statements.remove("");
-        } else if self.statements.contains_key(&name) {
-            let message = format!("prepared statement \"{name}\" already exists");
-            return Err(Error::new(SqlState::DUPLICATE_PREPARED_STATEMENT, message).into());
+            self.session.forget_statement("");
         }
         let types: Vec<_> = types.iter().map(|oid| parameter_type(*oid)).collect::<Result<_>>()?;
         let prepared = self.session.prepare(sql, &types)?;
-        self.statements.insert(name, prepared);
+        self.session.keep_statement(name, prepared)?;
         Ok(self.output.push(&ParseComplete::new())?)
     }
 
     /// `exec_bind_message`.
     pub(super) fn bind(&mut self, bind: Bind) -> Result<(), Failure> {
-        let statement = self.statement(&bind.statement)?.clone();
+        let statement = self.session.statement(&bind.statement)?.clone();
         if bind.portal.is_empty() {
             self.portals.remove("");
         } else if self.portals.contains_key(&bind.portal) {
@@ -52,7 +49,7 @@ impl Connection<'_> {
     pub(super) fn describe(&mut self, target: &Target) -> Result<(), Failure> {
         let (statement, formats) = match target {
             Target::Statement(name) => {
-                let statement = self.statement(name)?.clone();
+                let statement = self.session.statement(name)?.clone();
                 let types = statement.types().iter().map(SqlType::oid).collect();
                 self.output.push(&ParameterDescription::new(types))?;
                 let formats = vec![Format::Text; statement.columns().map_or(0, |columns| columns.len())];
@@ -130,7 +127,7 @@ impl Connection<'_> {
     /// Closing what is not there is no error.
     pub(super) fn close(&mut self, target: &Target) -> Result<(), Failure> {
         match target {
-            Target::Statement(name) => drop(self.statements.remove(name)),
+            Target::Statement(name) => self.session.forget_statement(name),
             Target::Portal(name) => drop(self.portals.remove(name)),
         }
         Ok(self.output.push(&CloseComplete::new())?)
@@ -140,16 +137,6 @@ impl Connection<'_> {
     pub(super) async fn sync(&mut self, failed: bool) -> Result<(), Failure> {
         attend(self.input, self.registration, self.session.end_implicit(!failed)).await?;
         self.ready_for_query().await
-    }
-
-    fn statement(&self, name: &str) -> Result<&Prepared> {
-        self.statements.get(name).ok_or_else(|| {
-            let message = match name {
-                "" => "unnamed prepared statement does not exist".to_owned(),
-                name => format!("prepared statement \"{name}\" does not exist"),
-            };
-            Error::new(SqlState::INVALID_STATEMENT_NAME, message)
-        })
     }
 }
 

@@ -13,7 +13,7 @@ use super::rows::{Rows, tag};
 impl Connection<'_> {
     /// `exec_simple_query`.
     pub(super) async fn simple_query(&mut self, sql: &str) -> Result<(), Failure> {
-        self.statements.remove("");
+        self.session.forget_statement("");
         self.portals.remove("");
         self.registration.interrupt.begin();
         let outcome = self.run_statements(sql).await;

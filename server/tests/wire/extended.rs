@@ -183,3 +183,36 @@ fn an_error_is_told_without_sync() {
     assert_eq!(client.read().tag, 'E');
     assert_eq!(tags(&pipeline(&mut client, &[])), "Z");
 }
+
+#[test]
+fn statements_of_messages_and_of_sql_share_their_names() {
+    let server = Server::start();
+    let mut client = Client::login(&server);
+    client.query("PREPARE twice (int) AS SELECT $1 * 2 AS n");
+    let messages = pipeline(&mut client, &[parse("s", "SELECT $1::int + 1 AS n"), parse("twice", "SELECT 1")]);
+    assert_eq!((tags(&messages).as_str(), code(&messages).as_str()), ("1EZ", "42P05"));
+    assert_eq!(client.rows("EXECUTE s (1)"), [["2"]]);
+    let messages = pipeline(&mut client, &[bind("", "twice", &["21"], 0), describe('P', ""), execute("", 0)]);
+    assert_eq!(tags(&messages), "2TDCZ");
+    assert_eq!(messages[2].texts(), ["42"]);
+    // EXECUTE is prepared too, with the columns of what it runs.
+    let messages = pipeline(&mut client, &[parse("", "EXECUTE twice (4)"), bind("", "", &[], 0), execute("", 0)]);
+    assert_eq!(tags(&messages), "12DCZ");
+    assert_eq!(messages[2].texts(), ["8"]);
+    client.query("DEALLOCATE s");
+    let messages = pipeline(&mut client, &[bind("", "s", &["1"], 0)]);
+    assert_eq!(code(&messages), "26000");
+    pipeline(&mut client, &[close('S', "twice")]);
+    assert_eq!(code(&client.query("EXECUTE twice (1)")), "26000");
+}
+
+#[test]
+fn two_statements_that_execute_each_other_end() {
+    let server = Server::start();
+    let mut client = Client::login(&server);
+    client.query("PREPARE a AS SELECT 1");
+    pipeline(&mut client, &[parse("b", "EXECUTE a")]);
+    client.query("DEALLOCATE a");
+    pipeline(&mut client, &[parse("a", "EXECUTE b")]);
+    assert_eq!(code(&client.query("EXECUTE a")), "0A000");
+}

@@ -27,6 +27,8 @@ pub enum Clause {
     /// The new values of an UPDATE.
     Update,
     Returning,
+    /// The values that EXECUTE gives.
+    Execute,
 }
 
 impl Clause {
@@ -51,6 +53,7 @@ impl Clause {
             Clause::Check => "check constraints",
             Clause::Update => "UPDATE",
             Clause::Returning => "RETURNING",
+            Clause::Execute => "EXECUTE parameters",
         }
     }
 

@@ -30,6 +30,7 @@ mod conditional;
 mod conflict;
 mod cte;
 mod distinct;
+mod execute;
 mod expr;
 #[cfg(test)]
 mod expression_tests;

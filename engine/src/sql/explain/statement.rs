@@ -20,10 +20,7 @@ impl Explain {
     /// The query that is explained, if it is one.
     pub fn query(&self) -> Option<&ast::Query> {
         match &self.target {
-            ExplainTarget::Statement(command) => match &**command {
-                Command::Sql(sql) if let ast::Statement::Query(query) = &**sql => Some(query),
-                _ => None,
-            },
+            ExplainTarget::Statement(command) => command.query(),
             ExplainTarget::Object(..) => None,
         }
     }
