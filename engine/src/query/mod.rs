@@ -80,6 +80,9 @@ impl QueryEngine {
         let mut config = SessionConfig::new().with_target_partitions(threads).with_information_schema(false);
         // The physical plan may simplify an aggregate's input until it could be NULL for all that it can tell.
         config.options_mut().execution.skip_physical_aggregate_schema_check = true;
+        // Sorted apart, the inputs of a UNION ALL are sorted without the columns that are constant in each, but the first
+        // rows of all are told from each other by what is left (DataFusion 55.2).
+        config.options_mut().optimizer.repartition_sorts = false;
         let state = SessionStateBuilder::new_with_default_features()
             .with_config(config)
             .with_runtime_env(environment)

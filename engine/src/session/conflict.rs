@@ -83,6 +83,13 @@ impl Session {
             split.inserted.iter().map(|row| (*row, (0, *row as usize))).collect();
         let mut updated = ZSet::empty(nullable(&table.schema));
         let mut replaced = Vec::new();
+        if let (Some(update), true) = (update, split.pairs.is_empty()) {
+            // What is wrong with it is wrong without conflicts too.
+            let (target, pairs) = (write_target(table)?, no_pairs(table)?);
+            self.bind(text, Purpose::Query, arguments, |binder| {
+                binder.bind_conflict_update(&target, returning.alias, update, pairs)
+            })?;
+        }
         if let Some(update) = update.filter(|_| !split.pairs.is_empty()) {
             let (numbers, becoming) = self
                 .updated(table, update, returning.alias, (&existing, &proposed, &split.pairs), text, arguments)

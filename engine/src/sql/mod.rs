@@ -24,6 +24,7 @@ mod rows;
 mod runnable;
 mod statement;
 mod table;
+mod trim;
 mod values_subquery;
 mod word;
 

@@ -257,7 +257,7 @@ pub fn parse(text: &str, last: Option<Field>) -> Result<Interval> {
     let trimmed = text.trim();
     let total = match trimmed.strip_prefix('P') {
         Some(iso) => parse_iso(iso).ok_or_else(bad)?,
-        None => parse_verbose(trimmed, last).ok_or_else(bad)?,
+        None => parse_verbose(&with_signs_joined(trimmed), last).ok_or_else(bad)?,
     };
     let interval = total.interval().ok_or_else(overflow)?;
     Ok(match last {
@@ -387,6 +387,24 @@ fn parse_verbose(text: &str, last: Option<Field>) -> Option<Sum> {
         }
     }
     any.then_some(sum)
+}
+
+/// Without the blanks between a sign and its number: `1 month - 1 day`.
+fn with_signs_joined(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(first) = rest.chars().next() {
+        let starts_word = out.chars().last().is_none_or(|last| last.is_ascii_whitespace());
+        out.push(first);
+        rest = &rest[first.len_utf8()..];
+        if starts_word && matches!(first, '-' | '+') {
+            let number = rest.trim_ascii_start();
+            if number.starts_with(|c: char| c.is_ascii_digit() || c == '.') {
+                rest = number;
+            }
+        }
+    }
+    out
 }
 
 /// Words, also where a number runs into its unit: `1day`.

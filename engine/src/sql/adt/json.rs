@@ -119,6 +119,15 @@ impl Json {
         }
     }
 
+    /// What `->` gives for an integer: a scalar that stands alone is an array of itself.
+    pub fn element(&self, index: i64) -> Option<&Json> {
+        match self {
+            Json::Array(_) => self.at(index),
+            Json::Object(_) => None,
+            scalar => matches!(index, 0 | -1).then_some(scalar),
+        }
+    }
+
     /// The value at a path of keys and indexes.
     pub fn path<'s>(&self, path: impl Iterator<Item = &'s str>) -> Option<&Json> {
         let mut value = self;

@@ -5,6 +5,7 @@ pub mod calendar;
 pub mod decimal;
 pub mod interval;
 pub mod json;
+pub mod json_order;
 mod json_scanner;
 pub mod number_template;
 pub mod pattern;

@@ -124,6 +124,9 @@ pub fn fraction_digits(template: &str) -> Result<usize> {
 
 /// `to_char`: `whole` and `fraction` are the digits of the absolute value, rounded to the template's places.
 pub fn format(negative: bool, whole: &str, fraction: &str, template: &str) -> Result<String> {
+    if template.is_empty() {
+        return Ok(String::new());
+    }
     let template = Template::read(template)?;
     let digits = whole.trim_start_matches('0');
     let zero = digits.is_empty() && fraction.bytes().all(|byte| byte == b'0');

@@ -1,7 +1,8 @@
 //! Function calls (`parse_func.c`).
 
+use arrow::compute::SortOptions;
 use datafusion::logical_expr::expr::Unnest;
-use datafusion::logical_expr::{Expr, lit};
+use datafusion::logical_expr::{Expr, SortExpr, lit};
 use sqlparser::ast::{
     self, DuplicateTreatment, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArguments,
     NullTreatment, Spanned,
@@ -10,9 +11,11 @@ use sqlparser::ast::{
 use crate::data::SqlType;
 use crate::error::{Error, Result, SqlState};
 use crate::sql::adt::time_zone::TimeZone;
+use crate::sql::bind::order::order_key;
 use crate::sql::bind::type_name::by_name;
 use crate::sql::bind::{Binder, Bound, Clause, Purpose, Scope, fold};
 use crate::sql::functions::aggregate::{AggregateCall, Window};
+use crate::sql::functions::comparison::plain_order;
 use crate::sql::functions::signature::{Body, Function as Signature, Volatility};
 use crate::sql::functions::{Choice, PgScalar, choose, named};
 
@@ -148,7 +151,15 @@ impl Binder<'_> {
             }
             None => None,
         };
-        let order_by = self.bind_sort(clauses.order_by, &scope.within(Clause::Aggregate))?;
+        let mut order_by = self.bind_sort(clauses.order_by, &scope.within(Clause::Aggregate))?;
+        let distinct_order = match clauses.distinct {
+            true => {
+                let order = distinct_order(&args, &order_by)?;
+                order_by.clear();
+                order
+            }
+            false => None,
+        };
         let over = match &call.over {
             Some(over) => {
                 let over = self.bind_over(over, scope)?;
@@ -160,10 +171,14 @@ impl Binder<'_> {
         if nulls == Some(NullTreatment::IgnoreNulls) {
             return Err(Error::unsupported("IGNORE NULLS"));
         }
-        let types = args.iter().map(|arg| arg.ty.clone()).collect();
+        let types: Vec<SqlType> = args.iter().map(|arg| arg.ty.clone()).collect();
+        let zoned = types.iter().any(super::coerce::is_zoned);
         let args = args.into_iter().map(|arg| arg.expr).collect();
         let distinct = clauses.distinct;
-        let call = AggregateCall { args, types, result: result.clone(), distinct, filter, order_by, over };
+        let result_type = result.clone();
+        let zone = if zoned { self.zone()? } else { TimeZone::UTC };
+        let call =
+            AggregateCall { args, types, result: result_type, distinct, filter, order_by, distinct_order, zone, over };
         let expr = match function.body {
             Body::Aggregate(plan) | Body::Window(plan) => plan(call)?,
             _ => return Err(Error::internal("an aggregate expected")),
@@ -174,15 +189,7 @@ impl Binder<'_> {
     /// GROUPING(…), which the query resolves.
     fn grouping(&mut self, args: Vec<Bound>, position: Option<usize>) -> Result<Bound> {
         let args = args.into_iter().map(|arg| arg.expr).collect();
-        let call = AggregateCall {
-            args,
-            types: Vec::new(),
-            result: SqlType::Int4,
-            distinct: false,
-            filter: None,
-            order_by: Vec::new(),
-            over: None,
-        };
+        let call = AggregateCall::plain(args, SqlType::Int4);
         let args = call.args.clone();
         let expr = call.of(datafusion::functions_aggregate::grouping::grouping_udaf(), args);
         Ok(Bound::new(expr, SqlType::Int4, position))
@@ -242,6 +249,25 @@ impl Binder<'_> {
             (Some(ty), Some(arg)) if args.is_empty() && ty != SqlType::Unknown => self.cast(arg, &ty),
             _ => Err(no_function(name, given)),
         }
+    }
+}
+
+/// The order of an aggregate's DISTINCT values; None where there is none.
+fn distinct_order(args: &[Bound], order_by: &[SortExpr]) -> Result<Option<SortOptions>> {
+    let orders =
+        |sort: &SortExpr, arg: &Bound| sort.expr == arg.expr || sort.expr == order_key(arg.expr.clone(), &arg.ty);
+    if !order_by.iter().all(|sort| args.iter().any(|arg| orders(sort, arg))) {
+        let message = "in an aggregate with DISTINCT, ORDER BY expressions must appear in argument list";
+        return Err(Error::new(SqlState::INVALID_COLUMN_REFERENCE, message));
+    }
+    let plain = args.first().filter(|arg| plain_order(&arg.ty));
+    match (order_by.first(), plain) {
+        // PostgreSQL sorts to find what is distinct.
+        (None, plain) => Ok(plain.map(|_| SortOptions { descending: false, nulls_first: false })),
+        (Some(sort), Some(arg)) if orders(sort, arg) => {
+            Ok(Some(SortOptions { descending: !sort.asc, nulls_first: sort.nulls_first }))
+        }
+        _ => Err(Error::unsupported("this ORDER BY of an aggregate of DISTINCT values")),
     }
 }
 

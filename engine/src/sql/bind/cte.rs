@@ -15,6 +15,7 @@ use crate::error::{Error, Result, SqlState};
 use crate::sql::bind::coerce::Coercion;
 use crate::sql::bind::from::{Tables, rename};
 use crate::sql::bind::{Binder, BoundQuery, Scope, fold, plan};
+use crate::sql::functions::aggregate::relabel;
 
 /// A query that WITH names. Each reference gets a copy of its plan.
 #[derive(Clone, Debug)]
@@ -87,14 +88,14 @@ impl Binder<'_> {
         }
         let start = self.set_expr(left, outer)?;
         let start = self.settle_columns(start)?;
-        let mut start = self.renamed(start)?;
+        let mut start = marked(self.renamed(start)?)?;
         name_columns(&mut start, &cte.alias)?;
         let table = format!("{name} {}", self.fresh());
         let query = work_table(&table, &start)?;
         self.common_tables.push(CommonTable { name: name.to_owned(), query });
         let again = self.set_expr(right, outer);
         self.common_tables.pop();
-        let again = self.as_start(name, &start, again?, left)?;
+        let again = marked(self.as_start(name, &start, again?, left)?)?;
         let distinct = *set_quantifier != SetQuantifier::All;
         let recursive = RecursiveQuery::try_new(table, Arc::new(start.plan), Arc::new(again.plan), distinct)?;
         Ok(BoundQuery { plan: LogicalPlan::RecursiveQuery(recursive), columns: start.columns })
@@ -123,6 +124,16 @@ impl Binder<'_> {
         let types: Vec<_> = start.columns.iter().map(|column| column.ty.clone()).collect();
         self.coerce_columns(again, &types, Coercion::Implicit, |_, error| error)
     }
+}
+
+/// The same query, its columns marked with their types: DataFusion (55.2) wants both terms to say the same, and a
+/// conversion that changes no value leaves the mark of the type before it.
+fn marked(query: BoundQuery) -> Result<BoundQuery> {
+    let fields = query.plan.schema().fields().clone();
+    let exprs = fields.iter().zip(&query.columns).map(|(field, output)| {
+        relabel(Expr::Column(Column::new_unqualified(field.name())), &output.ty).alias(field.name())
+    });
+    Ok(BoundQuery { plan: plan::project(query.plan, exprs.collect())?, ..query })
 }
 
 /// What the recursive term reads: the rows of the round before.

@@ -67,7 +67,11 @@ impl Binder<'_> {
 
 /// The same as an operator of its own, which a view keeps up to date.
 fn first_of_each_kept(input: LogicalPlan, names: &[String], on: &[usize], keys: &[SortKey]) -> Result<LogicalPlan> {
-    let on = on.iter().map(|index| column(&names[*index])).collect();
+    let key = |index: &usize| match keys.iter().find(|key| key.target == *index) {
+        Some(key) => key.sort(names).expr,
+        None => column(&names[*index]),
+    };
+    let on = on.iter().map(key).collect();
     let order = (!keys.is_empty()).then(|| keys.iter().map(|key| key.sort(names)).collect());
     let outputs = plan::columns(&input).collect();
     let first = DistinctOn::try_new(on, outputs, order, Arc::new(input))?;

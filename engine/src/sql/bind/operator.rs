@@ -1,5 +1,7 @@
 //! Operators: logical, arithmetic, comparison and the rest (`parse_oper.c`).
 
+use std::borrow::Cow;
+
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator, lit};
 use sqlparser::ast::{self, BinaryOperator, Spanned, UnaryOperator};
 
@@ -49,7 +51,7 @@ impl Binder<'_> {
     ) -> Result<Bound> {
         let symbol = symbol(op)?;
         if let (Some(operator), Some(lefts), Some(rights)) = (comparison::operator(&symbol), row(left), row(right)) {
-            return self.compare_rows(lefts, operator, rights, scope);
+            return self.compare_rows(&lefts, operator, &rights, scope);
         }
         let place = self.operator_position(left, right, &symbol);
         let left = self.bind_expr(left, scope)?;
@@ -188,12 +190,29 @@ impl Binder<'_> {
 }
 
 /// The elements of a row constructor.
-pub(super) fn row(expr: &ast::Expr) -> Option<&[ast::Expr]> {
+pub(super) fn row(expr: &ast::Expr) -> Option<Cow<'_, [ast::Expr]>> {
     match expr {
-        ast::Expr::Tuple(items) => Some(items),
+        ast::Expr::Tuple(items) => Some(Cow::Borrowed(items)),
         ast::Expr::Nested(inner) => row(inner),
+        ast::Expr::Function(call) => written_row(call).map(Cow::Owned),
         _ => None,
     }
+}
+
+/// The elements of `ROW(a, b)`.
+fn written_row(call: &ast::Function) -> Option<Vec<ast::Expr>> {
+    let [name] = &call.name.0[..] else { return None };
+    let ast::FunctionArguments::List(list) = &call.args else { return None };
+    let is_row =
+        name.as_ident().is_some_and(|name| name.quote_style.is_none() && name.value.eq_ignore_ascii_case("row"));
+    if !is_row || call.over.is_some() || list.args.is_empty() {
+        return None;
+    }
+    let item = |arg: &ast::FunctionArg| match arg {
+        ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(expr)) => Some(expr.clone()),
+        _ => None,
+    };
+    list.args.iter().map(item).collect()
 }
 
 /// Conditions joined as a tree of little depth.

@@ -137,14 +137,17 @@ impl Binder<'_> {
         self.purpose == Purpose::Query && has_sort_key(ty)
     }
 
-    /// Whether values of a type are ordered by their [`order_key`].
+    /// Whether values of a type are ordered by their [`order_key`]. A view's operators know that of floats.
     fn orders_by_key(&self, ty: &SqlType) -> bool {
-        self.keyed(ty) || (self.purpose == Purpose::Query && matches!(ty, SqlType::Array(_)))
+        self.keyed(ty) || matches!(ty, SqlType::Array(_) | SqlType::Interval | SqlType::Jsonb)
     }
 
-    /// What to group, match or order by for an expression.
+    /// What to group or match by for an expression.
     pub(super) fn key(&self, expr: Expr, ty: &SqlType) -> Expr {
-        if self.orders_by_key(ty) { order_key(expr, ty) } else { expr }
+        match self.keyed(ty) || (self.purpose == Purpose::Query && matches!(ty, SqlType::Array(_))) {
+            true => order_key(expr, ty),
+            false => expr,
+        }
     }
 
     /// Binds the ORDER BY of an aggregate or a window.
@@ -163,12 +166,13 @@ impl Binder<'_> {
     pub(super) fn bind_sort_as(&self, key: &ast::OrderByExpr, expr: Expr, ty: &SqlType) -> Result<SortExpr> {
         refuse_fill(key)?;
         let ascending = key.options.asc.unwrap_or(true);
-        Ok(self.key(expr, ty).sort(ascending, key.options.nulls_first.unwrap_or(!ascending)))
+        let value = if self.orders_by_key(ty) { order_key(expr, ty) } else { expr };
+        Ok(value.sort(ascending, key.options.nulls_first.unwrap_or(!ascending)))
     }
 }
 
 /// What orders as values of a type do.
-fn order_key(expr: Expr, ty: &SqlType) -> Expr {
+pub(super) fn order_key(expr: Expr, ty: &SqlType) -> Expr {
     match ty {
         SqlType::Array(_) => array_key(expr, ty),
         _ => sort_key(expr, ty),
@@ -235,7 +239,6 @@ pub(super) fn keyless(ty: &SqlType) -> Result<()> {
 /// Refuses what has no order (42883).
 pub(super) fn orderable(bound: &Bound) -> Result<()> {
     match super::select::without_equality(&bound.ty) {
-        None if bound.ty == SqlType::Jsonb => Err(Error::unsupported("ordering of jsonb")),
         None => keyless(&bound.ty),
         Some(ty) => {
             let message = format!("could not identify an ordering operator for type {ty}");

@@ -79,13 +79,10 @@ impl Binder<'_> {
         let order_by = self.bind_sort_as(key, value.expr.clone(), &value.ty)?;
         let list = value.ty.clone().array();
         let gathered = AggregateCall {
-            args: vec![value.expr],
             types: vec![value.ty.clone()],
-            result: list.clone(),
-            distinct: false,
             filter: Some(filter),
             order_by: vec![order_by],
-            over: None,
+            ..AggregateCall::plain(vec![value.expr], list.clone())
         };
         args.push(relabel(gathered.of(array_agg_udaf(), gathered.args.clone()), &list));
         let types = std::iter::repeat_n(SqlType::Float8, direct).chain([list]).collect();

@@ -93,7 +93,7 @@ impl Binder<'_> {
         scope: &Scope,
     ) -> Result<Bound> {
         if let (Some(lefts), Some(rights)) = (row(left), row(right)) {
-            return self.compare_rows(lefts, operator, rights, scope);
+            return self.compare_rows(&lefts, operator, &rights, scope);
         }
         let (left, right) = (self.bind_expr(left, scope)?, self.bind_expr(right, scope)?);
         self.apply_comparison(left, operator, right)
@@ -121,7 +121,7 @@ impl Binder<'_> {
         if let Some(lefts) = row(expr) {
             let tests = list.iter().map(|item| {
                 let rights = row(item).ok_or_else(|| Error::unsupported("comparing a row with a value"))?;
-                Ok(self.compare_rows(lefts, operator, rights, scope)?.expr)
+                Ok(self.compare_rows(&lefts, operator, &rights, scope)?.expr)
             });
             let tests = tests.collect::<Result<Vec<_>>>()?;
             return Ok(Bound::new(balanced(tests, junction)?, SqlType::Bool, None));

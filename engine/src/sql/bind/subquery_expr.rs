@@ -29,7 +29,7 @@ impl Binder<'_> {
             }
             ast::Expr::InSubquery { expr, subquery, negated } => {
                 if let Some(values) = super::operator::row(expr) {
-                    return self.row_in_subquery(values, subquery, *negated, scope);
+                    return self.row_in_subquery(&values, subquery, *negated, scope);
                 }
                 let value = self.bind_expr(expr, scope)?;
                 self.in_subquery(value, subquery, *negated, scope)
@@ -85,8 +85,8 @@ impl Binder<'_> {
     ) -> Result<Bound> {
         if let Some(values) = super::operator::row(left) {
             return match (symbol, any) {
-                ("=", true) => self.row_in_subquery(values, query, false, scope),
-                ("<>", false) => self.row_in_subquery(values, query, true, scope),
+                ("=", true) => self.row_in_subquery(&values, query, false, scope),
+                ("<>", false) => self.row_in_subquery(&values, query, true, scope),
                 _ => Err(Error::unsupported(format!("{symbol} ANY or ALL of a row and (SELECT …)"))),
             };
         }

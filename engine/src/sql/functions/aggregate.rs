@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use datafusion::functions_aggregate::array_agg::array_agg_udaf;
+use arrow::compute::SortOptions;
 use datafusion::functions_aggregate::average::avg_udaf;
 use datafusion::functions_aggregate::bit_and_or_xor::{bit_and_udaf, bit_or_udaf, bit_xor_udaf};
 use datafusion::functions_aggregate::bool_and_or::{bool_and_udaf, bool_or_udaf};
@@ -20,6 +20,7 @@ use datafusion::logical_expr::{AggregateUDF, Cast, Expr, SortExpr, WindowFrame, 
 
 use super::cast;
 use super::comparison::{float_key, float_of_key, sort_key};
+use super::gathered::{gathered, joined};
 use super::numeric_sum::numeric_sum;
 use super::signature::T::{
     Any, AnyNonArray, Bool, Bpchar, Date, Float4, Float8, Int2, Int4, Int8, Json, Jsonb, Numeric, Oid, Text, Time,
@@ -50,6 +51,10 @@ pub struct AggregateCall {
     pub distinct: bool,
     pub filter: Option<Expr>,
     pub order_by: Vec<SortExpr>,
+    /// How DISTINCT values are ordered where they stay.
+    pub distinct_order: Option<SortOptions>,
+    /// In which values become text.
+    pub zone: TimeZone,
     /// For window functions, and for aggregates over a window.
     pub over: Option<Window>,
 }
@@ -58,7 +63,17 @@ impl AggregateCall {
     /// A call with nothing but arguments.
     pub fn plain(args: Vec<Expr>, result: SqlType) -> AggregateCall {
         let (types, order_by) = (Vec::new(), Vec::new());
-        AggregateCall { args, types, result, distinct: false, filter: None, order_by, over: None }
+        AggregateCall {
+            args,
+            types,
+            result,
+            distinct: false,
+            filter: None,
+            order_by,
+            distinct_order: None,
+            zone: TimeZone::UTC,
+            over: None,
+        }
     }
 
     /// This call of DataFusion's aggregate.
@@ -185,13 +200,15 @@ fn boolean_and(call: AggregateCall) -> Result<Expr> {
 }
 
 fn array(call: AggregateCall) -> Result<Expr> {
-    let list = call.same(array_agg_udaf())?;
-    Ok(relabel(list, &call.result))
+    gathered(&call, &call.result)
 }
 
 fn strings(call: AggregateCall) -> Result<Expr> {
     if !matches!(call.args.get(1), Some(Expr::Literal(..))) {
         return Err(Error::unsupported("string_agg() with a delimiter that is not a constant"));
+    }
+    if call.distinct {
+        return joined(call);
     }
     Ok(arrow_cast(call.same(string_agg::string_agg_udaf())?, &SqlType::Text))
 }

@@ -9,6 +9,7 @@ use arrow::datatypes::{DataType, FieldRef};
 use arrow::row::{RowConverter, SortField};
 use datafusion::logical_expr::Expr;
 
+use super::comparison::text_key;
 use super::signature::Kernel;
 use crate::data::SqlType;
 use crate::data::hash::canonical;
@@ -21,7 +22,7 @@ pub fn lists<'c>(call: &'c Call, at: usize) -> Result<&'c ListArray> {
     call.args.get(at).and_then(|array| array.as_list_opt()).ok_or_else(|| Error::internal("a list expected"))
 }
 
-/// Bytes by which lists order: element by element, NULL as the greatest.
+/// Texts by which lists order: element by element, NULL as the greatest.
 pub fn order_keys(call: &Call) -> Result<ArrayRef> {
     let list = lists(call, 0)?;
     let DataType::List(field) = list.data_type() else { return Err(Error::internal("a list expected")) };
@@ -31,7 +32,7 @@ pub fn order_keys(call: &Call) -> Result<ArrayRef> {
     let options = SortOptions { descending: false, nulls_first: false };
     let converter = RowConverter::new(vec![SortField::new_with_options(plain.data_type().clone(), options)])?;
     let keys = converter.convert_columns(&[plain])?;
-    map_rows(call, |row| Ok((!call.is_null(0, row)).then(|| keys.row(call.row(0, row)).as_ref().to_vec())))
+    map_rows(call, |row| Ok((!call.is_null(0, row)).then(|| text_key(keys.row(call.row(0, row)).as_ref()))))
 }
 
 fn item_field(list: &SqlType) -> Result<FieldRef> {

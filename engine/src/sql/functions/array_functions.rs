@@ -311,7 +311,8 @@ fn sets(call: &Call, test: fn(&[Element], &[Element]) -> bool) -> Result<ArrayRe
     })
 }
 
-fn to_string(call: &Call) -> Result<ArrayRef> {
+/// `array_to_string()`.
+pub fn to_string(call: &Call) -> Result<ArrayRef> {
     let list = lists(call, 0)?;
     let element = super::element(&call.types[0]).unwrap_or(SqlType::Text);
     let texts = column_texts(list.values(), &element, call.zone)?;

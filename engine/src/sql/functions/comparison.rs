@@ -8,6 +8,7 @@ use crate::data::SqlType;
 use crate::error::{Error, Result};
 use crate::sql::adt::interval::Interval;
 use crate::sql::adt::json;
+use crate::sql::adt::json_order::order_key;
 use crate::sql::adt::time_zone::TimeZone;
 use crate::sql::functions::array;
 use crate::sql::functions::signature::{Function, Kernel, T, Volatility, plan};
@@ -74,9 +75,6 @@ pub fn operator(symbol: &str) -> Option<Operator> {
 
 /// Compares two expressions of type `ty`.
 pub fn compare(left: Expr, operator: Operator, right: Expr, ty: &SqlType) -> Result<Expr> {
-    if *ty == SqlType::Jsonb && !is_equality(operator) {
-        return Err(Error::unsupported("ordering of jsonb"));
-    }
     if let SqlType::Array(element) = ty
         && !plain_order(element)
     {
@@ -146,10 +144,15 @@ pub fn key_operand(expr: &Expr) -> &Expr {
     }
 }
 
-/// Bytes that are less or greater where an array is: an element that is NULL is the greatest.
+/// A text that orders as bytes do: DataFusion has no windows that are ordered by bytes.
+pub fn text_key(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| char::from(*byte)).collect()
+}
+
+/// What is less or greater where an array is: an element that is NULL is the greatest.
 pub fn array_key(expr: Expr, ty: &SqlType) -> Expr {
     let types = vec![ty.clone()];
-    PgScalar::new("array_key", types, SqlType::Bytea, TimeZone::UTC, Volatility::Immutable, array::order_keys)
+    PgScalar::new("array_key", types, SqlType::Text, TimeZone::UTC, Volatility::Immutable, array::order_keys)
         .call(vec![expr])
 }
 
@@ -175,7 +178,7 @@ pub fn sort_key(expr: Expr, ty: &SqlType) -> Expr {
             key("interval_key", wide, |c| map1(c, |v: Interval| Ok(v.sort_key()))).call(vec![expr])
         }
         (SqlType::Jsonb, _) => {
-            let kernel = |c: &Call| map1(c, |text: &str| Ok(json::parse(text)?.canonical().to_text()));
+            let kernel = |c: &Call| map1(c, |text: &str| Ok(text_key(&order_key(&json::parse(text)?))));
             key("jsonb_key", SqlType::Text, kernel).call(vec![expr])
         }
         _ => expr,

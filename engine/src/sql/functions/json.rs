@@ -1,13 +1,13 @@
 //! `json` and `jsonb`: access, containment, construction and aggregation.
 
 use arrow::array::{Array, ArrayRef, AsArray};
-use datafusion::functions_aggregate::array_agg::array_agg_udaf;
 use datafusion::logical_expr::Expr;
 
-use super::aggregate::{AggregateCall, relabel};
+use super::aggregate::AggregateCall;
 use super::array::build;
 use super::cast::column_texts;
 use super::category::{Category, category};
+use super::gathered::gathered;
 use super::signature::T::{Any, AnyArray, AnyElement, Bool, Int4, Json, Jsonb, Record, Text, TextArray};
 use super::signature::{Function, Kernel, Volatility, f, rows};
 use super::udf::PgScalar;
@@ -19,9 +19,9 @@ use crate::sql::rows::{Call, List, Output, map_rows, map1, map2, text_at};
 
 pub const OPERATORS: &[Function] = &[
     f("->", &[Jsonb, Text], Jsonb, |c| map2(c, |v: &str, key: &str| get(v, |v| v.get(key), Value::to_text))),
-    f("->", &[Jsonb, Int4], Jsonb, |c| map2(c, |v: &str, at: i32| get(v, |v| v.at(at.into()), Value::to_text))),
+    f("->", &[Jsonb, Int4], Jsonb, |c| map2(c, |v: &str, at: i32| get(v, |v| v.element(at.into()), Value::to_text))),
     f("->>", &[Jsonb, Text], Text, |c| map2(c, |v: &str, key: &str| get_text(v, |v| v.get(key)))),
-    f("->>", &[Jsonb, Int4], Text, |c| map2(c, |v: &str, at: i32| get_text(v, |v| v.at(at.into())))),
+    f("->>", &[Jsonb, Int4], Text, |c| map2(c, |v: &str, at: i32| get_text(v, |v| v.element(at.into())))),
     f("#>", &[Jsonb, TextArray], Jsonb, |c| {
         map2(c, |v: &str, path: List| get(v, |v| follow(v, &path), Value::to_text))
     }),
@@ -267,13 +267,19 @@ fn write(array: &ArrayRef, ty: &SqlType, row: usize, zone: &TimeZone, out: &mut 
             let finite = text.bytes().last().is_some_and(|byte| byte.is_ascii_digit());
             match category(ty) {
                 Category::Numeric if finite && !is_registered(ty) => out.push_str(text),
-                // ISO 8601 wants a T between date and time.
-                _ if matches!(ty, SqlType::Timestamp | SqlType::Timestamptz) => quote(&text.replacen(' ', "T", 1), out),
+                _ if matches!(ty, SqlType::Timestamp | SqlType::Timestamptz) => quote(&iso_8601(text), out),
                 _ => quote(text, out),
             }
         }
     }
     Ok(())
+}
+
+/// ISO 8601 wants a T between date and time, and minutes behind the hours of a zone.
+fn iso_8601(text: &str) -> String {
+    let Some((date, time)) = text.split_once(' ') else { return text.to_owned() };
+    let zone = time.rfind(['+', '-']).map_or(0, |sign| time.len() - sign);
+    format!("{date}T{time}{}", if zone == "+00".len() { ":00" } else { "" })
 }
 
 fn is_registered(ty: &SqlType) -> bool {
@@ -379,13 +385,13 @@ fn lists(call: &Call, make: impl Fn(&str) -> Result<Vec<Option<String>>>) -> Res
 pub fn aggregate(call: AggregateCall, result: SqlType) -> Result<Expr> {
     let item = call.types.first().cloned().unwrap_or(SqlType::Text);
     let list = item.array();
-    let gathered = relabel(call.of(array_agg_udaf(), call.args.clone()), &list);
+    let values = gathered(&call, &list)?;
     let kernel: Kernel = match result {
         SqlType::Jsonb => |call| map_rows(call, |row| gather(call, row, true)),
         _ => |call| map_rows(call, |row| gather(call, row, false)),
     };
     let name = if result == SqlType::Jsonb { "jsonb_agg_final" } else { "json_agg_final" };
-    Ok(PgScalar::new(name, vec![list], result, TimeZone::UTC, Volatility::Immutable, kernel).call(vec![gathered]))
+    Ok(PgScalar::new(name, vec![list], result, call.zone, Volatility::Immutable, kernel).call(vec![values]))
 }
 
 fn gather(call: &Call, row: usize, binary: bool) -> Result<Option<String>> {

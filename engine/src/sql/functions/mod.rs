@@ -15,6 +15,7 @@ mod datetime;
 mod datetime_operators;
 mod datetime_parts;
 pub mod event_windows;
+mod gathered;
 mod interval_aggregates;
 mod json;
 pub mod math;
