@@ -112,9 +112,17 @@ pub fn slice(call: &Call) -> Result<ArrayRef> {
     })
 }
 
-/// Lists of elements picked from the first argument's values; None for NULL.
-pub fn gather(call: &Call, mut pick: impl FnMut(usize) -> Option<Vec<u32>>) -> Result<ArrayRef> {
-    let lists = lists(call, 0)?;
+/// Lists of elements picked from the first argument's values, for each row; None for NULL.
+pub fn gather(call: &Call, pick: impl FnMut(usize) -> Option<Vec<u32>>) -> Result<ArrayRef> {
+    gather_from(call, lists(call, 0)?.values(), pick)
+}
+
+/// The same from these values.
+pub fn gather_from(
+    call: &Call,
+    values: &ArrayRef,
+    mut pick: impl FnMut(usize) -> Option<Vec<u32>>,
+) -> Result<ArrayRef> {
     let mut places = Vec::new();
     let mut lengths = Vec::with_capacity(call.rows);
     let mut valid = Vec::with_capacity(call.rows);
@@ -125,7 +133,7 @@ pub fn gather(call: &Call, mut pick: impl FnMut(usize) -> Option<Vec<u32>>) -> R
         lengths.push(picked.len());
         places.extend(picked);
     }
-    let values = take(lists.values(), &UInt32Array::from(places), None)?;
+    let values = take(values, &UInt32Array::from(places), None)?;
     build(call.result, lengths, values, Some(NullBuffer::from(valid)))
 }
 

@@ -4,7 +4,7 @@ use arrow::array::{Array, ArrayRef, UInt32Array};
 use arrow::compute::take;
 use arrow::row::{RowConverter, SortField};
 
-use super::array::{build, concatenated, gather, lists};
+use super::array::{build, concatenated, gather, gather_from, lists};
 use super::cast::column_texts;
 use super::signature::T::{
     AnyArray, AnyCompatible, AnyCompatibleArray, AnyElement, Bool, Int4, Int8, Interval, Numeric, Text, TextArray,
@@ -179,7 +179,7 @@ fn cat(call: &Call) -> Result<ArrayRef> {
     let (left, right) = (lists(call, 0)?, lists(call, 1)?);
     let all = [left.values().clone(), right.values().clone()];
     let shift = left.values().len() as u32;
-    join(call, all, |row| {
+    gather_from(call, &concatenated(&all)?, |row| {
         if call.is_null(0, row) && call.is_null(1, row) {
             return None;
         }
@@ -208,7 +208,7 @@ fn extend(call: &Call, list_at: usize, item_at: usize) -> Result<ArrayRef> {
     let list = lists(call, list_at)?;
     let all = [list.values().clone(), call.args[item_at].clone()];
     let shift = list.values().len() as u32;
-    join(call, all, |row| {
+    gather_from(call, &concatenated(&all)?, |row| {
         let index = call.row(list_at, row);
         let offsets = list.value_offsets();
         let end = if list.is_null(index) { offsets[index] } else { offsets[index + 1] };
@@ -220,21 +220,6 @@ fn extend(call: &Call, list_at: usize, item_at: usize) -> Result<ArrayRef> {
             std::iter::once(item).chain(elements).collect()
         })
     })
-}
-
-fn join(call: &Call, all: [ArrayRef; 2], pick: impl Fn(usize) -> Option<Vec<u32>>) -> Result<ArrayRef> {
-    let mut places = Vec::new();
-    let mut lengths = Vec::with_capacity(call.rows);
-    let mut valid = Vec::with_capacity(call.rows);
-    for row in 0..call.rows {
-        let picked = pick(row);
-        valid.push(picked.is_some());
-        let picked = picked.unwrap_or_default();
-        lengths.push(picked.len());
-        places.extend(picked);
-    }
-    let values = take(&concatenated(&all)?, &UInt32Array::from(places), None)?;
-    build(call.result, lengths, values, Some(arrow::buffer::NullBuffer::from(valid)))
 }
 
 /// Keys by which elements are equal.
