@@ -2,7 +2,7 @@
 //!
 //! A view over little is filled at once, on the step thread, so that it can be read when CREATE returns; any other by a
 //! thread of its own, which tells the step thread when its nodes are level with the rest, or lost. A hydration that
-//! failed is begun anew after a pause, with new nodes.
+//! failed is begun anew after a pause, with new nodes; so is one for which too much is kept while it waits for memory.
 
 #[cfg(test)]
 mod tests;
@@ -235,6 +235,21 @@ impl Hydrations {
         let pause = FIRST_PAUSE.saturating_mul(1 << entry.failures.min(16)).min(LONGEST_PAUSE);
         entry.failures += 1;
         self.spawn(relation, move |control| control.pause(pause).then_some(Outcome::Again))
+    }
+
+    /// Gives up what was done for a relation, for want of memory; [`Outcome::Again`] will follow when there is some.
+    pub fn give_up(&mut self, relation: ObjectId) -> Result<()> {
+        let (memory, progress) = (self.memory.clone(), self.progress(relation));
+        self.spawn(relation, move |control| {
+            while memory.is_scarce() {
+                progress.paused(true);
+                if !control.pause(PATIENCE) {
+                    return None;
+                }
+            }
+            progress.paused(false);
+            Some(Outcome::Again)
+        })
     }
 
     /// What a thread has left; None when the report is of one that was called off.

@@ -2,7 +2,7 @@
 //!
 //! | use, of the budget | what happens |
 //! |---|---|
-//! | 90 % | sources and hydrations pause, checkpoints are made early |
+//! | 90 % | sources and hydrations pause, checkpoints are made early; hydrations for which 5 % or more are kept begin anew later |
 //! | below 85 % again | they go on by themselves |
 //! | 100 % | transactions that add rows fail with 53200; those that free memory do not |
 //!
@@ -25,6 +25,9 @@ use crate::error::{Error, Result, SqlState};
 /// Of the budget, in percent: where sources pause, and where they go on.
 const HIGH: u64 = 90;
 const LOW: u64 = 85;
+
+/// Of the budget, in percent: what may be kept for a hydration that waits for memory.
+const KEPT: u64 = 5;
 
 /// Unknown use.
 const UNKNOWN: u64 = u64::MAX;
@@ -78,6 +81,11 @@ impl Memory {
     /// Whether nothing more is to be taken in for now.
     pub fn is_scarce(&self) -> bool {
         self.scarce.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that may be kept for a hydration while memory is scarce: rows that were deleted or changed since it began.
+    pub fn most_kept(&self) -> u64 {
+        percent(self.limit, KEPT)
     }
 
     /// Whether so many bytes more are in the budget.

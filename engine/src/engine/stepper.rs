@@ -217,8 +217,12 @@ impl Stepper {
         let (now, dataflows) = (self.clock.now(), &self.dataflows);
         let kept_since = |epoch| dataflows.kept_since(epoch);
         let horizon = self.live.horizon(self.epoch, now, self.snapshot_limits, kept_since);
+        let most = self.memory.is_scarce().then(|| self.memory.most_kept());
         // A store whose chunks were half merged is not to be trusted.
-        if let Err(error) = guarded(|| self.dataflows.compact(horizon)) {
+        if let Err(error) = guarded(|| {
+            most.map_or(Ok(()), |most| self.dataflows.give_up_hydrations(most))?;
+            self.dataflows.compact(horizon)
+        }) {
             self.recover_and_publish(&error);
         }
         snapshot

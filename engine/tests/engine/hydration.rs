@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use levada_engine::{Engine, EngineOptions, HydrationLimit, Session};
+use levada_engine::{Engine, EngineOptions, HydrationLimit, ManualMemory, MemoryGauge, Session};
 
 use crate::database::{run, session, sql, value};
 
@@ -246,4 +246,35 @@ async fn a_small_view_is_there_at_once() {
     create(&mut ada, "names", "SELECT count(DISTINCT name) AS n FROM category").await;
     assert_eq!(value(&mut ada, "SELECT n FROM names").await, "31");
     assert!(began.elapsed() < Duration::from_secs(30));
+}
+
+/// A view that waits for memory does not keep all that is changed meanwhile.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_kept_for_a_view_that_waits_for_memory_is_bounded() {
+    let directory = tempfile::tempdir().unwrap();
+    let (memory, limit) = (ManualMemory::default(), HydrationLimit::new(0));
+    let options = EngineOptions::new(directory.path()).with_memory_limit(256 << 20);
+    let memory_gauge = MemoryGauge::Manual(memory.clone());
+    let engine = Engine::open(EngineOptions { memory_gauge, hydrations: limit.clone(), ..options }).unwrap();
+    let mut ada = session(&engine);
+    run(&mut ada, "CREATE TABLE wide (id int PRIMARY KEY, price bigint, note text)").await;
+    let rows = format!("SELECT n, n, repeat('x', 200) FROM generate_series(1, {MANY}) AS g(n)");
+    run(&mut ada, &format!("INSERT INTO wide {rows}")).await;
+    let query = "SELECT price % 10 AS last, count(*) AS n FROM wide GROUP BY price % 10";
+    create(&mut ada, "lasts", query).await;
+    memory.set(234 << 20);
+    let begun = Instant::now();
+    while value(&mut ada, "SELECT memory_used >> 20 FROM levada_catalog.engine").await != "234" {
+        assert!(begun.elapsed() < Duration::from_secs(60));
+    }
+    for _ in 0..12 {
+        run(&mut ada, "UPDATE wide SET price = price + 1").await;
+    }
+    let bytes: u64 = value(&mut ada, "SELECT state_bytes FROM levada_catalog.tables").await.parse().unwrap();
+    // Each update leaves 4 MB.
+    assert!(bytes < 26 << 20, "{bytes} bytes");
+    assert_eq!(state(&mut ada, "lasts").await, "paused: memory");
+    limit.set(1);
+    memory.set(0);
+    check(&mut ada, "lasts", query).await;
 }

@@ -78,7 +78,8 @@ impl Progress {
         self.0.lock().state = HydrationState::CatchingUp;
     }
 
-    pub(super) fn paused(&self, paused: bool) {
+    /// It waits for memory, or no longer does.
+    pub fn paused(&self, paused: bool) {
         self.0.lock().paused = paused;
     }
 

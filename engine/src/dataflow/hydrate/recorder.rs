@@ -50,12 +50,18 @@ impl Recorder {
         self.stores.contains(&node)
     }
 
+    /// Those nodes.
+    pub fn stores(&self) -> impl Iterator<Item = NodeId> {
+        self.stores.iter().copied()
+    }
+
     /// Whether changes of a base relation make it record more.
     pub fn follows(&self, relation: ObjectId) -> bool {
         self.sources.contains(&relation)
     }
 
-    fn close(&self) {
+    /// Nothing more is recorded, and nothing kept readable.
+    pub fn close(&self) {
         let mut record = self.record.lock();
         (record.reached, record.bytes, record.closed) = (Epoch::NEVER, 0, true);
         let changes = std::mem::take(&mut record.changes);

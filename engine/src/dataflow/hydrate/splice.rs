@@ -234,6 +234,22 @@ impl Graph {
         self.asides.values().filter(|recorder| recorder.reads(node)).map(|recorder| recorder.reached()).min()
     }
 
+    /// About how many bytes of memory are kept only for a relation's hydration: old rows, and changes that wait for it.
+    pub fn kept_for(&self, relation: ObjectId) -> u64 {
+        let Some(recorder) = self.asides.get(&relation) else { return 0 };
+        let reached = recorder.reached();
+        let stores = recorder.stores().filter_map(|node| self.store(node));
+        stores.map(|store| store.kept_since(reached)).sum::<u64>() + recorder.bytes() as u64
+    }
+
+    /// Keeps nothing any more for a relation's hydration: it can come to nothing then.
+    pub fn let_go(&mut self, relation: ObjectId) {
+        if let Some(recorder) = self.asides.get(&relation) {
+            recorder.close();
+            self.uncompacted.extend(recorder.stores());
+        }
+    }
+
     /// Whether changes of a base relation would wait for a hydration for which some wait already.
     pub fn is_recorded(&self, relation: ObjectId) -> bool {
         self.asides.values().any(|recorder| recorder.bytes() > 0 && recorder.follows(relation))

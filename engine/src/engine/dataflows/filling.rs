@@ -58,6 +58,20 @@ impl Dataflows {
         }
     }
 
+    /// While memory is scarce: gives up the hydrations for each of which more than so many bytes are kept.
+    pub fn give_up_hydrations(&mut self, most: u64) -> Result<()> {
+        let relations: Vec<ObjectId> = self.hydrations.relations().collect();
+        for relation in relations {
+            let kept = self.graph.kept_for(relation);
+            if kept > most {
+                tracing::warn!(%relation, kept, "too much is kept for a view that is being filled; it begins anew when there is memory");
+                self.hydrations.give_up(relation)?;
+                self.graph.let_go(relation);
+            }
+        }
+        Ok(())
+    }
+
     /// Takes in what a hydration's thread has left. Returns the last epoch used, if there was something.
     pub fn hydration(&mut self, relation: ObjectId, run: u64, epoch: Epoch) -> Result<Option<Epoch>> {
         let mut now = epoch;
