@@ -185,8 +185,8 @@ impl Engine {
         let intake = Intake::new(options.intake_memory, options.step_threads)?;
         let (requests, inbox) = channel();
         let memory = Arc::new(Memory::new(options.memory_limit, options.memory_gauge));
-        let hydrations = Hydrations::new(requests.clone(), options.hydrations.clone(), memory.clone());
-        let mut recovered = recovery::recover(&storage, options.step_threads, hydrations, &intake)?;
+        let hydrations = || Hydrations::new(requests.clone(), options.hydrations.clone(), memory.clone());
+        let mut recovered = recovery::recover(&storage, options.step_threads, &hydrations, &intake)?;
         let next_object = AtomicU32::new(recovered.dataflows.next_object());
         let locks = Arc::<LockTable>::default();
         let metrics = Arc::new(Metrics::new(intake.clone(), memory.clone(), recovered.durable));

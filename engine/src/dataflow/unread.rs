@@ -19,8 +19,9 @@ pub(super) struct Unread {
 /// State that a step needs and that cannot be read.
 #[derive(Debug)]
 pub struct Unreadable {
-    /// Whose it is.
-    pub operator: Option<OperatorId>,
+    /// Whose it is, and that of all who are made from it: with new state for all of them it can be done without. None where
+    /// it is that of a base relation.
+    pub replaceable: Vec<OperatorId>,
     /// The relation that it is part of, or the first of those that are made from it.
     pub relation: Option<ObjectId>,
     pub error: Error,
@@ -59,8 +60,10 @@ impl Graph {
         for id in needed {
             let Some(load) = self.unread.loads.get(&id) else { continue };
             if let Err(error) = load.wait_complete() {
-                let operator = self.node(id).ok().and_then(|node| node.id);
-                return Err(Box::new(Unreadable { operator, relation: self.relation_of(id), error }));
+                let is_base = self.node(id).is_ok_and(|node| node.inputs.is_empty());
+                let made_from_it = if is_base { Vec::new() } else { self.downstream(&[id]) };
+                let replaceable = made_from_it.into_iter().filter_map(|id| self.node(id).ok()?.id).collect();
+                return Err(Box::new(Unreadable { replaceable, relation: self.relation_of(id), error }));
             }
         }
         Ok(())

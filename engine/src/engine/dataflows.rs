@@ -5,7 +5,7 @@
 mod filling;
 mod unread;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
@@ -64,7 +64,8 @@ struct Unsaved {
 }
 
 impl Dataflows {
-    /// The state of the last checkpoint, or nothing at all. Returned with the last epoch used.
+    /// The state of the last checkpoint, or nothing at all, without that of operators that are `lost`: their nodes are filled
+    /// anew. Returned with the last epoch used.
     ///
     /// What the nodes keep is read when somebody needs it, or [in the background](Dataflows::load_rest).
     pub fn load(
@@ -73,9 +74,11 @@ impl Dataflows {
         threads: usize,
         hydrations: Hydrations,
         histories: Histories,
+        lost: &BTreeSet<OperatorId>,
     ) -> Result<(Dataflows, Epoch)> {
         let catalog = catalog::store::load(store)?;
-        let operators = operators::load(store)?;
+        let mut operators = operators::load(store)?;
+        operators.retain(|_, id| !lost.contains(id));
         let saved: HashSet<OperatorId> = operators.values().copied().collect();
         let mut this = Dataflows {
             graph: Graph::new(operators::ERRORS, operators::LATE, threads)?,
@@ -87,7 +90,11 @@ impl Dataflows {
             retention: Retention::default(),
             sinks: Sinks::default(),
             event_times: EventTimes::load(&meta.event_times)?,
-            unsaved: Unsaved::default(),
+            unsaved: Unsaved {
+                dropped_operators: lost.iter().copied().collect(),
+                operators_changed: !lost.is_empty(),
+                ..Unsaved::default()
+            },
             hydrations,
             hydrating: Hydrating::default(),
             histories,
@@ -455,9 +462,10 @@ impl Dataflows {
         self.next_object
     }
 
-    /// The owners of durable state.
+    /// The owners of durable state: what is lost goes with the next checkpoint, which has what stands in for it.
     pub fn known_operators(&self) -> HashSet<OperatorId> {
-        self.operators.values().copied().chain([operators::OWNER, operators::ERRORS, operators::LATE]).collect()
+        let known = self.operators.values().chain(&self.unsaved.dropped_operators).copied();
+        known.chain([operators::OWNER, operators::ERRORS, operators::LATE]).collect()
     }
 }
 

@@ -1,9 +1,10 @@
 //! From what is durable to what was: the last checkpoint, then the log's tail.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::data::{Epoch, ObjectId};
+use crate::data::{Epoch, ObjectId, OperatorId};
+use crate::dataflow::Unreadable;
 use crate::engine::clock::Micros;
 use crate::engine::dataflows::Dataflows;
 use crate::engine::entry;
@@ -13,7 +14,7 @@ use crate::engine::hydrations::Hydrations;
 use crate::engine::record::{self, Record};
 use crate::engine::sources::saved_progress;
 use crate::engine::storage::Storage;
-use crate::error::{Result, SqlState};
+use crate::error::{Error, Result, SqlState};
 use crate::source::{Intake, Progress};
 use crate::state::LogPosition;
 
@@ -34,16 +35,56 @@ pub struct Recovered {
 
 /// Reads the last checkpoint and applies the entries of the log after it, each as a step.
 ///
-/// New views are hydrated aside, as they are while the server runs.
+/// New views are hydrated aside, as they are while the server runs. So are those of which an entry needs state that cannot be
+/// read: what they are made from is there.
 ///
 /// # Errors
 /// What an entry fails with, and what cannot be read or written. No entry is given up: each was applied once before it was
 /// logged.
-pub fn recover(storage: &Storage, threads: usize, hydrations: Hydrations, intake: &Arc<Intake>) -> Result<Recovered> {
+pub fn recover(
+    storage: &Storage,
+    threads: usize,
+    hydrations: &dyn Fn() -> Hydrations,
+    intake: &Arc<Intake>,
+) -> Result<Recovered> {
+    let mut lost = BTreeSet::new();
+    loop {
+        let Failure { replaceable, error } = match apply(storage, threads, hydrations(), intake, &lost) {
+            Ok(recovered) => return Ok(recovered),
+            Err(failure) => failure,
+        };
+        let before = lost.len();
+        lost.extend(replaceable);
+        if lost.len() == before {
+            return Err(error);
+        }
+        tracing::error!(%error, "what is made from it is filled anew");
+    }
+}
+
+/// Why an attempt came to an end, and the state to do without at the next.
+struct Failure {
+    replaceable: Vec<OperatorId>,
+    error: Error,
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        Failure { replaceable: Vec::new(), error }
+    }
+}
+
+fn apply(
+    storage: &Storage,
+    threads: usize,
+    hydrations: Hydrations,
+    intake: &Arc<Intake>,
+    lost: &BTreeSet<OperatorId>,
+) -> Result<Recovered, Failure> {
     let Storage { store, log } = storage;
     let meta = store.meta()?.unwrap_or_default();
     let histories = Histories::new(intake.clone(), saved_progress(&meta.sources)?);
-    let load = || Dataflows::load(store, &meta, threads, hydrations, histories.clone());
+    let load = || Dataflows::load(store, &meta, threads, hydrations, histories.clone(), lost);
     let (mut dataflows, mut epoch) = guarded(load)?;
     // Before the log's tail: what it drops is still part of the checkpoint, should this start be cut short.
     match store.delete_unknown(&dataflows.known_operators()) {
@@ -65,6 +106,14 @@ pub fn recover(storage: &Storage, threads: usize, hydrations: Hydrations, intake
             }
         };
         let operations = entry::decode(entry)?;
+        let named = |error: Error| {
+            let why = error.detail().map(|detail| format!("{detail} ")).unwrap_or_default();
+            error.with_detail(format!("{why}Entry {at} of the log cannot be applied."))
+        };
+        dataflows.prepare_again(&operations).map_err(|unreadable| {
+            let Unreadable { replaceable, error, .. } = *unreadable;
+            Failure { replaceable, error: named(error) }
+        })?;
         let step = || {
             histories.begin(&operations);
             let epoch = dataflows.create(&operations, epoch)?.next();
@@ -72,10 +121,7 @@ pub fn recover(storage: &Storage, threads: usize, hydrations: Hydrations, intake
             let (_, last) = dataflows.finish(&operations, epoch)?;
             Ok(last)
         };
-        epoch = guarded(step).map_err(|error| {
-            let why = error.detail().map(|detail| format!("{detail} ")).unwrap_or_default();
-            error.with_detail(format!("{why}Entry {at} of the log cannot be applied."))
-        })?;
+        epoch = guarded(step).map_err(named)?;
     }
     // Not earlier: what the log's tail needs comes first.
     dataflows.load_rest()?;

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use super::Dataflows;
 use crate::catalog::ItemKind;
 use crate::data::ObjectId;
+use crate::dataflow::Unreadable;
+use crate::engine::Operation;
 use crate::engine::clock::Micros;
 use crate::error::{Error, Result};
 
@@ -16,10 +18,29 @@ impl Dataflows {
     /// # Errors
     /// XX001 and 58030, naming the relation that cannot be read.
     pub fn prepare(&mut self, relations: impl IntoIterator<Item = ObjectId>) -> Result<()> {
+        self.reach(relations).map_err(|unreadable| unreadable.error)
+    }
+
+    /// The same for an entry of the log, and for the views that it makes.
+    ///
+    /// # Errors
+    /// What cannot be read, and the state to be replaced.
+    pub fn prepare_again(&mut self, operations: &[Operation]) -> Result<(), Box<Unreadable>> {
+        let written = operations.iter().filter_map(Operation::written);
+        let read = operations.iter().filter_map(|operation| match operation {
+            Operation::Create(item) => Some(&item.depends_on),
+            _ => None,
+        });
+        self.reach(written.chain(read.flatten().copied()))
+    }
+
+    fn reach(&mut self, relations: impl IntoIterator<Item = ObjectId>) -> Result<(), Box<Unreadable>> {
         let nodes: Vec<_> = relations.into_iter().filter_map(|id| self.graph.relation(id)).collect();
-        self.graph.prepare(&nodes).map_err(|unreadable| match unreadable.relation {
-            Some(relation) => self.unreadable_relation(relation, unreadable.error),
-            None => unreadable.error,
+        self.graph.prepare(&nodes).map_err(|mut unreadable| {
+            if let Some(relation) = unreadable.relation {
+                unreadable.error = self.unreadable_relation(relation, unreadable.error);
+            }
+            unreadable
         })
     }
 

@@ -117,8 +117,8 @@ impl Stepper {
         Storage::reopen(&mut self.storage, &self.data_dir, self.checkpoint_sizes)?;
         let storage = Storage::of(&self.storage)?;
         self.checkpointer = Checkpointer::start(storage.clone(), self.reports.clone(), self.metrics.clone())?;
-        let hydrations = Hydrations::new(self.reports.clone(), self.hydrations.clone(), self.memory.clone());
-        recovery::recover(storage, self.threads, hydrations, self.sources.intake())
+        let hydrations = || Hydrations::new(self.reports.clone(), self.hydrations.clone(), self.memory.clone());
+        recovery::recover(storage, self.threads, &hydrations, self.sources.intake())
     }
 }
 

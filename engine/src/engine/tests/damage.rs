@@ -103,6 +103,55 @@ async fn what_a_damaged_view_cannot_take_in_is_refused_and_logged_nowhere() {
     }
 }
 
+/// The log has what a view whose state turns out damaged has yet to take in.
+#[tokio::test]
+async fn a_start_fills_anew_what_the_log_cannot_be_applied_to() {
+    let views = [
+        ("SELECT a, count(*) AS n FROM t GROUP BY a", KeyKind::Rows),
+        ("SELECT a, count(*) AS n FROM t GROUP BY a", KeyKind::Keyed),
+        ("SELECT x.a, y.a AS b FROM t x JOIN u y ON x.a = y.a", KeyKind::Rows),
+    ];
+    for (query, kind) in views {
+        let directory = tempfile::tempdir().unwrap();
+        let view =
+            format!("CREATE MATERIALIZED VIEW v AS {query}; CREATE MATERIALIZED VIEW w AS SELECT count(*) FROM v");
+        let (engine, _) = with_damaged(directory.path(), TABLES, &view, kind).await;
+        let (t, v) = (table(&engine, "t"), table(&engine, "v"));
+        let groups = [vec![Operation::Write { table: t, change: rows(&engine, t, vec![3]) }]];
+        drop(engine);
+        let records = record::transactions(groups.iter().map(Vec::as_slice)).unwrap();
+        Storage::open(directory.path(), CheckpointSizes::default()).unwrap().log.append(&records).unwrap();
+        // The second time nothing that the first has made is durable yet.
+        for round in 0..4 {
+            let engine = open(directory.path());
+            engine.0.hydrated(&[v, table(&engine, "w")]).await.unwrap();
+            assert_eq!(run(&engine, "SELECT * FROM good").await, [(6 + 3 * (round / 2)).to_string()], "{query}");
+            let differences = format!("SELECT count(*) FROM (SELECT * FROM v EXCEPT {query}) AS d");
+            assert_eq!(run(&engine, &differences).await, ["0"], "{query}");
+            let counted = format!("SELECT (SELECT * FROM w) = (SELECT count(*) FROM ({query}) AS q)");
+            assert_eq!(run(&engine, &counted).await, ["true"], "{query}");
+            if round == 1 {
+                run(&engine, "INSERT INTO t VALUES (3); FLUSH").await;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_start_says_which_table_the_log_cannot_be_applied_to() {
+    let directory = tempfile::tempdir().unwrap();
+    let (engine, _) =
+        with_damaged(directory.path(), TABLES, "CREATE TABLE x (a int); INSERT INTO x VALUES (1)", KeyKind::Rows).await;
+    let x = table(&engine, "x");
+    let groups = [vec![Operation::Write { table: x, change: rows(&engine, x, vec![3]) }]];
+    drop(engine);
+    let records = record::transactions(groups.iter().map(Vec::as_slice)).unwrap();
+    Storage::open(directory.path(), CheckpointSizes::default()).unwrap().log.append(&records).unwrap();
+    let error = Engine::open(EngineOptions::new(directory.path())).err().unwrap();
+    assert_eq!(error.sqlstate().code(), "XX001", "{error}");
+    assert!(error.message().contains("\"x\"") && error.detail().unwrap().contains("cannot be applied"), "{error}");
+}
+
 async fn until(engine: &Engine, sql: &str, expected: &str) {
     let begun = Instant::now();
     loop {
