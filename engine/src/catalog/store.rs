@@ -1,5 +1,5 @@
 //! The catalog's durable form: one key an object, its id in big-endian bytes; the value is the item,
-//! [sealed](crate::data::sealed).
+//! [sealed].
 
 use crate::catalog::{Catalog, Item};
 use crate::data::{ObjectId, OperatorId, sealed};
