@@ -255,6 +255,18 @@ mod tests {
     }
 
     #[test]
+    fn statements_within_statements_come_to_an_end() {
+        for word in ["PREPARE a AS ", "EXPLAIN ", "EXPLAIN PREPARE a AS ", "PREPARE a AS EXPLAIN "] {
+            let sql = format!("{}SELECT 1", word.repeat(50_000));
+            // As much stack as the server's threads have.
+            let parsing = std::thread::Builder::new().stack_size(16 << 20).spawn(move || parse(&sql).unwrap_err());
+            let refused = parsing.unwrap().join().unwrap();
+            let states = [SqlState::SYNTAX_ERROR, SqlState::STATEMENT_TOO_COMPLEX];
+            assert!(states.contains(&refused.sqlstate()), "{word}: {refused}");
+        }
+    }
+
+    #[test]
     fn calls_within_calls_take_no_longer_than_others() {
         for (open, close) in [("abs(", ")"), ("coalesce(a, ", ")"), ("abs(CASE WHEN a THEN ", " END)"), ("abs(", "")] {
             let sql = format!("SELECT {}a{}", open.repeat(40), close.repeat(40));

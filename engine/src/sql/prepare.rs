@@ -5,7 +5,7 @@ use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::Token;
 
-use crate::sql::statement::{Command, parse_command};
+use crate::sql::statement::Command;
 use crate::sql::word::parse_words;
 
 /// `PREPARE name [(type, …)] AS statement`
@@ -54,13 +54,15 @@ fn parse_prepare(parser: &mut Parser<'_>) -> Result<Prepare, ParserError> {
     }
     parser.expect_keyword(Keyword::AS)?;
     let first = parser.peek_token_ref().clone();
-    let statement = parse_command(parser)?;
-    let prepares = |sql: &ast::Statement| {
-        use ast::Statement::{Delete, Insert, Query, Update};
-        matches!(sql, Query(_) | Insert(_) | Update(_) | Delete(_))
-    };
+    // None of ours can be: nothing recurses but what the library counts.
+    let statement = parser.parse_statement()?;
     match &statement {
-        Command::Sql(sql) if prepares(sql) => Ok(Prepare { name, types, statement: Box::new(statement) }),
+        ast::Statement::Query(_)
+        | ast::Statement::Insert(_)
+        | ast::Statement::Update(_)
+        | ast::Statement::Delete(_) => {
+            Ok(Prepare { name, types, statement: Box::new(Command::Sql(Box::new(statement))) })
+        }
         _ => parser.expected("a statement that can be prepared", first),
     }
 }

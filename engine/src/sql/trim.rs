@@ -6,7 +6,7 @@ use super::group_elements::written;
 use super::word::is_word;
 
 /// Says that it is blanks where nothing is said.
-pub fn trim_blanks(mut tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+pub fn trim_blanks(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
     let written = written(&tokens);
     let token = |at: usize| written.get(at).map(|at| &tokens[*at].token);
     let is = |at: usize, word: &str| token(at).is_some_and(|token| is_word(token, word));
@@ -21,9 +21,15 @@ pub fn trim_blanks(mut tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
             bare.push(written[from]);
         }
     }
-    for place in bare.into_iter().rev() {
-        let span = tokens[place].span;
-        tokens.insert(place, TokenWithSpan { token: Token::SingleQuotedString(" ".to_owned()), span });
+    if bare.is_empty() {
+        return tokens;
     }
-    tokens
+    let (mut with_blanks, mut bare) = (Vec::with_capacity(tokens.len() + bare.len()), bare.into_iter().peekable());
+    for (place, token) in tokens.into_iter().enumerate() {
+        if bare.next_if_eq(&place).is_some() {
+            with_blanks.push(TokenWithSpan { token: Token::SingleQuotedString(" ".to_owned()), span: token.span });
+        }
+        with_blanks.push(token);
+    }
+    with_blanks
 }
