@@ -8,6 +8,9 @@ use crate::dataflow::graph::{Graph, NodeId};
 use crate::error::Error;
 use crate::state::Load;
 
+/// States that are read at the same time for a step.
+const SIDE_BY_SIDE: usize = 4;
+
 /// State of nodes that is not known to be there.
 #[derive(Default)]
 pub(super) struct Unread {
@@ -54,11 +57,12 @@ impl Graph {
         if self.unread.loads.is_empty() {
             return Ok(());
         }
-        let needed = self.needed(nodes);
-        // Side by side, where there are threads for it.
-        needed.iter().filter_map(|id| self.unread.loads.get(id)).for_each(Load::begin);
-        for id in needed {
-            let Some(load) = self.unread.loads.get(&id) else { continue };
+        let needed = self.needed(nodes).into_iter();
+        let loads: Vec<(NodeId, Arc<Load>)> =
+            needed.filter_map(|id| Some((id, self.unread.loads.get(&id)?.clone()))).collect();
+        for (at, (id, load)) in loads.iter().enumerate() {
+            let id = *id;
+            loads[at..].iter().take(SIDE_BY_SIDE).for_each(|(_, load)| load.begin());
             if let Err(error) = load.wait_complete() {
                 let is_base = self.node(id).is_ok_and(|node| node.inputs.is_empty());
                 let made_from_it = if is_base { Vec::new() } else { self.downstream(&[id]) };

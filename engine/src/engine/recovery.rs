@@ -54,7 +54,10 @@ pub fn recover(
             Err(failure) => failure,
         };
         let before = lost.len();
-        lost.extend(replaceable);
+        // What cannot be read for a moment may be as it should be.
+        if error.sqlstate() == SqlState::DATA_CORRUPTED {
+            lost.extend(replaceable);
+        }
         if lost.len() == before {
             return Err(error);
         }
@@ -111,7 +114,9 @@ fn apply(
             error.with_detail(format!("{why}Entry {at} of the log cannot be applied."))
         };
         dataflows.prepare_again(&operations).map_err(|unreadable| {
-            let Unreadable { replaceable, error, .. } = *unreadable;
+            let Unreadable { mut replaceable, error, .. } = *unreadable;
+            // Numbers that entries before this one gave out are given out again.
+            replaceable.retain(|operator| operator.0 < meta.next_operator);
             Failure { replaceable, error: named(error) }
         })?;
         let step = || {

@@ -22,6 +22,9 @@ use crate::data::Epoch;
 use crate::error::{Error, Result, SqlState};
 use crate::state::StateStore;
 
+/// Stack of a thread that reads: while it waits for others to do parts of its job it may take up another one.
+const STACK: usize = 8 << 20;
+
 /// Reads one owner's state.
 type Job = Box<dyn FnOnce(&Load) -> Result<()> + Send>;
 
@@ -160,7 +163,10 @@ impl Loader {
     /// # Errors
     /// XX000 when the threads cannot be started, 58030 when the store cannot be read.
     pub fn new(store: Arc<StateStore>, threads: usize) -> Result<Loader> {
-        let builder = ThreadPoolBuilder::new().num_threads(threads.max(2)).thread_name(|at| format!("load-{at}"));
+        let builder = ThreadPoolBuilder::new()
+            .num_threads(threads.max(2))
+            .stack_size(STACK)
+            .thread_name(|at| format!("load-{at}"));
         let failed = |error| Error::internal("the threads that read state did not start").with_source(error);
         let pool = Arc::new(builder.build().map_err(failed)?);
         let epoch = store.meta()?.map_or(Epoch::ZERO, |meta| meta.epoch);

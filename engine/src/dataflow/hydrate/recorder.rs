@@ -108,7 +108,11 @@ impl Recorder {
 
     /// The nodes aside agree with this epoch.
     pub fn reach(&self, epoch: Epoch) {
-        self.record.lock().reached = epoch;
+        let mut record = self.record.lock();
+        // One that was let go keeps nothing readable any more.
+        if !record.closed {
+            record.reached = epoch;
+        }
     }
 }
 

@@ -21,17 +21,12 @@ impl Dataflows {
         self.reach(relations).map_err(|unreadable| unreadable.error)
     }
 
-    /// The same for an entry of the log, and for the views that it makes.
+    /// The same for an entry of the log.
     ///
     /// # Errors
     /// What cannot be read, and the state to be replaced.
     pub fn prepare_again(&mut self, operations: &[Operation]) -> Result<(), Box<Unreadable>> {
-        let written = operations.iter().filter_map(Operation::written);
-        let read = operations.iter().filter_map(|operation| match operation {
-            Operation::Create(item) => Some(&item.depends_on),
-            _ => None,
-        });
-        self.reach(written.chain(read.flatten().copied()))
+        self.reach(operations.iter().filter_map(Operation::written))
     }
 
     fn reach(&mut self, relations: impl IntoIterator<Item = ObjectId>) -> Result<(), Box<Unreadable>> {
