@@ -109,7 +109,7 @@ impl Stepper {
             // Looked at before the next request.
             Request::Time => {}
             Request::Loaded => self.dataflows.loaded(),
-            Request::Settle(relations, reply) => drop(reply.send(self.settle(&relations))),
+            Request::Settle(relations, reply) => self.settle(relations, reply),
             Request::Hydration(relation, run) => self.hydration(relation, run),
             Request::Shutdown(reply) => {
                 let outcome = self.shut_down(requests);
@@ -184,15 +184,17 @@ impl Stepper {
     }
 
     /// Lets go what is too old of the tables that relations are made of: the first who reads them after a start asks for it.
-    fn settle(&mut self, relations: &[ObjectId]) -> Arc<Snapshot> {
-        self.dataflows.look_at(relations);
-        let mut now = self.clock.read();
-        while self.failed.is_none() && self.tick_in() == Some(Duration::ZERO) && !self.dataflows.overdue(now).is_empty()
-        {
+    /// A bounded part at a time: others get their turn between.
+    fn settle(&mut self, relations: Vec<ObjectId>, reply: oneshot::Sender<Arc<Snapshot>>) {
+        self.dataflows.look_at(&relations);
+        let overdue = self.dataflows.overdue(self.clock.read());
+        let waits = relations.iter().any(|relation| overdue.contains(relation));
+        if waits && self.failed.is_none() && self.tick_in() == Some(Duration::ZERO) {
             self.tick();
-            now = self.clock.now();
+            self.reports.send(Request::Settle(relations, reply)).ok();
+        } else {
+            reply.send(self.publish()).ok();
         }
-        self.publish()
     }
 
     fn publish(&mut self) -> Arc<Snapshot> {

@@ -227,13 +227,17 @@ impl Stepper {
                 self.recover(&error)?;
                 // A failed write may be there all the same, and then it was applied.
                 let there = self.position.0 >= before.0 + records.len() as u64;
-                if there { Ok(()) } else { Err(error) }
+                if there {
+                    return Ok(());
+                }
+                self.publish();
+                Err(error)
             }
         }
     }
 
     /// Adds what a transaction creates. An error leaves everything as it was; after a panic nothing is sure.
-    fn create(&mut self, operations: &[Operation]) -> Result<()> {
+    fn create(&mut self, operations: &[Operation]) -> Result<(), Refusal> {
         let epoch = self.epoch;
         self.sources.begin(operations);
         let created = guarded(|| Ok(self.dataflows.create(operations, epoch)));
@@ -241,11 +245,11 @@ impl Stepper {
             Ok(Ok(created)) => self.epoch = created,
             Ok(Err(error)) => {
                 self.sources.follow(&self.dataflows);
-                return Err(error);
+                return Err(error.into());
             }
             Err(panic) => {
                 self.recover(&panic)?;
-                return Err(panic);
+                return Err(Refusal { error: panic, step: true });
             }
         }
         Ok(())
