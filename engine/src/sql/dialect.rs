@@ -3,6 +3,7 @@
 //! Precedence: <https://www.postgresql.org/docs/15/sql-syntax-lexical.html#SQL-PRECEDENCE>.
 
 use std::any::TypeId;
+use std::cell::Cell;
 
 use sqlparser::ast::{BinaryOperator, Expr, UnaryOperator};
 use sqlparser::dialect::{Dialect, PostgreSqlDialect, Precedence};
@@ -23,7 +24,18 @@ const SIGN: u8 = 120;
 /// - `ISNULL`;
 /// - `BETWEEN SYMMETRIC`.
 #[derive(Debug)]
-pub struct Postgres;
+pub struct Postgres {
+    /// How many operands may still be begun.
+    operands: Cell<usize>,
+}
+
+impl Postgres {
+    /// For a text of so many bytes. It bounds how often the parser begins an operand: where it fails within one that begins
+    /// with a word it tries the word as a name, and so again in each that is around it, twice as often every time.
+    pub fn for_text(bytes: usize) -> Postgres {
+        Postgres { operands: Cell::new(bytes.saturating_mul(4).saturating_add(20_000)) }
+    }
+}
 
 impl Dialect for Postgres {
     /// The library asks whether it reads PostgreSQL's dialect: yes.
@@ -39,6 +51,10 @@ impl Dialect for Postgres {
     }
 
     fn parse_prefix(&self, parser: &mut Parser) -> Option<Result<Expr, ParserError>> {
+        match self.operands.get().checked_sub(1) {
+            Some(left) => self.operands.set(left),
+            None => return Some(Err(ParserError::RecursionLimitExceeded)),
+        }
         let other = self.prec_value(Precedence::PgOther);
         let (op, precedence) = match &parser.peek_token_ref().token {
             Token::Minus => (UnaryOperator::Minus, SIGN),
@@ -97,8 +113,10 @@ impl Dialect for Postgres {
         PostgreSqlDialect {}.supports_unicode_string_literal()
     }
 
+    /// Words that are no names, so that nothing is tried again as if they were.
     fn is_reserved_for_identifier(&self, kw: Keyword) -> bool {
-        PostgreSqlDialect {}.is_reserved_for_identifier(kw)
+        let reserved = [Keyword::ARRAY, Keyword::CASE, Keyword::CAST, Keyword::NOT].contains(&kw);
+        reserved || PostgreSqlDialect {}.is_reserved_for_identifier(kw)
     }
 
     fn is_custom_operator_part(&self, ch: char) -> bool {

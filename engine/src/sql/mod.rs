@@ -5,6 +5,7 @@ pub mod bind;
 pub mod connector;
 mod crossed_joins;
 mod decorrelate;
+mod depth;
 mod dialect;
 mod emit;
 pub mod explain;

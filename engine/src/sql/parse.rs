@@ -9,6 +9,7 @@ use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer, TokenizerE
 
 use crate::error::{Error, Result, SqlState};
 use crate::sql::bind::SourceText;
+use crate::sql::depth::check_depth;
 use crate::sql::dialect::Postgres;
 use crate::sql::emit::take_emit_clauses;
 use crate::sql::group_elements::enclose_group_elements;
@@ -22,8 +23,9 @@ pub(super) const MAX_DEPTH: usize = 100;
 /// The statements of a query string; none if it is empty. Syntax errors are 42601, with position.
 pub fn parse(sql: &str) -> Result<Vec<Statement>> {
     let (source, whole) = (SourceText::new(sql), Arc::<str>::from(sql));
-    let dialect = Postgres;
+    let dialect = Postgres::for_text(sql.len());
     let tokens = Tokenizer::new(&dialect, sql).tokenize_with_location().map_err(|e| lexical_error(&source, &e))?;
+    check_depth(&tokens)?;
     let mut written = trim_blanks(select_values(enclose_group_elements(continued(&source, &tokens)?)));
     let emits = take_emit_clauses(&mut written);
     let mut parser = Parser::new(&dialect).with_recursion_limit(MAX_DEPTH).with_tokens_with_locations(written);
@@ -104,7 +106,7 @@ fn string_of(token: &mut Token) -> Option<&mut String> {
 /// # Errors
 /// XX001 when it is none.
 pub fn parse_expression(text: &str) -> Result<ast::Expr> {
-    let dialect = Postgres;
+    let dialect = Postgres::for_text(text.len());
     let parser = Parser::new(&dialect).with_recursion_limit(MAX_DEPTH).try_with_sql(text);
     parser
         .and_then(|mut parser| parser.parse_expr())
@@ -195,10 +197,10 @@ fn open_dollar_quote(text: &str) -> Option<usize> {
         let tag = text[start + 1..].split('$').next().unwrap_or_default();
         tag.chars().all(|character| character.is_alphanumeric() || character == '_')
     };
-    let complete = |start: usize| Tokenizer::new(&Postgres, &text[..start]).tokenize().is_ok();
+    let complete = |start: usize| Tokenizer::new(&Postgres::for_text(0), &text[..start]).tokenize().is_ok();
     let mut dollars = text.match_indices('$').map(|(start, _)| start);
     dollars.find(|start| {
-        opens(*start) && complete(*start) && Tokenizer::new(&Postgres, &text[*start..]).tokenize().is_err()
+        opens(*start) && complete(*start) && Tokenizer::new(&Postgres::for_text(0), &text[*start..]).tokenize().is_err()
     })
 }
 
@@ -267,14 +269,35 @@ mod tests {
     }
 
     #[test]
-    fn calls_within_calls_take_no_longer_than_others() {
-        for (open, close) in [("abs(", ")"), ("coalesce(a, ", ")"), ("abs(CASE WHEN a THEN ", " END)"), ("abs(", "")] {
+    fn operators_in_a_row_have_an_end() {
+        let list = |first: &str, next: &str, count: usize| format!("SELECT {first}{}", next.repeat(count));
+        let words = ["+ 1", "|| 'a'", "::text", "IS NULL", "AT TIME ZONE 'UTC'", "= (1 + 1)", "- f(1)"];
+        for next in words.map(|word| format!(" {word} ")) {
+            assert!(parse(&list("a", &next, 300)).is_ok(), "{next}");
+            let refused = parse(&list("a", &next, 100_000)).unwrap_err();
+            assert_eq!(refused.sqlstate(), SqlState::STATEMENT_TOO_COMPLEX, "{next}");
+        }
+        for next in [" OR a = 1", " AND b < c + 1", " UNION SELECT 1 + 1"] {
+            assert!(parse(&list("a", next, 1000)).is_ok(), "{next}");
+            assert!(parse(&list("a", next, 100_000)).is_err(), "{next}");
+        }
+        assert!(parse(&list("a", ", f(1 + 1) + 1", 20_000)).is_ok());
+        let nested = format!("SELECT {}1{}", "1 + (2 + 3 + 4 + 5 + 6 + 7 + ".repeat(60), ")".repeat(60));
+        assert_eq!(parse(&nested).unwrap_err().sqlstate(), SqlState::STATEMENT_TOO_COMPLEX);
+    }
+
+    #[test]
+    fn what_is_within_each_other_takes_no_longer_than_the_rest() {
+        let whole = [("abs(", ")"), ("coalesce(a, ", ")"), ("abs(CASE WHEN a THEN ", " END)"), ("ARRAY[", "]")];
+        let broken = [("abs(", ""), ("ARRAY[", ""), ("CAST(", ""), ("NOT ", " )"), ("extract(", ""), ("floor(", "")];
+        let all = whole.map(|nested| (nested, true)).into_iter().chain(broken.map(|nested| (nested, false)));
+        for ((open, close), is_whole) in all {
             let sql = format!("SELECT {}a{}", open.repeat(40), close.repeat(40));
             let (sender, parsed) = std::sync::mpsc::channel();
             let tried = sql.clone();
             std::thread::spawn(move || sender.send(parse(&tried).is_ok()));
             let parsed = parsed.recv_timeout(std::time::Duration::from_secs(60));
-            assert_eq!(parsed, Ok(!close.is_empty()), "{sql}");
+            assert_eq!(parsed, Ok(is_whole), "{sql}");
         }
     }
 }
