@@ -108,7 +108,10 @@ impl Stepper {
             Request::Durable(done) => self.checkpoint_done(done),
             // Looked at before the next request.
             Request::Time => {}
-            Request::Loaded => self.dataflows.loaded(),
+            Request::Loaded => {
+                self.dataflows.loaded();
+                self.measure();
+            }
             Request::Settle(relations, reply) => self.settle(relations, reply),
             Request::Hydration(relation, run) => self.hydration(relation, run),
             Request::Shutdown(reply) => {
@@ -197,6 +200,12 @@ impl Stepper {
         }
     }
 
+    /// Takes note of how much is kept.
+    fn measure(&mut self) {
+        let sizes = self.dataflows.sizes();
+        self.metrics.measured(self.dataflows.catalog(), sizes);
+    }
+
     fn publish(&mut self) -> Arc<Snapshot> {
         let snapshot = Arc::new(Snapshot {
             epoch: self.epoch,
@@ -248,8 +257,7 @@ impl Stepper {
             Ok(Some(last)) => {
                 self.epoch = last;
                 // Who has waited for it sees at once what it keeps.
-                let sizes = self.dataflows.sizes();
-                self.metrics.measured(self.dataflows.catalog(), sizes);
+                self.measure();
                 self.publish();
             }
             Err(error) => self.recover_and_publish(&error),

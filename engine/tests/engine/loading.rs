@@ -1,6 +1,7 @@
 //! A start does not wait until all state is read: what it answers meanwhile is right all the same.
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use levada_engine::{Engine, EngineOptions};
 
@@ -192,4 +193,21 @@ async fn damaged_rows_are_an_error_that_names_them() {
     run(&mut ada, "DROP TABLE large").await;
     run(&mut ada, "FLUSH").await;
     assert_eq!(value(&mut ada, "SELECT count(*) FROM small").await, "3");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_kept_is_told_after_a_start_that_nothing_follows() {
+    const KEPT: &str = "SELECT count(*) FROM levada_catalog.views \
+                        WHERE name = 'per_account' AND rows > 0 AND state_rows > 0 AND state_bytes > 0";
+    let directory = tempfile::tempdir().unwrap();
+    let engine = open(directory.path());
+    fill(&engine, 1000).await;
+    engine.shutdown().await.unwrap();
+    drop(engine);
+    let engine = open(directory.path());
+    let (mut ada, begun) = (session(&engine), Instant::now());
+    while value(&mut ada, KEPT).await != "1" {
+        assert!(begun.elapsed() < Duration::from_secs(60), "nothing is told of what is there");
+        tokio::task::yield_now().await;
+    }
 }
