@@ -49,7 +49,7 @@ pub use locks::{Locks, TableLock};
 pub use memory::{ManualMemory, MemoryGauge, available_memory};
 pub use snapshot::{Snapshot, SnapshotLimits};
 
-use crate::data::ObjectId;
+use crate::data::{ObjectId, STACK};
 use crate::dataflow::PlanLine;
 use crate::engine::catch_up::CatchUp;
 use crate::engine::checkpointer::Checkpointer;
@@ -250,6 +250,7 @@ impl Engine {
         };
         let stepper = std::thread::Builder::new()
             .name("levada-step".into())
+            .stack_size(STACK)
             .spawn(move || stepper.run(&inbox))
             .map_err(|error| Error::internal("cannot start the step thread").with_source(error))?;
         if let Some(waiting) = waiting {

@@ -10,6 +10,7 @@ mod parts;
 mod room;
 mod schema;
 pub mod sealed;
+mod stack;
 mod types;
 mod zset;
 
@@ -19,5 +20,6 @@ pub use identifier::quote_ident;
 pub use parts::Parts;
 pub use room::{lengthen, make_room};
 pub use schema::{Column, RelationSchema};
+pub use stack::STACK;
 pub use types::{NUMERIC_PRECISION, NUMERIC_SCALE, SqlType, TYPE_KEY};
 pub use zset::ZSet;

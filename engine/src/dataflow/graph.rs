@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-use crate::data::{ObjectId, OperatorId, Parts};
+use crate::data::{ObjectId, OperatorId, Parts, STACK};
 use crate::dataflow::errors::ErrorSet;
 use crate::dataflow::event_time::{Waiting, Watermarks};
 use crate::dataflow::hydrate::{Claim, Recorder};
@@ -140,7 +140,8 @@ impl Graph {
         let pool = match threads {
             0 | 1 => None,
             _ => {
-                let builder = ThreadPoolBuilder::new().num_threads(threads).thread_name(|at| format!("step-{at}"));
+                let builder = ThreadPoolBuilder::new().num_threads(threads).stack_size(STACK);
+                let builder = builder.thread_name(|at| format!("step-{at}"));
                 let failed = |error| Error::internal("the threads of the dataflow did not start").with_source(error);
                 Some(Arc::new(builder.build().map_err(failed)?))
             }

@@ -16,7 +16,7 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::catalog::Catalog;
-use crate::data::ObjectId;
+use crate::data::{ObjectId, STACK};
 use crate::dataflow::{Hydration, HydrationState, HydrationStatus, Progress, Stage};
 use crate::engine::Snapshot;
 use crate::engine::commit::Request;
@@ -275,7 +275,7 @@ impl Hydrations {
                 inbox.send(Request::Hydration(relation, number)).ok();
             }
         };
-        let spawned = std::thread::Builder::new().name("levada-hydrate".into()).spawn(body);
+        let spawned = std::thread::Builder::new().name("levada-hydrate".into()).stack_size(STACK).spawn(body);
         spawned.map(drop).map_err(|error| Error::internal("cannot start a thread").with_source(error))
     }
 }

@@ -9,15 +9,21 @@ use crate::error::{Error, Result, SqlState};
 /// Operators in a row, along with those around the brackets that they are in.
 const MOST_OPERATORS: usize = 400;
 
-/// The same of AND, OR, UNION and their like, which are taken for lists.
+/// The same of AND and OR, which are taken for lists.
 const MOST_ALTERNATIVES: usize = 4000;
+
+/// The same of UNION and its like: whole queries in a row.
+const MOST_UNIONS: usize = 200;
 
 /// Operators that are words, between operands or behind one; those before one the parser counts itself.
 const OPERATORS: [&str; 11] =
     ["IS", "ISNULL", "NOTNULL", "LIKE", "ILIKE", "SIMILAR", "IN", "BETWEEN", "COLLATE", "AT", "OVERLAPS"];
 
 /// What binds less tightly than any of them, so that its sides are trees of their own.
-const ALTERNATIVES: [&str; 5] = ["AND", "OR", "UNION", "INTERSECT", "EXCEPT"];
+const ALTERNATIVES: [&str; 2] = ["AND", "OR"];
+
+/// What stands between queries.
+const UNIONS: [&str; 3] = ["UNION", "INTERSECT", "EXCEPT"];
 
 /// Words that begin another expression, not one within the last.
 const BOUNDARIES: [&str; 16] = [
@@ -44,6 +50,7 @@ const BOUNDARIES: [&str; 16] = [
 struct Level {
     operators: usize,
     alternatives: usize,
+    unions: usize,
 }
 
 /// Whether what walks over the statements has stack enough for them.
@@ -59,6 +66,7 @@ pub fn check_depth(tokens: &[TokenWithSpan]) -> Result<()> {
             Token::RParen | Token::RBracket => {
                 total.operators -= level.operators;
                 total.alternatives -= level.alternatives;
+                total.unions -= level.unions;
                 level = around.pop().unwrap_or_default();
             }
             Token::SemiColon => {
@@ -73,12 +81,19 @@ pub fn check_depth(tokens: &[TokenWithSpan]) -> Result<()> {
                 total.operators -= std::mem::take(&mut level.operators);
                 (level.alternatives, total.alternatives) = (level.alternatives + 1, total.alternatives + 1);
             }
+            Token::Word(_) if any(token, &UNIONS) => {
+                (level.unions, total.unions) = (level.unions + 1, total.unions + 1);
+                total.operators -= std::mem::take(&mut level.operators);
+                total.alternatives -= std::mem::take(&mut level.alternatives);
+            }
             Token::Word(_) if any(token, &BOUNDARIES) => total.operators -= std::mem::take(&mut level.operators),
             Token::Word(_) if !any(token, &OPERATORS) => {}
             token if is_operand(token) => {}
             _ => (level.operators, total.operators) = (level.operators + 1, total.operators + 1),
         }
-        if total.operators > MOST_OPERATORS || total.alternatives > MOST_ALTERNATIVES {
+        let is_too_deep =
+            total.operators > MOST_OPERATORS || total.alternatives > MOST_ALTERNATIVES || total.unions > MOST_UNIONS;
+        if is_too_deep {
             return Err(Error::new(SqlState::STATEMENT_TOO_COMPLEX, "stack depth limit exceeded")
                 .with_hint("Split the expression, or write a list of values instead of many operators in a row."));
         }

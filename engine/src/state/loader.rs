@@ -18,12 +18,9 @@ use std::thread::JoinHandle;
 use parking_lot::{Condvar, Mutex};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-use crate::data::Epoch;
+use crate::data::{Epoch, STACK};
 use crate::error::{Error, Result, SqlState};
 use crate::state::StateStore;
-
-/// Stack of a thread that reads: while it waits for others to do parts of its job it may take up another one.
-const STACK: usize = 8 << 20;
 
 /// Reads one owner's state.
 type Job = Box<dyn FnOnce(&Load) -> Result<()> + Send>;
@@ -165,6 +162,7 @@ impl Loader {
     pub fn new(store: Arc<StateStore>, threads: usize) -> Result<Loader> {
         let builder = ThreadPoolBuilder::new()
             .num_threads(threads.max(2))
+            // While it waits for others to do parts of its job it may take up another one.
             .stack_size(STACK)
             .thread_name(|at| format!("load-{at}"));
         let failed = |error| Error::internal("the threads that read state did not start").with_source(error);

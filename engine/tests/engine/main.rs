@@ -3,6 +3,7 @@
 mod bank;
 mod crash;
 mod database;
+mod deep;
 mod hydration;
 mod loading;
 mod missing_rows;
