@@ -1,5 +1,6 @@
 //! The façade: opening a data directory, sessions on it, and its orderly end.
 
+mod background;
 mod catch_up;
 mod checkpointer;
 mod clock;

@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::data::Epoch;
+use crate::engine::background::give_way;
 use crate::engine::commit::Request;
 use crate::engine::guard::guarded;
 use crate::engine::metrics::Metrics;
@@ -50,7 +51,10 @@ impl Checkpointer {
         let ((jobs, inbox), noted) = (channel(), metrics.clone());
         let thread = std::thread::Builder::new()
             .name("levada-checkpoint".into())
-            .spawn(move || run(&storage, &inbox, &reports, &noted))
+            .spawn(move || {
+                give_way();
+                run(&storage, &inbox, &reports, &noted);
+            })
             .map_err(|error| Error::internal("cannot start the checkpoint thread").with_source(error))?;
         let (jobs, thread) = (Some(jobs), Some(thread));
         Ok(Checkpointer { jobs, thread, began: Instant::now(), in_flight: None, pause: INTERVAL, metrics })

@@ -19,6 +19,7 @@ use crate::catalog::Catalog;
 use crate::data::{ObjectId, STACK};
 use crate::dataflow::{Hydration, HydrationState, HydrationStatus, Progress, Stage};
 use crate::engine::Snapshot;
+use crate::engine::background::give_way;
 use crate::engine::commit::Request;
 use crate::engine::memory::Memory;
 use crate::error::{Error, Result, SqlState};
@@ -270,6 +271,7 @@ impl Hydrations {
         entry.run = Some(Run { number, control: control.clone() });
         let inbox = self.inbox.clone();
         let body = move || {
+            give_way();
             if let Some(outcome) = work(&control) {
                 control.leave(outcome);
                 inbox.send(Request::Hydration(relation, number)).ok();

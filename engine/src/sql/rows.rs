@@ -3,6 +3,7 @@
 //! A kernel is a function of values; [`map1`] to [`map4`] run it over columns. They are strict: a NULL argument gives
 //! NULL without a call. A constant argument is a column of one row, read again for each.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -261,6 +262,16 @@ impl Output for &str {
 }
 
 impl Output for String {
+    fn build(values: impl Iterator<Item = Result<Option<Self>>>) -> Result<ArrayRef> {
+        let mut builder = StringBuilder::new();
+        for value in values {
+            builder.append_option(value?);
+        }
+        Ok(Arc::new(builder.finish()))
+    }
+}
+
+impl Output for Cow<'_, str> {
     fn build(values: impl Iterator<Item = Result<Option<Self>>>) -> Result<ArrayRef> {
         let mut builder = StringBuilder::new();
         for value in values {

@@ -4,7 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use rocksdb::{
-    BlockBasedOptions, Cache, DB, DBCompressionType, DataBlockIndexType, ErrorKind, LogLevel, Options, WriteOptions,
+    BlockBasedOptions, Cache, DB, DBCompressionType, DataBlockIndexType, Env, ErrorKind, LogLevel, Options,
+    WriteOptions,
 };
 
 use crate::error::{Error, Result, SqlState};
@@ -49,6 +50,11 @@ pub(super) fn log_options() -> Options {
 
 fn common_options() -> Options {
     let mut options = Options::default();
+    // Compactions can wait, statements and steps cannot.
+    if let Ok(mut env) = Env::new() {
+        env.lower_thread_pool_cpu_priority();
+        options.set_env(&env);
+    }
     options.create_if_missing(true);
     options.set_paranoid_checks(true);
     options.set_compression_type(DBCompressionType::Lz4);

@@ -106,8 +106,14 @@ impl Buffer {
 
     /// Appends NULL.
     pub fn push_null(&mut self) {
-        self.push_blank();
-        self.end_value(false);
+        match self.built {
+            true => {
+                self.push_blank();
+                self.end_value(false);
+            }
+            // Nothing was written that would have to be forgotten.
+            false => self.ends_with_null = true,
+        }
     }
 
     /// Appends a value that means nothing: what a deletion has where NULL is not allowed.

@@ -178,7 +178,8 @@ fn push_object(bytes: &[u8], object: &mut Object, context: &mut Context) -> Resu
 
 /// UTF-8 that is not nested too deeply, with what the parser does not check in strings that nobody reads.
 fn checked_text(bytes: &[u8]) -> Result<&str, String> {
-    let text = std::str::from_utf8(bytes).map_err(|error| format!("invalid UTF-8 at byte {}", error.valid_up_to()))?;
+    let text = simdutf8::compat::from_utf8(bytes);
+    let text = text.map_err(|error| format!("invalid UTF-8 at byte {}", error.valid_up_to()))?;
     if let Some(at) = wrong_escape(bytes) {
         return Err(format!("invalid JSON: invalid escape at byte {at}"));
     }

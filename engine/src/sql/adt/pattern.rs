@@ -1,5 +1,9 @@
 //! Patterns: regular expressions as PostgreSQL writes them, SIMILAR TO, and LIKE's escapes.
 
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 use regex::Regex;
 
 use crate::error::{Error, Result, SqlState};
@@ -8,10 +12,33 @@ fn invalid(message: impl std::fmt::Display) -> Error {
     Error::new(SqlState::INVALID_REGULAR_EXPRESSION, format!("invalid regular expression: {message}"))
 }
 
+/// Regular expressions that were used last, the last one first: a view runs the same ones batch after batch, and compiling one
+/// takes as long as a thousand rows. Few, because each may take megabytes.
+static RECENT: Mutex<VecDeque<Arc<Regex>>> = Mutex::new(VecDeque::new());
+const MOST_RECENT: usize = 16;
+
+/// The regular expression that the regex crate reads in `text`.
+fn regex(text: &str) -> std::result::Result<Arc<Regex>, regex::Error> {
+    {
+        let mut recent = RECENT.lock();
+        if let Some(at) = recent.iter().position(|known| known.as_str() == text)
+            && let Some(known) = recent.remove(at)
+        {
+            recent.push_front(known.clone());
+            return Ok(known);
+        }
+    }
+    let compiled = Arc::new(Regex::new(text)?);
+    let mut recent = RECENT.lock();
+    recent.truncate(MOST_RECENT - 1);
+    recent.push_front(compiled.clone());
+    Ok(compiled)
+}
+
 /// Keeps the last pattern compiled: patterns are constants, or repeat.
 #[derive(Default)]
 pub struct Patterns {
-    last: Option<(String, bool, Regex)>,
+    last: Option<(String, bool, Arc<Regex>)>,
 }
 
 impl Patterns {
@@ -21,15 +48,15 @@ impl Patterns {
         if !known {
             self.last = Some((pattern.to_owned(), ignore_case, compile(pattern, ignore_case)?));
         }
-        self.last.as_ref().map(|(_, _, regex)| regex).ok_or_else(|| Error::internal("no pattern"))
+        self.last.as_ref().map(|(_, _, regex)| &**regex).ok_or_else(|| Error::internal("no pattern"))
     }
 }
 
 /// Compiles PostgreSQL's advanced regular expressions. Back references and look-around are refused (0A000).
-pub fn compile(pattern: &str, ignore_case: bool) -> Result<Regex> {
+pub fn compile(pattern: &str, ignore_case: bool) -> Result<Arc<Regex>> {
     let translated = translate(pattern)?;
     let flags = if ignore_case { "(?si)" } else { "(?s)" };
-    Regex::new(&format!("{flags}{translated}")).map_err(|error| match error {
+    regex(&format!("{flags}{translated}")).map_err(|error| match error {
         regex::Error::CompiledTooBig(_) => invalid("regular expression is too complex"),
         // The last line of the message says what is wrong.
         other => invalid(other.to_string().lines().last().unwrap_or_default().trim_start_matches("error: ")),
@@ -225,7 +252,7 @@ impl Flags {
     }
 
     /// The pattern under these flags.
-    pub fn compile(self, pattern: &str) -> Result<Regex> {
+    pub fn compile(self, pattern: &str) -> Result<Arc<Regex>> {
         let mut inline = String::new();
         for (set, flag) in [(self.multi_line, "m"), (self.extended, "x")] {
             inline.push_str(if set { flag } else { "" });
@@ -242,6 +269,6 @@ impl Flags {
         let inline = inline.replace("-s", "");
         let all = format!("{flags}{base}{inline}");
         let prefix = if all.is_empty() { String::new() } else { format!("(?{all})") };
-        Regex::new(&format!("{prefix}{translated}")).map_err(invalid)
+        regex(&format!("{prefix}{translated}")).map_err(invalid)
     }
 }

@@ -30,22 +30,29 @@ pub const FUNCTIONS: &[Function] = &[
 ];
 
 /// Pattern and flags of a row, compiled once while they repeat.
-#[derive(Default)]
 struct Compiled {
     last: Option<Last>,
+    /// Whether all rows have the same.
+    constant: bool,
 }
 
 struct Last {
     pattern: String,
     flags: String,
-    regex: Regex,
+    regex: Arc<Regex>,
     /// Where the groups of a match are: made once, not for each row.
     groups: CaptureLocations,
 }
 
 impl Compiled {
+    /// For a call whose pattern stands second, and whose flags, if it has any, stand `flags_at`.
+    fn of(call: &Call, flags_at: usize) -> Compiled {
+        let constant = call.constant[1] && call.constant.get(flags_at).is_none_or(|constant| *constant);
+        Compiled { last: None, constant }
+    }
+
     fn get(&mut self, pattern: &str, flags: &str) -> Result<&Regex> {
-        self.last(pattern, flags).map(|last| &last.regex)
+        self.last(pattern, flags).map(|last| &*last.regex)
     }
 
     /// The groups of the first match.
@@ -55,7 +62,8 @@ impl Compiled {
     }
 
     fn last(&mut self, pattern: &str, flags: &str) -> Result<&mut Last> {
-        let known = self.last.as_ref().is_some_and(|last| last.pattern == pattern && last.flags == flags);
+        let same = |last: &Last| self.constant || last.pattern == pattern && last.flags == flags;
+        let known = self.last.as_ref().is_some_and(same);
         if !known {
             let regex = Flags::parse(flags)?.compile(pattern)?;
             let groups = regex.capture_locations();
@@ -75,7 +83,7 @@ fn arguments<'c>(call: &'c Call, flags_at: usize, row: usize) -> Result<Option<(
 }
 
 fn replace(call: &Call) -> Result<ArrayRef> {
-    let mut compiled = Compiled::default();
+    let mut compiled = Compiled::of(call, 3);
     map_rows(call, |row| {
         let (Some((text, pattern, flags)), Some(new)) = (arguments(call, 3, row)?, text_at(call, 2, row)?) else {
             return Ok(None);
@@ -107,7 +115,7 @@ fn replacement(text: &str) -> String {
 
 /// Groups of the first match, the whole match where there are none; NULL without match.
 fn first_match(call: &Call) -> Result<ArrayRef> {
-    let mut compiled = Compiled::default();
+    let mut compiled = Compiled::of(call, 2);
     lists(call, |row, items| {
         let Some((text, pattern, flags)) = arguments(call, 2, row)? else {
             return Ok(None);
@@ -127,7 +135,7 @@ fn first_match(call: &Call) -> Result<ArrayRef> {
 }
 
 fn is_match(call: &Call) -> Result<ArrayRef> {
-    let mut compiled = Compiled::default();
+    let mut compiled = Compiled::of(call, 2);
     map_rows(call, |row| match arguments(call, 2, row)? {
         Some((text, pattern, flags)) => Ok(Some(compiled.get(pattern, flags)?.is_match(text))),
         None => Ok(None),
@@ -135,7 +143,7 @@ fn is_match(call: &Call) -> Result<ArrayRef> {
 }
 
 fn split(call: &Call) -> Result<ArrayRef> {
-    let mut compiled = Compiled::default();
+    let mut compiled = Compiled::of(call, 2);
     lists(call, |row, items| {
         let Some((text, pattern, flags)) = arguments(call, 2, row)? else {
             return Ok(None);

@@ -1,5 +1,7 @@
 //! Text: operators and the functions of every day.
 
+use std::borrow::Cow;
+
 use arrow::array::ArrayRef;
 use datafusion::logical_expr::Expr;
 use datafusion::logical_expr::expr::Like;
@@ -41,7 +43,7 @@ fn regex(call: &Call, ignore_case: bool, negated: bool) -> Result<ArrayRef> {
 }
 
 pub const FUNCTIONS: &[Function] = &[
-    f("lower", &[Text], Text, |c| map1(c, |v: &str| Ok(v.to_lowercase()))),
+    f("lower", &[Text], Text, |c| map1(c, |v| Ok(lower(v)))),
     f("upper", &[Text], Text, |c| map1(c, |v: &str| Ok(v.to_uppercase()))),
     f("initcap", &[Text], Text, |c| map1(c, |v: &str| Ok(initcap(v)))),
     f("length", &[Text], Int4, |c| map1(c, length)),
@@ -231,11 +233,23 @@ fn strpos(text: &str, part: &str) -> Result<i32> {
     Ok(text.find(part).map_or(0, |at| text[..at].chars().count() as i32 + 1))
 }
 
+/// In lower case; most texts of most columns are, or are ASCII.
+fn lower(text: &str) -> Cow<'_, str> {
+    match text.is_ascii() {
+        true if text.bytes().any(|byte| byte.is_ascii_uppercase()) => text.to_ascii_lowercase().into(),
+        true => text.into(),
+        false => text.to_lowercase().into(),
+    }
+}
+
 fn split_part<'t>(text: &'t str, delimiter: &str, field: i32) -> Result<&'t str> {
     if field == 0 {
         return Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, "field position must not be zero"));
     }
     let at = field.unsigned_abs() as usize - 1;
+    if let ([delimiter], true) = (delimiter.as_bytes(), field > 0) {
+        return Ok(byte_split_part(text, *delimiter, at));
+    }
     let mut characters = delimiter.chars();
     let part = match (characters.next(), characters.next(), field > 0) {
         (None, _, _) => (at == 0).then_some(text),
@@ -246,6 +260,17 @@ fn split_part<'t>(text: &'t str, delimiter: &str, field: i32) -> Result<&'t str>
         (_, _, false) => text.split(delimiter).collect::<Vec<_>>().into_iter().nth_back(at),
     };
     Ok(part.unwrap_or(""))
+}
+
+/// The part with so many delimiters, of one byte, before it.
+fn byte_split_part(text: &str, delimiter: u8, at: usize) -> &str {
+    let mut ends = memchr::memchr_iter(delimiter, text.as_bytes());
+    let start = match at.checked_sub(1).map(|before| ends.nth(before)) {
+        None => 0,
+        Some(Some(end)) => end + 1,
+        Some(None) => return "",
+    };
+    &text[start..ends.next().unwrap_or(text.len())]
 }
 
 fn overlay(text: &str, new: &str, from: i32, count: i32) -> Result<String> {
