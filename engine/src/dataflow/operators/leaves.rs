@@ -30,6 +30,11 @@ impl Leaves {
         self.paths.len()
     }
 
+    /// The leaves as columns.
+    pub fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
     /// The same expression over the leaves, of which there are more then.
     pub fn rewrite(&mut self, expr: Arc<dyn PhysicalExpr>, input: &Schema) -> Result<Arc<dyn PhysicalExpr>> {
         let rewritten = expr.transform_down(|part| match path(&part, input) {

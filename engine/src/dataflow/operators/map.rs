@@ -9,6 +9,7 @@ use datafusion::physical_expr::PhysicalExpr;
 use crate::data::{Parts, ZSet};
 use crate::dataflow::operators::isolate::isolate;
 use crate::dataflow::operators::leaves::Leaves;
+use crate::dataflow::operators::program::Program;
 use crate::dataflow::{Operator, Rejected, StepContext};
 use crate::error::{Error, Result};
 
@@ -16,21 +17,12 @@ use crate::error::{Error, Result};
 #[derive(Clone)]
 pub struct Map {
     schema: SchemaRef,
-    /// What is read of the input: first what the outputs read, then what the last predicate reads besides, and so on, so
-    /// that what has been read for the last time is at the end.
+    /// What is read of the input.
     leaves: Leaves,
     /// Over the leaves.
-    predicates: Vec<Predicate>,
-    outputs: Vec<Arc<dyn PhysicalExpr>>,
+    program: Program,
     /// Rows that an expression fails on are told by what is read of them.
     narrow: bool,
-}
-
-#[derive(Clone)]
-struct Predicate {
-    condition: Arc<dyn PhysicalExpr>,
-    /// How many of the leaves are read after it.
-    read_later: usize,
 }
 
 impl Map {
@@ -46,14 +38,11 @@ impl Map {
         outputs: Vec<Arc<dyn PhysicalExpr>>,
     ) -> Result<Map> {
         let mut leaves = Leaves::new();
-        let outputs = outputs.into_iter().map(|output| leaves.rewrite(output, input)).collect::<Result<_>>()?;
-        let mut placed = Vec::with_capacity(predicates.len());
-        for predicate in predicates.into_iter().rev() {
-            let read_later = leaves.len();
-            placed.push(Predicate { condition: leaves.rewrite(predicate, input)?, read_later });
-        }
-        placed.reverse();
-        Ok(Map { schema, leaves, predicates: placed, outputs, narrow: false })
+        let mut over_leaves =
+            |exprs: Vec<_>| exprs.into_iter().map(|expr| leaves.rewrite(expr, input)).collect::<Result<Vec<_>>>();
+        let (predicates, outputs) = (over_leaves(predicates)?, over_leaves(outputs)?);
+        let program = Program::new(leaves.schema(), predicates, outputs)?;
+        Ok(Map { schema, leaves, program, narrow: false })
     }
 
     /// The same over rows of which only what is read is there: nothing else tells the rows that an expression fails on.
@@ -61,38 +50,18 @@ impl Map {
         Map { narrow: true, ..self }
     }
 
-    /// Of leaves.
-    fn evaluate(&self, leaves: &ZSet) -> Result<(ZSet, Vec<ArrayRef>)> {
-        let mut kept = leaves.clone();
-        for Predicate { condition, read_later } in &self.predicates {
-            if kept.is_empty() {
-                break;
-            }
-            let mask = truth(condition, &kept)?;
-            if *read_later < kept.batch().num_columns() {
-                kept = kept.with_batch(kept.batch().project(&(0..*read_later).collect::<Vec<_>>())?);
-            }
-            if mask.true_count() < kept.len() {
-                kept = kept.filter(&mask)?;
-            }
-        }
-        let value = |output: &Arc<dyn PhysicalExpr>| Ok(output.evaluate(kept.batch())?.into_array(kept.len())?);
-        let columns = self.outputs.iter().map(value).collect::<Result<_>>()?;
-        Ok((kept, columns))
-    }
-
     /// What becomes of rows, and those that have no answer.
     fn map(&self, rows: &ZSet) -> Result<(Vec<ZSet>, Vec<Rejected>)> {
         let (mut results, mut rejected) = (Vec::new(), Vec::new());
         if self.narrow {
-            let evaluate = |_, leaves: &ZSet| self.evaluate(leaves);
+            let evaluate = |_, leaves: &ZSet| self.program.evaluate(leaves);
             isolate(&self.leaves.of(rows)?, &evaluate, &mut results, &mut rejected);
             let order = self.leaves.in_order();
             for Rejected { row, .. } in &mut rejected {
                 *row = row.with_batch(row.batch().project(&order)?);
             }
         } else {
-            let evaluate = |_, rows: &ZSet| self.evaluate(&self.leaves.of(rows)?);
+            let evaluate = |_, rows: &ZSet| self.program.evaluate(&self.leaves.of(rows)?);
             isolate(rows, &evaluate, &mut results, &mut rejected);
         }
         let kept = results.into_iter().filter(|(kept, _)| !kept.is_empty());

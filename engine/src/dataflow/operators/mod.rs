@@ -11,6 +11,7 @@ mod join;
 mod leaves;
 mod map;
 mod output;
+mod program;
 mod stored;
 mod top_k;
 mod union;

@@ -20,6 +20,10 @@ use crate::sql::functions::named_itself;
 use crate::sql::lower::event_time::event_time;
 use crate::sql::lower::plan::unsupported;
 
+/// Expressions that are longer than this as texts are computed over those that they are made of, by a node of their own: each may
+/// stand in the next several times, so that they would grow without end.
+const MOST_TEXT: usize = 4_000;
+
 /// An expression over the columns of a graph node.
 #[derive(Clone)]
 pub(super) struct Scalar {
@@ -122,10 +126,13 @@ impl Flow {
         graph: &mut Graph,
         ids: OperatorIds<'_>,
     ) -> Result<Flow> {
-        // What is computed is computed once, however often it is used above.
-        let mere_columns = exprs.iter().all(|expr| matches!(strip(expr), Expr::Column(_)));
-        let flow = if mere_columns || self.is_columns() { self } else { self.settle(graph, ids)? };
-        let outputs = exprs.iter().map(|expr| flow.compile(expr, schema)).collect::<Result<Vec<_>>>()?;
+        let compiled = |flow: &Flow| exprs.iter().map(|expr| flow.compile(expr, schema)).collect::<Result<Vec<_>>>();
+        let (mut outputs, mut flow) = (compiled(&self)?, self);
+        // One node computes what stands in an expression several times once, if it is not too much to look through.
+        if outputs.iter().map(|output| output.text.len()).sum::<usize>() > MOST_TEXT && !flow.is_columns() {
+            flow = flow.settle(graph, ids)?;
+            outputs = compiled(&flow)?;
+        }
         let sources: Vec<Option<usize>> =
             outputs.iter().map(|output| flow.outputs.iter().position(|before| before.text == output.text)).collect();
         let mut properties = flow.properties.project(&sources);
