@@ -81,6 +81,9 @@ pub async fn run((name, sql): (&str, &str), into: &str, levada: &Path, topic: &T
     })
 }
 
+/// How often a query is asked how far it is: the answer is CPU of the server too.
+const POLL: Duration = Duration::from_millis(100);
+
 /// Waits until the topic's history is in.
 async fn finished(client: &Client, progress: &str, began: Instant) -> Outcome<()> {
     loop {
@@ -90,7 +93,7 @@ async fn finished(client: &Client, progress: &str, began: Instant) -> Outcome<()
             "hydrated" => return Ok(()),
             "failed" => return Err("the query failed to start".into()),
             _ if began.elapsed() > PATIENCE => return Err("the query takes too long".into()),
-            _ => tokio::time::sleep(Duration::from_millis(20)).await,
+            _ => tokio::time::sleep(POLL).await,
         }
     }
 }

@@ -18,7 +18,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use levada_benches::Outcome;
+use levada_benches::{Outcome, machine};
 use serde::Serialize;
 
 use crate::measure::{Figures, fill, measure};
@@ -93,6 +93,7 @@ async fn run(flags: Flags) -> Outcome<()> {
         eprintln!("{}: filling {} rows", server.name, flags.rows);
         fill(server, flags.rows).await?;
     }
+    machine::idle().await?;
     let mut lines = Vec::new();
     for connections in &flags.connections {
         let mut latencies: Vec<Vec<u32>> = vec![Vec::new(); servers.len()];

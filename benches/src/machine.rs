@@ -1,7 +1,8 @@
-//! What a run ran on.
+//! What a run ran on, and whether it had it for itself.
 
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -21,4 +22,36 @@ pub fn describe(levada: &Path) -> Outcome<Value> {
         "levada": String::from_utf8_lossy(&version.stdout).trim(),
         "command": std::env::args().collect::<Vec<_>>().join(" "),
     }))
+}
+
+/// How long what a server still does with rows that it was given is waited for, and what share of the machine that may be.
+const PATIENCE: Duration = Duration::from_secs(60);
+const IDLE: f64 = 0.1;
+
+/// Waits until the machine has nothing to do for a second: compactions, checkpoints, vacuum are done. Says so when it does not.
+pub async fn idle() -> Outcome<()> {
+    let began = Instant::now();
+    let mut last = times()?;
+    while began.elapsed() < PATIENCE {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let now = times()?;
+        let (busy, all) = (now.0 - last.0, now.1 - last.1);
+        if busy as f64 <= IDLE * all as f64 {
+            return Ok(());
+        }
+        last = now;
+    }
+    eprintln!("the machine has other things to do: the figures will tell less");
+    Ok(())
+}
+
+/// Ticks in which the processors had something to do, and all ticks.
+fn times() -> Outcome<(u64, u64)> {
+    let stat = std::fs::read_to_string("/proc/stat")?;
+    let ticks = stat.lines().next().unwrap_or_default().split_whitespace().skip(1);
+    let ticks = ticks.map(str::parse).collect::<Result<Vec<u64>, _>>()?;
+    let all: u64 = ticks.iter().sum();
+    // The fourth and the fifth: nothing to do, and waiting for a disk.
+    let idle: u64 = ticks.iter().skip(3).take(2).sum();
+    Ok((all - idle, all))
 }

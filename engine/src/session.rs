@@ -41,6 +41,7 @@ use crate::data::SqlType;
 use crate::engine::Shared;
 use crate::error::{Error, Result, SqlState};
 use crate::session::run::Arguments;
+use crate::session::settings::Version;
 use crate::session::system::SettingChanges;
 use crate::session::transaction::Transaction;
 use crate::sql::format::{FormatSettings, RelationNames};
@@ -100,6 +101,8 @@ pub struct Session {
     statements: BTreeMap<String, Prepared>,
     /// What the client was last told of reported settings.
     reported: BTreeMap<&'static str, String>,
+    /// The settings that were looked through for that.
+    reported_version: Option<Version>,
     cancel: CancelHandle,
 }
 
@@ -129,6 +132,7 @@ impl Session {
             notices: Vec::new(),
             statements: BTreeMap::new(),
             reported: BTreeMap::new(),
+            reported_version: None,
             cancel: CancelHandle::default(),
         })
     }
@@ -218,6 +222,11 @@ impl Session {
     /// Reported settings that the client has not been told of.
     pub fn take_parameter_changes(&mut self) -> Vec<(String, String)> {
         let mut changes = Vec::new();
+        // Asked after every statement, of which nearly none changes any.
+        if self.reported_version.as_ref() == Some(self.settings.version()) {
+            return changes;
+        }
+        self.reported_version = Some(self.settings.version().clone());
         for (name, value) in self.settings.reported() {
             if self.reported.get(name).is_none_or(|told| told != value) {
                 self.reported.insert(name, value.to_owned());

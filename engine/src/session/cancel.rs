@@ -78,9 +78,17 @@ impl Guard {
         Error::new(SqlState::QUERY_CANCELED, message)
     }
 
+    /// Whether the statement must stop, as far as that can be told without waiting for it.
+    fn must_stop(&self) -> bool {
+        self.handle.0.cancelled.load(Ordering::Acquire)
+            || self.deadline.is_some_and(|deadline| deadline <= Instant::now())
+    }
+
     /// The future's outcome, unless the statement must stop before it.
     pub async fn run<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         tokio::select! {
+            // First: what is done at once has nobody to wait for.
+            biased;
             outcome = work => outcome,
             stopped = self.stop() => Err(stopped),
         }
@@ -96,8 +104,7 @@ impl Guard {
 
     /// The same rows, ending with an error when the statement must stop.
     fn rows(self, rows: Rows) -> Rows {
-        let stop: Pin<Box<dyn Future<Output = Error> + Send>> = Box::pin(async move { self.stop().await });
-        Box::pin(Guarded { rows: Some(rows), stop })
+        Box::pin(Guarded { rows: Some(rows), guard: Arc::new(self), stop: None })
     }
 }
 
@@ -110,26 +117,41 @@ impl Drop for Guard {
 struct Guarded {
     /// None after the end.
     rows: Option<Rows>,
-    stop: Pin<Box<dyn Future<Output = Error> + Send>>,
+    guard: Arc<Guard>,
+    /// There once a batch had to be waited for.
+    stop: Option<Pin<Box<dyn Future<Output = Error> + Send>>>,
+}
+
+impl Guarded {
+    fn poll_stop(&mut self, context: &mut Context<'_>) -> Poll<Error> {
+        let guard = &self.guard;
+        let stop = self.stop.get_or_insert_with(|| {
+            let guard = guard.clone();
+            Box::pin(async move { guard.stop().await })
+        });
+        stop.as_mut().poll(context)
+    }
 }
 
 impl Stream for Guarded {
     type Item = Result<RecordBatch>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if self.rows.is_none() {
-            return Poll::Ready(None);
-        }
-        // First, because rows may be ready for ever.
-        if let Poll::Ready(error) = self.stop.as_mut().poll(context) {
-            self.rows = None;
-            return Poll::Ready(Some(Err(error)));
-        }
+        // First, because rows may be ready for ever; but nobody is waited for while they are.
+        let must_stop = self.rows.is_some() && self.guard.must_stop();
         let Some(rows) = &mut self.rows else { return Poll::Ready(None) };
-        let batch = std::task::ready!(rows.poll_next_unpin(context));
-        if batch.is_none() {
-            self.rows = None;
+        let next = if must_stop { Poll::Pending } else { rows.poll_next_unpin(context) };
+        match next {
+            Poll::Ready(Some(batch)) => Poll::Ready(Some(batch)),
+            Poll::Ready(None) => {
+                self.rows = None;
+                Poll::Ready(None)
+            }
+            Poll::Pending => {
+                let error = std::task::ready!(self.poll_stop(context));
+                self.rows = None;
+                Poll::Ready(Some(Err(error)))
+            }
         }
-        Poll::Ready(batch)
     }
 }

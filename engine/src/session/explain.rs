@@ -89,7 +89,7 @@ impl Session {
         };
         let arguments = Arguments { plans: None, ..arguments };
         let planned = self.planned(query, text, arguments)?;
-        self.wait_for_hydration(&planned.plan).await?;
+        self.wait_for_hydration(&planned.reads).await?;
         let lookup = self.lookup(&planned)?;
         if mode.analyze {
             return match lookup {

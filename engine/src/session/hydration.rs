@@ -1,11 +1,8 @@
 //! Views that are still being filled, as statements meet them.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::logical_expr::LogicalPlan;
-
-use crate::catalog::RelationSource;
 use crate::data::ObjectId;
 use crate::engine::Snapshot;
 use crate::error::{Error, Result};
@@ -22,18 +19,18 @@ impl Session {
         }
     }
 
-    /// Waits until all that a plan reads can be read: where the session says so, until views are filled; and always until
+    /// Waits until these relations can be read: where the session says so, until views are filled; and always until
     /// the rows that a start left for later are there.
-    pub(super) async fn wait_for_hydration(&mut self, plan: &LogicalPlan) -> Result<()> {
-        let waiting = self.awaited(plan)?;
+    pub(super) async fn wait_for_hydration(&mut self, relations: &BTreeSet<ObjectId>) -> Result<()> {
+        let waiting = self.awaited(relations)?;
         if !waiting.is_empty() {
             let hydrated = self.engine.hydrated(&waiting).await?;
             self.transaction().move_to(hydrated);
         }
-        self.wait_for_age(plan).await?;
+        self.wait_for_age(relations).await?;
         let stores = self.transaction().snapshot().stores.clone();
-        let scanned = scanned(plan)?.into_iter().filter_map(|id| stores.get(&id).cloned());
-        for store in scanned.filter(|store| !store.is_readable()) {
+        let stores = relations.iter().filter_map(|id| stores.get(id).cloned());
+        for store in stores.filter(|store| !store.is_readable()) {
             // Not on this thread: others have statements on it. What fails is said by whoever reads.
             tokio::task::spawn_blocking(move || store.wait_readable()).await.ok();
         }
@@ -41,12 +38,12 @@ impl Session {
     }
 
     /// What became too old while nobody was there is gone before anybody reads.
-    async fn wait_for_age(&mut self, plan: &LogicalPlan) -> Result<()> {
+    async fn wait_for_age(&mut self, relations: &BTreeSet<ObjectId>) -> Result<()> {
         if self.transaction().snapshot().overdue.is_empty() {
             return Ok(());
         }
         let overdue = self.transaction().snapshot().overdue.clone();
-        let relations: Vec<ObjectId> = scanned(plan)?.into_iter().filter(|id| overdue.contains(id)).collect();
+        let relations: Vec<ObjectId> = relations.iter().filter(|id| overdue.contains(id)).copied().collect();
         if !relations.is_empty() {
             let settled = self.engine.settled(relations).await?;
             self.transaction().move_to(settled);
@@ -65,8 +62,8 @@ impl Session {
         waited.map_err(|error| Error::internal("waiting for a table failed").with_source(error))?
     }
 
-    /// What a plan reads that cannot be read yet; nothing where the session does not wait for it.
-    fn awaited(&mut self, plan: &LogicalPlan) -> Result<Vec<ObjectId>> {
+    /// Those that cannot be read yet; none where the session does not wait for it.
+    fn awaited(&mut self, relations: &BTreeSet<ObjectId>) -> Result<Vec<ObjectId>> {
         if self.settings.get("wait_for_hydration")? != "on" {
             return Ok(Vec::new());
         }
@@ -74,20 +71,6 @@ impl Session {
         if hydrating.is_empty() {
             return Ok(Vec::new());
         }
-        Ok(scanned(plan)?.into_iter().filter(|id| hydrating.contains_key(id)).collect())
+        Ok(relations.iter().filter(|id| hydrating.contains_key(id)).copied().collect())
     }
-}
-
-/// The relations that a plan reads.
-fn scanned(plan: &LogicalPlan) -> Result<Vec<ObjectId>> {
-    let mut found = Vec::new();
-    plan.apply_with_subqueries(|node| {
-        if let LogicalPlan::TableScan(scan) = node
-            && let Some(relation) = scan.source.downcast_ref::<RelationSource>()
-        {
-            found.push(relation.id);
-        }
-        Ok(TreeNodeRecursion::Continue)
-    })?;
-    Ok(found)
 }

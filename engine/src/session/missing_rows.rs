@@ -2,9 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use datafusion::logical_expr::LogicalPlan;
-
-use crate::catalog::{Catalog, Item, RelationSource};
+use crate::catalog::{Catalog, Item};
 use crate::data::ObjectId;
 use crate::dataflow::ViewErrors;
 use crate::error::{Error, Result, SqlState};
@@ -15,18 +13,18 @@ use crate::session::response::{Notice, Severity};
 const MOST_NAMED: usize = 8;
 
 impl Session {
-    /// Tells the client which views behind a plan lack rows.
+    /// Tells the client which views behind the relations that it reads lack rows.
     ///
     /// # Errors
-    /// That of the row, where a view that the plan reads is strict.
-    pub(super) fn heed_missing_rows(&mut self, plan: &LogicalPlan) -> Result<()> {
+    /// That of the row, where one of them is a strict view.
+    pub(super) fn heed_missing_rows(&mut self, relations: &BTreeSet<ObjectId>) -> Result<()> {
         let transaction = self.transaction();
         let (catalog, errors) = (transaction.catalog().clone(), transaction.snapshot().errors.clone());
         if errors.is_empty() {
             return Ok(());
         }
         let mut lacking = BTreeSet::new();
-        for relation in RelationSource::all_in(plan)? {
+        for relation in relations.iter().copied() {
             let views = lacking_views(relation, &catalog, &errors);
             if let (Some(item), Some(view)) = (catalog.by_id(relation), views.iter().next_back())
                 && item.is_strict()

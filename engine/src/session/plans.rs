@@ -1,12 +1,14 @@
 //! Queries as they are run: bound once, and again only when the catalog or what decides names and time zones has changed.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use datafusion::logical_expr::LogicalPlan;
 use parking_lot::Mutex;
 use sqlparser::ast;
 
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, RelationSource};
+use crate::data::ObjectId;
 use crate::error::Result;
 use crate::query::{PointQuery, Tables};
 use crate::session::response::Response;
@@ -21,6 +23,8 @@ pub(super) struct PlannedQuery {
     columns: Arc<[OutputColumn]>,
     pub plan: LogicalPlan,
     point: Option<PointQuery>,
+    /// The relations that it reads.
+    pub reads: BTreeSet<ObjectId>,
     /// Whether it calls `set_config()`.
     changes_settings: bool,
 }
@@ -30,7 +34,8 @@ impl PlannedQuery {
     pub fn new(bound: BoundQuery, binder: &Binder<'_>) -> Result<PlannedQuery> {
         let changes_settings = binder.changes_settings();
         let point = if changes_settings { None } else { PointQuery::recognise(&bound.plan, key_operand)? };
-        Ok(PlannedQuery { columns: bound.columns.into(), plan: bound.plan, point, changes_settings })
+        let reads = RelationSource::all_in(&bound.plan)?;
+        Ok(PlannedQuery { columns: bound.columns.into(), plan: bound.plan, point, reads, changes_settings })
     }
 
     /// The columns of its result.
@@ -84,7 +89,7 @@ impl Session {
     ) -> Result<Response> {
         let planned = self.planned(query, text, arguments)?;
         let columns = planned.columns.clone();
-        self.wait_for_hydration(&planned.plan).await?;
+        self.wait_for_hydration(&planned.reads).await?;
         if let Some(point) = &planned.point {
             self.transaction().read();
             // Without its index every row is looked at, which is not for this thread: others have statements on it.
@@ -92,7 +97,7 @@ impl Session {
                 && stored.store().is_complete()
                 && let Some(rows) = point.rows(&stored, arguments.values)?
             {
-                self.heed_missing_rows(&planned.plan)?;
+                self.heed_missing_rows(&planned.reads)?;
                 let rows = Box::pin(futures::stream::iter([Ok(rows)]));
                 return Ok(Response::Rows { columns, rows, command: "SELECT" });
             }

@@ -7,6 +7,7 @@ use datafusion::scalar::ScalarValue;
 use futures::TryStreamExt;
 use sqlparser::ast;
 
+use crate::catalog::RelationSource;
 use crate::data::{ObjectId, SqlType};
 use crate::engine::Operation;
 use crate::error::{Error, Result, SqlState};
@@ -160,10 +161,11 @@ impl Session {
     /// A bound plan as it can be run now.
     async fn ready(&mut self, plan: LogicalPlan, parameters: &[ScalarValue]) -> Result<LogicalPlan> {
         let plan = runnable(plan, parameters)?;
-        self.wait_for_hydration(&plan).await?;
+        let relations = RelationSource::all_in(&plan)?;
+        self.wait_for_hydration(&relations).await?;
         if reads_rows(&plan)? {
             self.transaction().read();
-            self.heed_missing_rows(&plan)?;
+            self.heed_missing_rows(&relations)?;
         }
         Ok(plan)
     }

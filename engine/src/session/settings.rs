@@ -4,8 +4,8 @@
 
 mod table;
 
-use std::collections::BTreeMap;
-use std::sync::LazyLock;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use crate::error::{Error, Result, SqlState};
@@ -51,6 +51,10 @@ static ALL: LazyLock<Vec<&'static Setting>> = LazyLock::new(|| {
     all
 });
 
+/// Every setting by its name as it is spelled, which is how we ask for them ourselves.
+static SPELLED: LazyLock<HashMap<&'static str, &'static Setting>> =
+    LazyLock::new(|| ALL.iter().map(|setting| (setting.name, *setting)).collect());
+
 /// The values of a session's settings.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
@@ -59,6 +63,17 @@ pub struct Settings {
     own: BTreeMap<String, String>,
     /// The time zone, read; None is the default.
     zone: Option<TimeZone>,
+    version: Version,
+}
+
+/// Stands for the values at one time: two are the same only if nothing was changed between them.
+#[derive(Clone, Debug, Default)]
+pub struct Version(Arc<()>);
+
+impl PartialEq for Version {
+    fn eq(&self, other: &Version) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
 }
 
 impl Settings {
@@ -102,6 +117,7 @@ impl Settings {
             let message = format!("parameter \"{}\" cannot be changed", setting.name);
             return Err(Error::new(SqlState::CANT_CHANGE_RUNTIME_PARAM, message));
         }
+        self.version = Version::default();
         match value {
             Some(value) => self.values.insert(setting.name, setting.canonical(value)?),
             None => self.values.remove(setting.name),
@@ -114,6 +130,7 @@ impl Settings {
 
     /// Every setting to its default.
     pub fn reset(&mut self) {
+        self.version = Version::default();
         self.values.retain(|name, _| *name == "session_authorization");
         self.own.values_mut().for_each(String::clear);
         self.zone = None;
@@ -125,6 +142,11 @@ impl Settings {
             let value = self.values.get(setting.name).map_or(setting.default, String::as_str);
             (setting.name, value, setting.description)
         })
+    }
+
+    /// Another one after every change.
+    pub fn version(&self) -> &Version {
+        &self.version
     }
 
     /// Names and values that a client is told at login, and again when they change.
@@ -181,6 +203,9 @@ fn without_case(name: &str) -> impl Iterator<Item = u8> {
 }
 
 fn find(name: &str) -> Result<&'static Setting> {
+    if let Some(setting) = SPELLED.get(name) {
+        return Ok(setting);
+    }
     let found = ALL.binary_search_by(|setting| without_case(setting.name).cmp(without_case(name)));
     found.map(|at| ALL[at]).map_err(|_| {
         let message = format!("unrecognized configuration parameter \"{name}\"");

@@ -40,6 +40,10 @@ impl<'a> Picked<'a> {
         if self.rows.is_empty() {
             return Ok(arrow::array::new_empty_array(schema.field(column).data_type()));
         }
+        if let [(chunk, row)] = self.rows.as_slice() {
+            // Of a look-up, which is on its way to a client: nothing is copied.
+            return Ok(self.chunks[*chunk].batch.column(column).slice(*row, 1));
+        }
         let arrays: Vec<&dyn Array> = self.chunks.iter().map(|chunk| chunk.batch.column(column).as_ref()).collect();
         Ok(interleave(&arrays, &self.rows)?)
     }

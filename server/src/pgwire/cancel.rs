@@ -2,13 +2,13 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use levada_engine::CancelHandle;
 use levada_engine::error::{Error, SqlState};
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 /// Length of a secret key in protocol 3.0, where it is fixed.
 pub const SHORT_KEY: usize = 4;
@@ -44,7 +44,7 @@ impl Registry {
         let mut secret = vec![0; key_length];
         getrandom::fill(&mut secret)?;
         let secret = Bytes::from(secret);
-        let interrupt = Arc::new(Interrupt { engine, statement: watch::Sender::new(Progress::Idle) });
+        let interrupt = Arc::new(Interrupt::new(engine));
         let entry = Entry { secret: secret.clone(), interrupt: interrupt.clone() };
         let mut connections = self.lock();
         let process = loop {
@@ -91,39 +91,38 @@ fn same(expected: &[u8], given: &[u8]) -> bool {
 }
 
 /// Stops the statement that a connection runs, and no other: a request that comes too late does nothing.
+///
+/// Every statement begins and ends here, so that costs two writes; only a cancellation wakes anybody.
 pub struct Interrupt {
     engine: CancelHandle,
-    statement: watch::Sender<Progress>,
+    progress: AtomicU8,
+    wake: Notify,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Progress {
-    Idle,
-    Running,
-    Canceled,
-}
+/// What [`Interrupt::progress`] can be.
+const IDLE: u8 = 0;
+const RUNNING: u8 = 1;
+const CANCELED: u8 = 2;
 
 impl Interrupt {
+    fn new(engine: CancelHandle) -> Interrupt {
+        Interrupt { engine, progress: AtomicU8::new(IDLE), wake: Notify::new() }
+    }
+
     /// A statement begins.
     pub fn begin(&self) {
-        self.statement.send_replace(Progress::Running);
+        self.progress.store(RUNNING, Ordering::Release);
     }
 
     /// It is over.
     pub fn end(&self) {
-        self.statement.send_replace(Progress::Idle);
+        self.progress.store(IDLE, Ordering::Release);
     }
 
     /// Stops it, if there is one.
     pub fn cancel(&self) {
-        let running = self.statement.send_if_modified(|progress| {
-            let running = *progress == Progress::Running;
-            if running {
-                *progress = Progress::Canceled;
-            }
-            running
-        });
-        if running {
+        if self.progress.compare_exchange(RUNNING, CANCELED, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+            self.wake.notify_waiters();
             self.engine.cancel();
         }
     }
@@ -131,18 +130,23 @@ impl Interrupt {
     /// # Errors
     /// 57014 when the statement is to stop.
     pub fn check(&self) -> Result<(), Error> {
-        match *self.statement.borrow() {
-            Progress::Canceled => Err(canceled()),
-            Progress::Idle | Progress::Running => Ok(()),
-        }
+        if self.is_canceled() { Err(canceled()) } else { Ok(()) }
     }
 
     /// Waits until the statement is to stop, and gives the error to stop with.
     pub async fn canceled(&self) -> Error {
-        let mut changes = self.statement.subscribe();
-        // The sender lives as long as `self`, so this ends by a cancellation only.
-        let _ = changes.wait_for(|progress| *progress == Progress::Canceled).await;
-        canceled()
+        loop {
+            // Made before the look: it is woken by what happens from here on.
+            let woken = self.wake.notified();
+            if self.is_canceled() {
+                return canceled();
+            }
+            woken.await;
+        }
+    }
+
+    fn is_canceled(&self) -> bool {
+        self.progress.load(Ordering::Acquire) == CANCELED
     }
 }
 

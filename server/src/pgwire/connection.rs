@@ -90,6 +90,12 @@ impl<'a> Connection<'a> {
     /// The next message, unless the server stops, or the client leaves a transaction open for too long.
     async fn next(&mut self) -> Result<Option<(u8, bytes::Bytes)>, Failure> {
         let deadline = self.deadline.take();
+        // Messages come together: what is there already is not waited for.
+        if !*self.stopping.borrow()
+            && let Some(message) = self.input.buffered()?
+        {
+            return Ok(Some(message));
+        }
         let silence = async {
             match deadline {
                 Some(deadline) => sleep_until(deadline).await,

@@ -13,6 +13,8 @@ use super::frontend;
 
 /// Longest startup packet, as in PostgreSQL.
 const MAX_STARTUP_PACKET: usize = 10_000;
+/// Tag and length word of a message.
+const HEADER: usize = 5;
 /// Bytes asked of the socket at once.
 const CHUNK: usize = 8 << 10;
 /// Bytes read ahead while a statement runs; a client that sends more waits, as it would anyway.
@@ -49,17 +51,36 @@ impl Input {
     ///
     /// Safe to drop half-way: what was read stays.
     pub async fn message(&mut self) -> Result<Option<(u8, Bytes)>, Failure> {
-        if !self.fill(1).await? {
-            return Ok(None);
+        loop {
+            if let Some(message) = self.buffered()? {
+                return Ok(Some(message));
+            }
+            // Memory follows the bytes that arrive, not the length that a client claims.
+            let wanted = self.length()?.unwrap_or(HEADER);
+            if self.closed {
+                return Ok(None);
+            }
+            self.read(wanted.saturating_sub(self.buffer.len()).clamp(CHUNK, READ_AHEAD)).await?;
         }
+    }
+
+    /// Tag and body of the next message, if all of it was read.
+    pub fn buffered(&mut self) -> Result<Option<(u8, Bytes)>, Failure> {
+        let Some(length) = self.length()?.filter(|length| *length <= self.buffer.len()) else { return Ok(None) };
         let tag = self.buffer[0];
+        let mut frame = self.buffer.split_to(length);
+        frame.advance(HEADER);
+        Ok(Some((tag, frame.freeze())))
+    }
+
+    /// How long the next message is, its tag and length word included; None while they have not been read.
+    fn length(&self) -> Result<Option<usize>, Failure> {
+        let Some(tag) = self.buffer.first().copied() else { return Ok(None) };
         let Some(longest) = frontend::longest(tag) else {
             return Err(Failure::protocol(format!("invalid frontend message type {tag}")));
         };
-        if !self.fill(5).await? {
-            return Ok(None);
-        }
-        let length = (&self.buffer[1..5]).get_u32() as usize;
+        let Some(mut word) = self.buffer.get(1..HEADER) else { return Ok(None) };
+        let length = word.get_u32() as usize;
         if length < 4 {
             return Err(Failure::protocol("invalid message length"));
         }
@@ -68,12 +89,7 @@ impl Input {
             let detail = format!("Messages of type \"{}\" may have at most {longest} bytes.", char::from(tag));
             return Err(Failure::Fatal(Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, message).with_detail(detail)));
         }
-        if !self.fill(1 + length).await? {
-            return Ok(None);
-        }
-        let mut frame = self.buffer.split_to(1 + length);
-        frame.advance(5);
-        Ok(Some((tag, frame.freeze())))
+        Ok(Some(1 + length))
     }
 
     /// Waits until the client has closed its end, plus a moment. Reads ahead to notice it.

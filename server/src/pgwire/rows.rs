@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use arrow::array::{ArrayRef, RecordBatch};
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use levada_engine::Rows as RowStream;
 use levada_engine::error::Result;
 use tokio::time::sleep;
@@ -90,6 +90,11 @@ impl Connection<'_> {
 
     /// Waits for the next batch, for a cancel request, or for the client to leave.
     async fn next_batch(&mut self, rows: &mut Rows) -> Result<Option<RecordBatch>, Failure> {
+        self.registration.interrupt.check()?;
+        // Nearly always it is there, and nobody has to be waited for.
+        if let Some(batch) = rows.stream.next().now_or_never() {
+            return Ok(batch.transpose()?);
+        }
         let canceled = self.registration.interrupt.canceled();
         tokio::pin!(canceled);
         loop {
