@@ -63,7 +63,7 @@ use crate::engine::memory::{Memory, Watcher, percent};
 use crate::engine::metrics::Metrics;
 use crate::engine::snapshot::LiveSnapshots;
 use crate::engine::sources::Sources;
-use crate::engine::stepper::Stepper;
+use crate::engine::stepper::{Stepper, Suspicion};
 use crate::engine::storage::Storage;
 use crate::error::{Error, Result, SqlState};
 use crate::query::QueryEngine;
@@ -246,6 +246,7 @@ impl Engine {
             hydrations: options.hydrations,
             memory: memory.clone(),
             failures: 0,
+            suspicion: Suspicion::default(),
             failed: None,
             disk_again: None,
         };

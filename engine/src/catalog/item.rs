@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::data::{ObjectId, RelationSchema};
+use crate::error::{Error, SqlState};
 
 /// A catalog object. Immutable: a change of the catalog is a new catalog.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -18,6 +19,9 @@ pub struct Item {
     pub create_sql: String,
     /// The relations its query names, each once, in order of their ids.
     pub depends_on: Vec<ObjectId>,
+    /// Why it is not kept current any more: it has no rows then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspended: Option<String>,
 }
 
 /// The kinds of objects.
@@ -110,6 +114,27 @@ impl Item {
     /// Whether it is a view that cannot be read while it lacks rows on which an expression failed.
     pub fn is_strict(&self) -> bool {
         matches!(self.kind, ItemKind::MaterializedView { strict: true, .. })
+    }
+
+    /// Whether its query's answer is kept current.
+    pub fn is_maintained(&self) -> bool {
+        matches!(self.kind, ItemKind::MaterializedView { .. } | ItemKind::Sink { .. })
+    }
+
+    /// The same object, not kept current any more.
+    pub fn suspend(self, why: &str) -> Item {
+        Item { suspended: Some(why.to_owned()), ..self }
+    }
+
+    /// The error of whoever needs the object's rows; None unless it is suspended.
+    pub fn refusal(&self) -> Option<Error> {
+        let why = self.suspended.as_ref()?;
+        let (kind, name) = (self.kind_name(), &self.name);
+        let error =
+            Error::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, format!("{kind} \"{name}\" is suspended: {why}"));
+        Some(error.with_hint(
+            "DROP it, and CREATE it again, perhaps with another query; until then nothing else waits for it.",
+        ))
     }
 
     /// How long the object's rows are kept after they have arrived, in microseconds; None for good.

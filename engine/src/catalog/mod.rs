@@ -83,9 +83,16 @@ impl Catalog {
         found
     }
 
-    /// Whether something that is kept current reads this object: a plain view by itself reads nothing.
+    /// Whether something that is kept current reads this object: a plain view by itself reads nothing, nor does what is
+    /// suspended.
     pub fn is_read(&self, id: ObjectId) -> bool {
-        self.dependents(id).any(|item| !matches!(item.kind, ItemKind::View { .. }))
+        self.dependents(id).any(|item| !matches!(item.kind, ItemKind::View { .. }) && item.suspended.is_none())
+    }
+
+    /// The error of whoever would read a suspended object by way of these; None where there is none.
+    pub fn refusal(&self, read: &[ObjectId]) -> Option<Error> {
+        let behind = read.iter().flat_map(|id| [*id].into_iter().chain(self.foundations(*id)));
+        behind.filter_map(|id| self.by_id(id)).find_map(|item| item.refusal())
     }
 
     /// This object and all that stand on it, each after what it stands on.

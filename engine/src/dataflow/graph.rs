@@ -51,6 +51,10 @@ pub struct Graph {
     /// Rows that came too late for nodes that had freed their state.
     pub(super) late: ErrorSet,
     pub(super) pool: Option<Arc<ThreadPool>>,
+    /// Bytes of rows that an operator may make in a step.
+    pub(super) most_made: usize,
+    /// The node whose part of a step has begun and not come to its end.
+    pub(super) visiting: Option<NodeId>,
 }
 
 /// What a node is made of.
@@ -162,6 +166,8 @@ impl Graph {
             errors: ErrorSet::new(errors),
             late: ErrorSet::new(late),
             pool,
+            most_made: usize::MAX,
+            visiting: None,
         })
     }
 

@@ -2,6 +2,7 @@
 
 mod agg_state;
 pub mod aggregates;
+mod blame;
 mod coding;
 mod compact;
 mod deferred;
@@ -18,6 +19,7 @@ pub mod operators;
 mod persist;
 mod properties;
 mod reads;
+mod room;
 mod shards;
 mod sizes;
 mod slot_set;
@@ -26,6 +28,7 @@ mod sorted_state;
 mod step;
 mod unread;
 
+pub use blame::Blame;
 pub use errors::{ErrorRow, ViewErrors};
 pub use event_time::Watermarks;
 pub use explain::PlanLine;
@@ -34,6 +37,7 @@ pub use graph::{Graph, Input, NodeId, NodeSpec, OperatorIds};
 pub use hydrate::{History, Hydration, HydrationState, HydrationStatus, Progress, Rows, Stage};
 pub use operator::{Operator, Outside, Rejected, SLICE, StateSize, Stateful, StepContext};
 pub use properties::{EventTime, Properties};
+pub use room::Room;
 pub use sizes::Sizes;
 pub use step::StepReport;
 pub use unread::Unreadable;

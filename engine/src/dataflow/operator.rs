@@ -9,7 +9,7 @@ use rayon::ThreadPool;
 use rayon::prelude::*;
 
 use crate::data::{Epoch, ObjectId, OperatorId, Parts, ZSet};
-use crate::dataflow::Watermarks;
+use crate::dataflow::{Room, Watermarks};
 use crate::error::{Error, Result};
 use crate::state::{Checkpoint, StateStore};
 use crate::view::RowStore;
@@ -34,7 +34,8 @@ pub trait Operator: Send {
     /// to [`StepContext::reject`]; once the input no longer has it, it is handed over again with the opposite weight.
     ///
     /// # Errors
-    /// Only for broken invariants and failed I/O: the whole step fails and the engine goes back to its last checkpoint.
+    /// Only for broken invariants, failed I/O, and 54000 where it would make too much: the whole step fails and the engine goes
+    /// back to its last checkpoint.
     fn step(&mut self, inputs: &[ZSet], context: &mut StepContext) -> Result<ZSet>;
 
     /// The same operator once more, where it keeps nothing of its own: another thread asks it what it makes of rows.
@@ -108,6 +109,7 @@ pub struct StepContext {
     watermarks: Watermarks,
     pool: Option<Arc<ThreadPool>>,
     outside: Option<Outside>,
+    most_made: usize,
 }
 
 /// Stores that others write, as a graph beside them reads them: nodes that are hydrated aside make epochs of their own,
@@ -133,7 +135,7 @@ pub struct Rejected {
 impl StepContext {
     pub fn new(epoch: Epoch) -> StepContext {
         let (rejected, late, watermarks) = Default::default();
-        StepContext { epoch, rejected, late, watermarks, pool: None, outside: None }
+        StepContext { epoch, rejected, late, watermarks, pool: None, outside: None, most_made: usize::MAX }
     }
 
     /// The same with threads for [`slices`](StepContext::slices) and [`each`](StepContext::each).
@@ -144,6 +146,16 @@ impl StepContext {
     /// The same with stores that have epochs of their own.
     pub fn beside(self, outside: Option<Outside>) -> StepContext {
         StepContext { outside, ..self }
+    }
+
+    /// The same with a bound on the bytes of rows that one operator may make of those it is given.
+    pub fn with_most_made(self, most_made: usize) -> StepContext {
+        StepContext { most_made, ..self }
+    }
+
+    /// Room for what one operator makes of many rows each.
+    pub fn room(&self) -> Room {
+        Room::new(self.most_made)
     }
 
     /// Does `work` on each run of at most [`SLICE`] rows, on many threads where there is more than one such run. The

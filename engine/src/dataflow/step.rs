@@ -72,9 +72,11 @@ impl Graph {
             self.written(id)?;
             self.pass_on(epoch, id, output, &mut waiting, &mut report)?;
         }
-        let mut context = StepContext::new(epoch).with_pool(self.pool.clone()).beside(self.outside.clone());
+        let context = StepContext::new(epoch).with_pool(self.pool.clone()).beside(self.outside.clone());
+        let mut context = context.with_most_made(self.most_made);
         context.set_watermarks(self.watermarks.clone());
         while let Some((id, changes)) = waiting.pop_first() {
+            self.visiting = Some(id);
             let output = self.visit(id, changes, &mut context)?;
             let (rejected, late) = (context.take_rejected(), context.take_late());
             report.visited += 1;
@@ -83,6 +85,7 @@ impl Graph {
             self.errors.record(fingerprint, &rejected)?;
             self.late.record(fingerprint, &late)?;
             self.pass_on(epoch, id, output, &mut waiting, &mut report)?;
+            self.visiting = None;
         }
         Ok(report)
     }

@@ -3,6 +3,7 @@
 //! The same code applies entries while the server runs and after a restart.
 
 mod filling;
+mod suspending;
 mod unread;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -28,6 +29,7 @@ use crate::sql::connector::of_sink;
 use crate::state::{Checkpoint, Loader, LogPosition, Meta, StateStore};
 use crate::view::RowStore;
 
+pub use suspending::Culprit;
 pub use unread::unreadable;
 
 /// The rows of all stored relations.
@@ -100,11 +102,14 @@ impl Dataflows {
             histories,
             loading: None,
         };
+        this.graph.bound_steps(this.hydrations.most_made());
         this.add_source_errors()?;
         // One by one, in the order in which they were made: a view is bound by the names before it.
         let mut so_far = Catalog::default();
         for item in catalog.items() {
-            this.add(item).map_err(|error| unbound(item, error))?;
+            if item.suspended.is_none() {
+                this.add(item).map_err(|error| unbound(item, error))?;
+            }
             so_far.insert((**item).clone())?;
             this.catalog = Arc::new(so_far.clone());
         }
@@ -222,6 +227,8 @@ impl Dataflows {
                 catalog.remove(*id);
             }),
             Operation::Begin { source, read } => self.event_times.begin(*source, read),
+            // Before the step, which they must not see.
+            Operation::Suspend { relations, why } => return self.suspend(relations, why, epoch),
             Operation::Write { .. } => {}
         }
         self.catalog = Arc::new(catalog);
@@ -234,7 +241,7 @@ impl Dataflows {
     /// What a view cannot be (0A000 and others). Nothing has changed, with or without an error.
     pub fn explain(&mut self, explained: &Explained) -> Result<Vec<PlanLine>> {
         let item = match explained {
-            Explained::Object(id) => return self.graph.explain(*id),
+            Explained::Object(id) => return self.explain_one(*id),
             Explained::New(item) => item,
         };
         let lines = self.add(item).and_then(|()| self.graph.explain(item.id));
@@ -242,6 +249,11 @@ impl Dataflows {
         self.forget(&dropped);
         self.sinks.follow(&self.catalog);
         lines
+    }
+
+    fn explain_one(&mut self, id: ObjectId) -> Result<Vec<PlanLine>> {
+        let refusal = self.catalog.by_id(id).and_then(|item| item.refusal());
+        refusal.map_or_else(|| self.graph.explain(id), Err)
     }
 
     /// Builds the node of the one system relation that is stored.
@@ -254,6 +266,9 @@ impl Dataflows {
 
     /// Builds the nodes of an object.
     fn add(&mut self, item: &Item) -> Result<()> {
+        if let Some(refusal) = self.catalog.refusal(&item.depends_on).filter(|_| item.is_maintained()) {
+            return Err(refusal);
+        }
         let (operators, next) = (&mut self.operators, &mut self.next_operator);
         let mut ids = |fingerprint| Ok(operator_of(operators, next, fingerprint));
         match &item.kind {
@@ -377,14 +392,10 @@ impl Dataflows {
                 Operation::Drop(ids) => {
                     let stranded = self.awaiting(ids)?;
                     for id in ids.iter().rev() {
-                        self.hydrations.remove(*id);
-                        let dropped = self.graph.remove(*id)?;
-                        self.forget(&dropped);
-                        self.unsaved.dropped_operators.extend(dropped);
+                        self.take_out(*id)?;
                         self.unsaved.dropped.push(*id);
                         self.retention.remove(*id);
                         self.event_times.remove(*id);
-                        drop(self.histories.take_times(*id));
                         gone.push(*id);
                     }
                     // What could not be read may be gone.
@@ -393,7 +404,7 @@ impl Dataflows {
                     self.renew(&stranded)?;
                     last = self.hydrate(last)?;
                 }
-                Operation::Write { .. } | Operation::Begin { .. } => {}
+                Operation::Write { .. } | Operation::Begin { .. } | Operation::Suspend { .. } => {}
             }
         }
         // Not after each step: that would cost as much as there are relations.
@@ -401,6 +412,16 @@ impl Dataflows {
             self.collect_stores();
         }
         Ok((gone, last))
+    }
+
+    /// Takes an object's nodes out, with what they keep.
+    fn take_out(&mut self, id: ObjectId) -> Result<()> {
+        self.hydrations.remove(id);
+        let dropped = self.graph.remove(id)?;
+        self.forget(&dropped);
+        self.unsaved.dropped_operators.extend(dropped);
+        drop(self.histories.take_times(id));
+        Ok(())
     }
 
     fn forget(&mut self, dropped: &[OperatorId]) {

@@ -4,6 +4,8 @@
 //! bytes, and the payload: [sealed] JSON for a change of the catalog; a table's id in four big-endian bytes and its rows as
 //! [`codec`] writes them for a change of rows.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 
 use crate::catalog::{Item, ItemKind};
@@ -16,6 +18,7 @@ const CREATE: u8 = 1;
 const DROP: u8 = 2;
 const WRITE: u8 = 3;
 const BEGIN: u8 = 4;
+const SUSPEND: u8 = 5;
 
 /// What cannot be read where something is broken.
 const BROKEN: &str = "an entry of the log";
@@ -31,6 +34,8 @@ pub enum Operation {
     Write { table: ObjectId, change: ZSet },
     /// A source is read from here on: views made since find what is before in its history.
     Begin { source: ObjectId, read: Progress },
+    /// Views and sinks, with all that stand on them, that are not kept current any more, and why.
+    Suspend { relations: BTreeSet<ObjectId>, why: String },
 }
 
 impl Operation {
@@ -38,7 +43,7 @@ impl Operation {
     pub fn bytes(&self) -> usize {
         match self {
             Operation::Write { change, .. } => change.bytes(),
-            Operation::Create(_) | Operation::Drop(_) | Operation::Begin { .. } => 0,
+            Operation::Create(_) | Operation::Drop(_) | Operation::Begin { .. } | Operation::Suspend { .. } => 0,
         }
     }
 
@@ -46,7 +51,7 @@ impl Operation {
     pub fn written(&self) -> Option<ObjectId> {
         match self {
             Operation::Write { table, .. } => Some(*table),
-            Operation::Create(_) | Operation::Drop(_) | Operation::Begin { .. } => None,
+            Operation::Create(_) | Operation::Drop(_) | Operation::Begin { .. } | Operation::Suspend { .. } => None,
         }
     }
 
@@ -68,6 +73,7 @@ pub fn encode(operations: &[Operation]) -> Result<Bytes> {
             Operation::Drop(_) => DROP,
             Operation::Write { .. } => WRITE,
             Operation::Begin { .. } => BEGIN,
+            Operation::Suspend { .. } => SUSPEND,
         };
         out.push(tag);
         let length_at = out.len();
@@ -76,6 +82,7 @@ pub fn encode(operations: &[Operation]) -> Result<Bytes> {
             Operation::Create(item) => sealed::encode(item, &mut out)?,
             Operation::Drop(ids) => sealed::encode(ids, &mut out)?,
             Operation::Begin { source, read } => sealed::encode(&(source, read), &mut out)?,
+            Operation::Suspend { relations, why } => sealed::encode(&(relations, why), &mut out)?,
             Operation::Write { table, change } => {
                 out.extend(table.0.to_be_bytes());
                 codec::encode(change, &mut out)?;
@@ -108,6 +115,10 @@ pub fn decode(bytes: &[u8]) -> Result<Vec<Operation>> {
             BEGIN => {
                 let (source, read) = sealed::decode(payload, BROKEN)?;
                 Operation::Begin { source, read }
+            }
+            SUSPEND => {
+                let (relations, why) = sealed::decode(payload, BROKEN)?;
+                Operation::Suspend { relations, why }
             }
             WRITE => {
                 let (table, rows) = split_u32(payload).ok_or_else(broken)?;

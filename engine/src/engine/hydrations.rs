@@ -181,6 +181,11 @@ impl Hydrations {
         &self.inbox
     }
 
+    /// Bytes of rows that an operator may make in one step, here as everywhere.
+    pub fn most_made(&self) -> usize {
+        self.memory.most_made()
+    }
+
     /// Takes note of a relation that has to be hydrated; of one that is known, it begins anew.
     pub fn add(&mut self, relation: ObjectId) {
         self.relations.entry(relation).or_default().run = None;

@@ -65,7 +65,7 @@ impl KeyCheck {
                 Operation::Create(item) => {
                     created.insert(item.id, item);
                 }
-                Operation::Drop(_) | Operation::Begin { .. } => {}
+                Operation::Drop(_) | Operation::Begin { .. } | Operation::Suspend { .. } => {}
                 Operation::Write { table, change } => {
                     let item = created.get(table).copied().or_else(|| catalog.by_id(*table).map(AsRef::as_ref));
                     let item = item.ok_or_else(|| {

@@ -29,6 +29,13 @@ const LOW: u64 = 85;
 /// Of the budget, in percent: what may be kept for a hydration that waits for memory.
 const KEPT: u64 = 5;
 
+/// Of the budget, in percent: the rows that an operator may make in one step. They are copied on their way into views, so a
+/// step takes several times as much. Less than the least would hinder what a step makes of one delivery; more than the most
+/// is more than an array can hold.
+const MADE: u64 = 10;
+const LEAST_MADE: u64 = 64 << 20;
+const MOST_MADE: u64 = 1 << 30;
+
 /// Unknown use.
 const UNKNOWN: u64 = u64::MAX;
 
@@ -86,6 +93,11 @@ impl Memory {
     /// Bytes that may be kept for a hydration while memory is scarce: rows that were deleted or changed since it began.
     pub fn most_kept(&self) -> u64 {
         percent(self.limit, KEPT)
+    }
+
+    /// Bytes of rows that an operator may make of those it is given in one step.
+    pub fn most_made(&self) -> usize {
+        percent(self.limit, MADE).clamp(LEAST_MADE, MOST_MADE) as usize
     }
 
     /// Whether so many bytes more are in the budget.

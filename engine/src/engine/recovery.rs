@@ -122,7 +122,7 @@ fn apply(
         let step = || {
             histories.begin(&operations);
             let epoch = dataflows.create(&operations, epoch)?.next();
-            dataflows.step(epoch, meta.clock, &operations)?;
+            dataflows.step_again(epoch, meta.clock, &operations)?;
             let (_, last) = dataflows.finish(&operations, epoch)?;
             Ok(last)
         };

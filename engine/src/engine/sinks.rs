@@ -28,10 +28,11 @@ impl Sinks {
         Ok(Box::new(take))
     }
 
-    /// Forgets sinks that are not in the catalog.
+    /// Forgets sinks that are not in the catalog, or suspended.
     pub fn follow(&mut self, catalog: &Catalog) {
-        if self.outlets.keys().any(|id| catalog.by_id(*id).is_none()) {
-            Arc::make_mut(&mut self.outlets).retain(|id, _| catalog.by_id(*id).is_some());
+        let is_gone = |id: &ObjectId| catalog.by_id(*id).is_none_or(|item| item.suspended.is_some());
+        if self.outlets.keys().any(is_gone) {
+            Arc::make_mut(&mut self.outlets).retain(|id, _| !is_gone(id));
         }
     }
 

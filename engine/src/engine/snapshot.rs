@@ -75,6 +75,9 @@ impl Statistics for Snapshot {
         if self.stores.contains_key(&relation) {
             return None;
         }
+        if let Some(why) = self.catalog.by_id(relation).and_then(|item| item.suspended.clone()) {
+            return Some(Hydration { state: "suspended", rows: 0, expected: None, error: Some(why) });
+        }
         let status = self.hydrating.get(&relation)?.status();
         let state = status.name();
         let HydrationStatus { rows, expected, error, .. } = status;
@@ -86,6 +89,9 @@ impl Statistics for Snapshot {
     }
 
     fn freshness(&self, view: ObjectId) -> Option<Freshness> {
+        if self.catalog.by_id(view).is_some_and(|item| item.suspended.is_some()) {
+            return None;
+        }
         let behind = self.catalog.foundations(view);
         let has_connector = |id: &ObjectId| self.catalog.by_id(*id).is_some_and(|item| item.connector().is_some());
         self.metrics.freshness(view, behind.into_iter().filter(has_connector))

@@ -3,6 +3,7 @@
 mod durability;
 mod failure;
 mod held;
+mod suspicion;
 mod transactions;
 
 use std::collections::VecDeque;
@@ -29,6 +30,7 @@ use crate::engine::sources::Sources;
 use crate::engine::storage::Storage;
 use crate::error::{Error, Result};
 use crate::state::{CheckpointSizes, LogPosition};
+pub use suspicion::Suspicion;
 
 /// How often it is looked whether there are fewer again.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
@@ -70,8 +72,10 @@ pub struct Stepper {
     pub hydrations: HydrationLimit,
     /// The budget of the process.
     pub memory: Arc<Memory>,
-    /// Steps that failed since the last that did not.
+    /// Steps that failed since the last that did not, through nobody's fault.
     pub failures: u32,
+    /// Whose fault the last step was that failed, and what followed.
+    pub suspicion: Suspicion,
     /// Why nothing can be written any more, or for now.
     pub failed: Option<Error>,
     /// When it is looked whether a full disk has room again.
@@ -179,6 +183,7 @@ impl Stepper {
             Ok(false) => {}
             Ok(true) => {
                 self.failures = 0;
+                self.suspicion.time = None;
                 self.epoch = epoch;
                 self.publish();
             }

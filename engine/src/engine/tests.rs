@@ -2,6 +2,7 @@
 
 mod corruption;
 mod damage;
+mod suspension;
 
 use std::path::Path;
 use std::sync::Arc;

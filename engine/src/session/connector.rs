@@ -56,7 +56,7 @@ impl Session {
         };
         let create_sql = create.shown(&statement.source, statement.range.clone());
         let id = self.engine.new_object();
-        self.create(Item { id, name, kind, schema, create_sql, depends_on: Vec::new() })?;
+        self.create(Item { id, name, kind, schema, create_sql, depends_on: Vec::new(), suspended: None })?;
         Ok(Response::complete(command))
     }
 

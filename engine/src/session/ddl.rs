@@ -59,7 +59,15 @@ impl Session {
             self.bind(&statement.source, Purpose::Query, Arguments::NONE, |binder| table_definition(table, binder))?;
         let create_sql = ast::CreateTable { if_not_exists: false, ..table.clone() }.to_string();
         let kind = ItemKind::Table { defaults, connector: None };
-        self.create(Item { id: self.engine.new_object(), name, kind, schema, create_sql, depends_on: Vec::new() })?;
+        self.create(Item {
+            id: self.engine.new_object(),
+            name,
+            kind,
+            schema,
+            create_sql,
+            depends_on: Vec::new(),
+            suspended: None,
+        })?;
         Ok(Response::complete("CREATE TABLE"))
     }
 
@@ -84,7 +92,7 @@ impl Session {
         let id = self.engine.new_object();
         let rows = self.collect(bound, &schema, &[]).await?;
         let count: usize = rows.iter().map(crate::data::ZSet::len).sum();
-        self.create(Item { id, name, kind, schema, create_sql, depends_on: Vec::new() })?;
+        self.create(Item { id, name, kind, schema, create_sql, depends_on: Vec::new(), suspended: None })?;
         rows.into_iter().try_for_each(|rows| self.transaction().write(id, rows))?;
         Ok(Response::complete(format!("SELECT {count}")))
     }
@@ -146,7 +154,7 @@ impl Session {
         if emit_on_window_close {
             create_sql.push_str(" EMIT ON WINDOW CLOSE");
         }
-        Ok(Item { id: self.engine.new_object(), name, kind, schema, create_sql, depends_on })
+        Ok(Item { id: self.engine.new_object(), name, kind, schema, create_sql, depends_on, suspended: None })
     }
 
     pub(super) fn create(&mut self, item: Item) -> Result<()> {

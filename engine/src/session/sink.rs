@@ -48,6 +48,6 @@ impl Session {
         let (query, partial) = (query.to_string(), BTreeMap::new());
         let time_zone = settings.time_zone;
         let kind = ItemKind::Sink { query, time_zone, connector, emit_on_window_close, partial };
-        Ok(Item { id: self.engine.new_object(), name, kind, schema, create_sql, depends_on })
+        Ok(Item { id: self.engine.new_object(), name, kind, schema, create_sql, depends_on, suspended: None })
     }
 }

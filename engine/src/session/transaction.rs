@@ -251,6 +251,28 @@ pub struct SessionMark {
     pub read_only: Option<bool>,
 }
 
+impl Transaction {
+    /// What a relation without stored rows has.
+    ///
+    /// # Errors
+    /// 55000 for one that would have rows, and has not.
+    fn absent(&self, relation: &RelationSource, written: bool) -> Result<Option<RowSnapshot>> {
+        if let Some(progress) = self.snapshot.hydrating.get(&relation.id) {
+            return Err(not_readable(&self.catalog, relation.id, &progress.status()));
+        }
+        let Some(item) = self.catalog.by_id(relation.id) else { return Ok(None) };
+        if let Some(refusal) = item.refusal() {
+            return Err(refusal);
+        }
+        if written || item.kind_name() != "materialized view" {
+            return Ok(None);
+        }
+        let message = format!("materialized view \"{}\" has not been populated", relation.name);
+        let hint = "It can be read after this transaction has ended.";
+        Err(Error::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message).with_hint(hint))
+    }
+}
+
 impl Tables for Transaction {
     fn rows(&self, relation: &RelationSource) -> Result<Arc<dyn TableProvider>> {
         if let Some(stored) = self.stored(relation)? {
@@ -268,18 +290,8 @@ impl Tables for Transaction {
                 store.wait_readable().map_err(|error| unreadable(&relation.name, error))?;
                 Ok(Some(store.snapshot(self.snapshot.epoch)))
             }
-            None if self.snapshot.hydrating.contains_key(&relation.id) => {
-                let status = self.snapshot.hydrating[&relation.id].status();
-                Err(not_readable(&self.catalog, relation.id, &status))
-            }
-            None if !written
-                && self.catalog.by_id(relation.id).is_some_and(|item| item.kind_name() == "materialized view") =>
-            {
-                let message = format!("materialized view \"{}\" has not been populated", relation.name);
-                let hint = "It can be read after this transaction has ended.";
-                Err(Error::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message).with_hint(hint))
-            }
-            _ => Ok(None),
+            None => self.absent(relation, written),
+            Some(_) => Ok(None),
         }
     }
 }

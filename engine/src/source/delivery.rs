@@ -40,6 +40,38 @@ impl Delivery {
     pub fn has_errors(&self) -> bool {
         !self.bad.is_empty() || !self.lost.is_empty()
     }
+
+    /// The same in parts of at most so many rows. Offsets move with the last one, as does all that is no row: what has been
+    /// read is known when all parts have been taken in.
+    pub fn split(mut self, most: usize) -> Vec<Delivery> {
+        let mut parts = Vec::new();
+        while self.rows.num_rows() > most {
+            let rest = self.rows.num_rows() - most;
+            let runs = split_runs(&mut self.runs, most);
+            let deleted = self.deleted.as_ref().map(|deleted| deleted.slice(0, most));
+            let (lost, bad, offsets, times) = Default::default();
+            let rows = self.rows.slice(0, most);
+            let (relation, permit) = (self.relation, self.permit.part());
+            parts.push(Delivery { relation, rows, runs, deleted, offsets, turn: None, bad, lost, times, permit });
+            self.rows = self.rows.slice(most, rest);
+            self.deleted = self.deleted.map(|deleted| deleted.slice(most, rest));
+        }
+        parts.push(self);
+        parts
+    }
+}
+
+/// Takes the runs of the first rows off.
+fn split_runs(runs: &mut Vec<(i32, usize)>, rows: usize) -> Vec<(i32, usize)> {
+    let (mut first, mut rest, mut left) = (Vec::new(), Vec::new(), rows);
+    for (partition, count) in runs.drain(..) {
+        let taken = count.min(left);
+        left -= taken;
+        first.extend((taken > 0).then_some((partition, taken)));
+        rest.extend((count > taken).then_some((partition, count - taken)));
+    }
+    *runs = rest;
+    first
 }
 
 /// A message that is no row, and why.
@@ -105,5 +137,44 @@ impl fmt::Display for LostRange {
             Loss::Cut if from == to => write!(f, "the log was cut off at offset {from} or before, and went on"),
             Loss::Cut => write!(f, "cut off: offsets {from} to {last} were read and are no longer in the log"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, AsArray, Int64Array};
+    use arrow::datatypes::Int64Type;
+
+    use super::*;
+    use crate::source::Intake;
+    use crate::source::intake::Share;
+
+    #[test]
+    fn parts_are_the_whole() {
+        let column: ArrayRef = Arc::new(Int64Array::from_iter_values(0..7));
+        let delivery = Delivery {
+            relation: ObjectId(1),
+            rows: RecordBatch::try_from_iter([("n", column)]).unwrap(),
+            runs: vec![(0, 2), (1, 3), (0, 2)],
+            deleted: Some((0..7).map(|n| Some(n == 4)).collect()),
+            offsets: [(0, 4), (1, 3)].into_iter().collect(),
+            turn: Some(Turn::Back),
+            bad: Vec::new(),
+            lost: Vec::new(),
+            times: [1, 2].into_iter().collect(),
+            permit: Intake::new(1000, 1).unwrap().take(&Share::default(), 100),
+        };
+        let parts = delivery.split(3);
+        let rows = |part: &Delivery| part.rows.column(0).as_primitive::<Int64Type>().values().to_vec();
+        assert_eq!(parts.iter().map(rows).collect::<Vec<_>>(), [vec![0, 1, 2], vec![3, 4, 5], vec![6]]);
+        let runs: Vec<_> = parts.iter().map(|part| part.runs.clone()).collect();
+        assert_eq!(runs, [vec![(0, 2), (1, 1)], vec![(1, 2), (0, 1)], vec![(0, 1)]]);
+        let deleted = |part: &Delivery| part.deleted.as_ref().map(|deleted| deleted.true_count());
+        assert_eq!(parts.iter().map(deleted).collect::<Vec<_>>(), [Some(0), Some(1), Some(0)]);
+        let last = parts.iter().map(|part| (part.offsets.0.len(), part.turn.is_some(), part.permit.bytes()));
+        assert_eq!(last.collect::<Vec<_>>(), [(0, false, 0), (0, false, 0), (2, true, 100)]);
+        assert_eq!(parts[2].times.runs().count(), 2);
     }
 }

@@ -115,6 +115,12 @@ impl Permit {
     pub fn bytes(&self) -> usize {
         self.bytes
     }
+
+    /// A permit for nothing more: for a part of what this one is for.
+    pub fn part(&self) -> Permit {
+        self.share.0.fetch_add(1, Ordering::Relaxed);
+        Permit { intake: self.intake.clone(), share: self.share.clone(), bytes: 0 }
+    }
 }
 
 impl Drop for Permit {

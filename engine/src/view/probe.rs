@@ -1,5 +1,6 @@
 //! Finding rows by key: candidates by hash, then one vectorised comparison of the keys themselves.
 
+use std::cell::Cell;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -19,6 +20,9 @@ use crate::error::{Error, Result};
 
 /// How often a reader looks again after compaction took a chunk away between the index and the chunk list.
 const RETRIES: usize = 1000;
+
+/// Pairs after which [`probe_some`](RowStore::probe_some) takes no further probing row.
+const MANY_PAIRS: usize = 1 << 20;
 
 /// What a probe found: pairs of a probing row and a row of the store that has its key, ordered by probing row. The rows
 /// can be read however the store changes meanwhile.
@@ -168,6 +172,21 @@ impl RowStore {
         Ok(Pairs { schema: self.schema().clone(), matches, chunks })
     }
 
+    /// As [`probe`](RowStore::probe), but of the first of the probing rows only, so that there are not too many pairs in
+    /// memory at once: also tells of how many rows, at least of one.
+    pub fn probe_some(
+        &self,
+        index: IndexId,
+        keys: &[ArrayRef],
+        at: Epoch,
+        nulls_match: bool,
+    ) -> Result<(Pairs, usize)> {
+        self.wait_complete()?;
+        let index = self.index(index)?;
+        let (matches, chunks, probed) = self.find_some(&index, keys, at, nulls_match, MANY_PAIRS)?;
+        Ok((Pairs { schema: self.schema().clone(), matches, chunks }, probed))
+    }
+
     /// As [`probe`](RowStore::probe), with a list of chunks that has all the rows found. The store must be complete.
     pub(super) fn find(
         &self,
@@ -176,15 +195,37 @@ impl RowStore {
         at: Epoch,
         nulls_match: bool,
     ) -> Result<(Matches, Arc<ChunkList>)> {
-        let Some(rows) = keys.first().map(|key| key.len()) else {
+        let (matches, chunks, _) = self.find_some(index, keys, at, nulls_match, usize::MAX)?;
+        Ok((matches, chunks))
+    }
+
+    /// Looks no further rows up after so many candidates; returns how many rows were looked up.
+    fn find_some(
+        &self,
+        index: &Index,
+        keys: &[ArrayRef],
+        at: Epoch,
+        nulls_match: bool,
+        many: usize,
+    ) -> Result<(Matches, Arc<ChunkList>, usize)> {
+        let Some(all) = keys.first().map(|key| key.len()) else {
             return Err(Error::internal("a probe needs a key"));
         };
-        let keys = Keys::new(self.schema(), &index.columns, keys, rows)?;
+        let keys = Keys::new(self.schema(), &index.columns, keys, all)?;
         let rows = keys.rows(nulls_match);
         for _ in 0..RETRIES {
             let mut candidates = Matches::default();
-            index.visit(&keys.hashes, rows.iter().copied(), |row, address| {
+            let (found, probed) = (Cell::new(0), Cell::new(all));
+            let goes_on = |row: &u32| {
+                let enough = found.get() >= many;
+                if enough {
+                    probed.set(*row as usize);
+                }
+                !enough
+            };
+            index.visit(&keys.hashes, rows.iter().copied().take_while(goes_on), |row, address| {
                 candidates.push(row, address);
+                found.set(found.get() + 1);
                 true
             });
             // Taken after the index was read: a new row's chunk is in the list before the row is in the index, and a
@@ -193,7 +234,7 @@ impl RowStore {
             let Some(visible) = visible(&candidates, &chunks, at) else { continue };
             candidates.retain(&visible);
             keys.retain_equal(&mut candidates, &chunks, self.schema(), &index.columns)?;
-            return Ok((candidates, chunks));
+            return Ok((candidates, chunks, probed.get()));
         }
         Err(Error::internal("an index names a chunk that is not there"))
     }

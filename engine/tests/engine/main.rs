@@ -13,3 +13,4 @@ mod savepoint;
 mod sinks;
 mod sleep;
 mod snapshots;
+mod too_much;

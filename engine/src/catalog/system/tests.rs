@@ -101,7 +101,15 @@ fn item(id: u32, name: &str, kind: ItemKind, depends_on: &[u32]) -> Item {
     ];
     let schema = RelationSchema { columns, primary_key: Some(vec![0]) };
     let depends_on = depends_on.iter().copied().map(ObjectId).collect();
-    Item { id: ObjectId(id), name: name.into(), kind, schema, create_sql: format!("CREATE {name}"), depends_on }
+    Item {
+        id: ObjectId(id),
+        name: name.into(),
+        kind,
+        schema,
+        create_sql: format!("CREATE {name}"),
+        depends_on,
+        suspended: None,
+    }
 }
 
 fn system() -> System {

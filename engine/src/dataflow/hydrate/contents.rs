@@ -190,7 +190,8 @@ impl Graph {
             let schemas = node.inputs.iter().map(|input| Ok(self.schema(input.node)?.clone()));
             let operator = node.operator.again();
             let operator = operator.ok_or_else(|| Error::internal("a node with state was asked as if it had none"))?;
-            Ok(Asked { operator, port, schemas: schemas.collect::<Result<Vec<_>>>()?, at })
+            let schemas = schemas.collect::<Result<Vec<_>>>()?;
+            Ok(Asked { operator, port, schemas, at, most_made: self.most_made })
         };
         Ok(Taker { edge, way: way.iter().rev().map(asked).collect::<Result<_>>()? })
     }
@@ -202,6 +203,7 @@ struct Asked {
     port: usize,
     schemas: Vec<SchemaRef>,
     at: Epoch,
+    most_made: usize,
 }
 
 impl Asked {
@@ -210,7 +212,8 @@ impl Asked {
         let mut inputs: Vec<ZSet> = self.schemas.iter().map(|schema| ZSet::empty(schema.clone())).collect();
         inputs[self.port] = rows;
         let outside = Outside { own: Arc::new([]), before: self.at, now: self.at };
-        self.operator.step(&inputs, &mut StepContext::new(self.at).beside(Some(outside)))
+        let mut context = StepContext::new(self.at).beside(Some(outside)).with_most_made(self.most_made);
+        self.operator.step(&inputs, &mut context)
     }
 }
 

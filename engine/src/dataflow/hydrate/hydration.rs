@@ -11,7 +11,7 @@ use crate::dataflow::StepContext;
 use crate::dataflow::graph::{Graph, NodeId};
 use crate::dataflow::operator::Outside;
 use crate::dataflow::step::Delivery;
-use crate::error::Result;
+use crate::error::{Result, SqlState};
 use crate::view::RowStore;
 
 /// Rows that a last round may have, so that the rest is little.
@@ -27,6 +27,8 @@ const MANY_EMITTED: usize = 8 * LITTLE;
 const FEW_EMITTED: usize = 2 * LITTLE;
 /// Rounds after which the graph takes the nodes back, however much is left: it comes faster than this can follow.
 const MOST_ROUNDS: usize = 1000;
+/// How many times fewer rows are fed at once after nodes made too much of them.
+const FEWER: usize = 16;
 
 /// New nodes that are being filled. Owned by whoever drives it; dropping it gives up.
 pub struct Hydration {
@@ -48,6 +50,8 @@ pub struct Hydration {
     pub(super) rounds: usize,
     /// Rows that are fed at once: fewer where nodes make many of them.
     pub(super) feed: usize,
+    /// The most of it, where an earlier try was fed too many.
+    pub(super) most_fed: usize,
     /// Rows that nodes have emitted.
     pub(super) emitted: u64,
 }
@@ -101,8 +105,17 @@ impl Hydration {
     /// Does a bounded piece of the work: a slice of the reading, or a round of catching up.
     ///
     /// # Errors
-    /// What reading gives, or a broken invariant. The hydration is of no use any more.
+    /// What reading gives, a broken invariant, or 54000 where nodes make too much of what they are fed at once: the next try
+    /// feeds them less. The hydration is of no use any more.
     pub fn advance(&mut self) -> Result<Stage> {
+        self.try_advance().inspect_err(|error| {
+            if error.sqlstate() == SqlState::PROGRAM_LIMIT_EXCEEDED {
+                self.progress.feed_at_most((self.feed / FEWER).max(1));
+            }
+        })
+    }
+
+    fn try_advance(&mut self) -> Result<Stage> {
         let stage = match self.work.front_mut() {
             Some(Work::Start(node)) => {
                 let node = *node;
@@ -140,12 +153,13 @@ impl Hydration {
         };
         let read = deliveries.iter().map(|delivery| delivery.change.len()).max().unwrap_or(0);
         let emitted = self.step(deliveries)?.max(read);
-        self.feed = match emitted {
+        let next = match emitted {
             MANY_EMITTED.. => (fed * MANY_EMITTED / emitted).max(1),
             // Less than it could have been tells nothing.
             0..FEW_EMITTED if fed == self.feed => self.feed.saturating_mul(2),
             _ => self.feed,
         };
+        self.feed = next.min(self.most_fed);
         Ok(())
     }
 
@@ -186,7 +200,7 @@ impl Hydration {
         let (rows, emitted) = self.round(to)?;
         self.stride = match rows.max(emitted) {
             rows if rows > ROUND_ROWS => (self.stride / 2).max(1),
-            rows if rows < LITTLE => self.stride.saturating_mul(2),
+            rows if rows < LITTLE && self.most_fed == usize::MAX => self.stride.saturating_mul(2),
             _ => self.stride,
         };
         let level = to == latest && rows <= LITTLE || self.rounds >= MOST_ROUNDS;

@@ -50,42 +50,52 @@ impl HydrationStatus {
 
 /// The status of a hydration, across tries.
 #[derive(Debug, Default)]
-pub struct Progress(Mutex<HydrationStatus>);
+pub struct Progress {
+    status: Mutex<HydrationStatus>,
+    /// Rows that may be fed at once, where a try has shown that more are too many.
+    most_fed: Mutex<Option<usize>>,
+}
 
 impl Progress {
     /// How it is now.
     pub fn status(&self) -> HydrationStatus {
-        self.0.lock().clone()
+        self.status.lock().clone()
     }
 
-    /// A try begins; none of its inputs has been looked at.
-    pub(super) fn begin(&self) {
-        let mut status = self.0.lock();
+    /// A try begins; none of its inputs has been looked at. Returns how many rows may be fed at once.
+    pub(super) fn begin(&self) -> usize {
+        let mut status = self.status.lock();
         (status.state, status.rows, status.expected) = (HydrationState::Reading, 0, Some(0));
+        self.most_fed.lock().unwrap_or(usize::MAX)
+    }
+
+    /// The next try is to feed no more rows than these at once.
+    pub(super) fn feed_at_most(&self, rows: usize) {
+        *self.most_fed.lock() = Some(rows);
     }
 
     /// There are so many more rows to read; None when nobody can tell.
     pub(super) fn expect(&self, rows: Option<u64>) {
-        let mut status = self.0.lock();
+        let mut status = self.status.lock();
         status.expected = status.expected.zip(rows).map(|(before, more)| before + more);
     }
 
     pub(super) fn read(&self, rows: u64) {
-        self.0.lock().rows += rows;
+        self.status.lock().rows += rows;
     }
 
     pub(super) fn catching_up(&self) {
-        self.0.lock().state = HydrationState::CatchingUp;
+        self.status.lock().state = HydrationState::CatchingUp;
     }
 
     /// It waits for memory, or no longer does.
     pub fn paused(&self, paused: bool) {
-        self.0.lock().paused = paused;
+        self.status.lock().paused = paused;
     }
 
     /// A try has failed.
     pub fn failed(&self, error: &str) {
-        let mut status = self.0.lock();
+        let mut status = self.status.lock();
         (status.state, status.error) = (HydrationState::Failed, Some(error.to_owned()));
     }
 }

@@ -65,7 +65,7 @@ impl Graph {
             return Err(Error::internal(format!("relation {relation} cannot be hydrated now")));
         }
         let nodes = self.claimed(relation);
-        progress.begin();
+        let most_fed = progress.begin();
         let slice = self.slice;
         let work = self.work(&nodes, &mut Sight { at: epoch, history, progress: &progress, slice })?;
         let (stored, own) = (self.stored_inputs(&nodes)?, self.own_stores(&nodes)?);
@@ -82,9 +82,10 @@ impl Graph {
             progress,
             epoch: Epoch::ZERO,
             reached: epoch,
-            stride: STRIDE,
+            stride: if most_fed == usize::MAX { STRIDE } else { 1 },
             rounds: 0,
-            feed: FIRST_FEED,
+            feed: FIRST_FEED.min(most_fed),
+            most_fed,
             emitted: 0,
         })
     }
@@ -169,6 +170,7 @@ impl Graph {
     fn part(&mut self, nodes: &[NodeId]) -> Result<Graph> {
         let mut part = Graph::new(self.errors.owner(), self.late.owner(), 1)?;
         part.nodes.resize_with(self.nodes.len(), || None);
+        part.bound_steps(self.most_made);
         for id in self.inputs_of(nodes)? {
             let node = self.node(id)?;
             let away = Box::new(Away(node.operator.schema().clone()));

@@ -181,7 +181,7 @@ mod tests {
         let kind = ItemKind::Table { defaults: Vec::new(), connector: Some(serde_json::Value::Null) };
         let schema = RelationSchema { columns: Vec::new(), primary_key: None };
         let (name, create_sql, depends_on) = ("source".into(), String::new(), Vec::new());
-        catalog.insert(Item { id: SOURCE, name, kind, schema, create_sql, depends_on }).unwrap();
+        catalog.insert(Item { id: SOURCE, name, kind, schema, create_sql, depends_on, suspended: None }).unwrap();
         Arc::new(catalog)
     }
 

@@ -21,10 +21,13 @@ const DISK_PAUSE: Duration = Duration::from_secs(1);
 const PROBE: usize = 1 << 20;
 
 impl Stepper {
-    /// Drops all memory and comes back from the last checkpoint and the log's tail.
+    /// Drops all memory and comes back from the last checkpoint and the log's tail. Whose fault it was, if that of views and
+    /// sinks, is left in [`Suspicion::culprit`].
     pub(super) fn recover(&mut self, cause: &Error) -> Result<()> {
         tracing::error!(error = %cause, "a step failed; going back to the last checkpoint");
-        if !is_full(cause) {
+        self.suspicion.culprit = self.dataflows.culprit(cause);
+        // Who is to blame is suspended in the end, so that is not tried for ever.
+        if self.suspicion.culprit.is_none() && !is_full(cause) {
             self.failures += 1;
         }
         if self.failures > MOST_FAILURES {
@@ -55,6 +58,7 @@ impl Stepper {
             self.wait_for_disk(cause);
         } else if self.recover(cause).is_ok() {
             self.publish();
+            self.suspect_by_time();
         }
     }
 

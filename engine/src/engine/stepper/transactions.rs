@@ -6,7 +6,8 @@ use std::sync::mpsc::Receiver;
 use bytes::Bytes;
 
 use crate::catalog::SOURCE_ERRORS;
-use crate::data::{Epoch, ObjectId};
+use crate::data::ObjectId;
+use crate::dataflow::Fingerprint;
 use crate::engine::commit::{Commit, Request, check_size};
 use crate::engine::guard::guarded;
 use crate::engine::keys::KeyCheck;
@@ -24,10 +25,12 @@ const MOST_BYTES: usize = 16 << 20;
 
 /// What becomes one epoch.
 #[derive(Default)]
-struct Batch {
+pub(super) struct Batch {
     commits: Vec<Commit>,
     deliveries: Vec<Delivery>,
     bytes: usize,
+    /// The node that failed the step of a transaction before.
+    failed: Option<Fingerprint>,
 }
 
 /// Why transactions and deliveries were not taken in.
@@ -35,15 +38,22 @@ struct Refusal {
     error: Error,
     /// Whether their step failed, and all is as it was before.
     step: bool,
+    /// Rows of deliveries that were in the step.
+    rows: usize,
 }
 
 impl From<Error> for Refusal {
     fn from(error: Error) -> Refusal {
-        Refusal { error, step: false }
+        Refusal { error, step: false, rows: 0 }
     }
 }
 
 impl Batch {
+    /// One transaction, which a node may have failed before.
+    pub(super) fn again(commit: Commit, failed: Option<Fingerprint>) -> Batch {
+        Batch { commits: vec![commit], failed, ..Batch::default() }
+    }
+
     fn is_empty(&self) -> bool {
         self.commits.is_empty() && self.deliveries.is_empty()
     }
@@ -63,13 +73,17 @@ impl Stepper {
         let mut batch = Batch::default();
         let mut next = Some(first);
         let mut left = None;
+        let keeps_apart = self.suspicion.keeps_apart();
+        let mixes = |alone: bool| alone || !keeps_apart;
         while let Some(request) = next.take() {
             match request {
-                Request::Commit(commit) if batch.is_empty() || !commit.is_ddl() => {
+                Request::Commit(commit)
+                    if batch.is_empty() || !commit.is_ddl() && mixes(batch.deliveries.is_empty()) =>
+                {
                     batch.bytes += commit.bytes();
                     batch.commits.push(commit);
                 }
-                Request::Delivery(run, delivery) => {
+                Request::Delivery(run, delivery) if mixes(batch.commits.is_empty()) => {
                     if self.sources.expects(run, &delivery) {
                         batch.bytes += delivery.permit.bytes();
                         batch.deliveries.push(*delivery);
@@ -89,33 +103,31 @@ impl Stepper {
     }
 
     /// Makes transactions durable and visible, and deliveries visible, all at one epoch.
-    fn take_in(&mut self, Batch { commits, deliveries, .. }: Batch) {
+    pub(super) fn take_in(&mut self, Batch { commits, deliveries, failed, .. }: Batch) {
         if let Some(error) = &self.failed {
             let error = error.duplicate();
             return commits.into_iter().for_each(|commit| commit.finish(Err(error.duplicate())));
         }
-        let (commits, deliveries) = (self.accepted(commits), self.within_reach(deliveries));
+        let (commits, mut deliveries) = (self.accepted(commits), self.within_reach(deliveries));
         if commits.is_empty() && deliveries.is_empty() {
             return;
         }
+        if let Some(most) = self.suspicion.most_rows() {
+            deliveries = deliveries.into_iter().flat_map(|delivery| delivery.split(most)).collect();
+        }
         match self.step_and_log(&commits, &deliveries) {
-            Ok(()) => {
-                let snapshot = self.publish();
-                // After a step that failed they are read again.
-                if self.failures == 0 {
-                    self.metrics.delivered(&deliveries);
-                }
-                if commits.iter().any(Commit::is_ddl) {
-                    self.sources.follow(&self.dataflows);
-                }
-                commits.into_iter().for_each(|commit| commit.finish(Ok(snapshot.clone())));
-            }
-            Err(Refusal { error, step: true }) if self.failed.is_none() => {
+            Ok(()) => self.taken_in(commits, &deliveries),
+            Err(Refusal { error, step: true, rows }) if self.failed.is_none() => {
                 // Nobody has seen anything of it; sources are read again from where they were.
-                let alone = commits.len() == 1 && deliveries.is_empty();
-                drop(deliveries);
                 self.publish();
-                self.one_by_one(commits, alone.then_some(error));
+                if deliveries.is_empty() {
+                    return self.one_by_one(commits, &error, failed);
+                }
+                self.suspect_deliveries(&deliveries, commits.is_empty(), rows);
+                drop(deliveries);
+                for commit in commits {
+                    self.take_in(Batch::again(commit, None));
+                }
             }
             Err(Refusal { error, .. }) => {
                 commits.into_iter().for_each(|commit| commit.finish(Err(error.duplicate())));
@@ -123,17 +135,35 @@ impl Stepper {
         }
     }
 
-    /// After a step of theirs failed: each transaction gets a step to itself, so that only those fail that cannot be. One
-    /// that had it gets its error.
-    fn one_by_one(&mut self, commits: Vec<Commit>, error: Option<Error>) {
-        if error.is_some() {
-            // What made the step fail has gone.
-            self.failures = 0;
+    /// Publishes what was taken in, and answers.
+    fn taken_in(&mut self, commits: Vec<Commit>, deliveries: &[Delivery]) {
+        let snapshot = self.publish();
+        // After a step that failed they are read again.
+        if self.failures == 0 {
+            self.metrics.delivered(deliveries);
         }
-        for commit in commits {
-            match &error {
-                Some(error) => commit.finish(Err(error.duplicate())),
-                None => self.take_in(Batch { commits: vec![commit], ..Batch::default() }),
+        if !deliveries.is_empty() {
+            self.trust_deliveries();
+        }
+        if commits.iter().any(Commit::is_ddl) {
+            self.sources.follow(&self.dataflows);
+        }
+        commits.into_iter().for_each(|commit| commit.finish(Ok(snapshot.clone())));
+    }
+
+    /// After a step of theirs failed: each transaction gets a step to itself, so that only those fail that cannot be. What
+    /// becomes of one that had it depends on the node that `failed` it before.
+    fn one_by_one(&mut self, mut commits: Vec<Commit>, error: &Error, failed: Option<Fingerprint>) {
+        match commits.pop() {
+            Some(alone) if commits.is_empty() => {
+                // What made the step fail has gone.
+                self.failures = 0;
+                self.suspect_transaction(alone, error, failed);
+            }
+            last => {
+                for commit in commits.into_iter().chain(last) {
+                    self.take_in(Batch::again(commit, None));
+                }
             }
         }
     }
@@ -183,33 +213,51 @@ impl Stepper {
             // Of the epoch before: whoever asked for the transactions has seen no later one.
             records.extend(self.sources.unlogged()?);
         }
-        match self.step(commits, deliveries) {
-            Ok((gone, last)) => {
-                (self.failures, self.epoch) = (0, last);
+        let mut rows = 0;
+        match self.steps(commits, deliveries, &mut rows) {
+            Ok(gone) => {
+                self.failures = 0;
                 self.log(&records)?;
                 gone.into_iter().for_each(|table| self.locks.forget(table));
                 Ok(())
             }
             Err(error) => {
                 self.recover(&error)?;
-                Err(Refusal { error, step: true })
+                Err(Refusal { error, step: true, rows })
             }
         }
     }
 
-    /// Returned are the tables that are gone, and the last epoch used.
-    fn step(&mut self, commits: &[Commit], deliveries: &[Delivery]) -> Result<(Vec<ObjectId>, Epoch)> {
-        let (epoch, now) = (self.epoch.next(), self.clock.read());
-        guarded(|| {
+    /// One step; where deliveries are taken in with caution, one for each of them. Returned are the tables that are gone.
+    /// `rows` is left with the rows of deliveries of the last step.
+    fn steps(&mut self, commits: &[Commit], deliveries: &[Delivery], rows: &mut usize) -> Result<Vec<ObjectId>> {
+        let together = if self.suspicion.keeps_apart() { 1 } else { deliveries.len().max(1) };
+        let mut gone = Vec::new();
+        if deliveries.is_empty() {
+            return self.step(commits, &[]);
+        }
+        for deliveries in deliveries.chunks(together) {
+            *rows = deliveries.iter().map(|delivery| delivery.rows.num_rows()).sum();
+            gone.extend(self.step(commits, deliveries)?);
+        }
+        Ok(gone)
+    }
+
+    /// Returned are the tables that are gone.
+    fn step(&mut self, commits: &[Commit], deliveries: &[Delivery]) -> Result<Vec<ObjectId>> {
+        let (before, now) = (self.epoch, self.clock.read());
+        let (gone, last) = guarded(|| {
             let mut operations: Vec<Operation> =
                 commits.iter().flat_map(|commit| commit.operations.iter().cloned()).collect();
-            operations.extend(self.sources.operations(deliveries, &mut self.dataflows, self.epoch)?);
+            operations.extend(self.sources.operations(deliveries, &mut self.dataflows, before)?);
             self.dataflows.observe(deliveries, now)?;
-            self.dataflows.step(epoch, now, &operations)?;
+            self.dataflows.step(before.next(), now, &operations)?;
             // A hydration that begins now reads up to here.
             self.sources.advance(deliveries);
-            self.dataflows.finish(&operations, epoch)
-        })
+            self.dataflows.finish(&operations, before.next())
+        })?;
+        self.epoch = last;
+        Ok(gone)
     }
 
     /// Appends records of a step that is done, with one fsync.
@@ -243,13 +291,13 @@ impl Stepper {
         let created = guarded(|| Ok(self.dataflows.create(operations, epoch)));
         match created {
             Ok(Ok(created)) => self.epoch = created,
-            Ok(Err(error)) => {
+            Ok(Err(error)) if !operations.iter().any(|operation| matches!(operation, Operation::Suspend { .. })) => {
                 self.sources.follow(&self.dataflows);
                 return Err(error.into());
             }
-            Err(panic) => {
-                self.recover(&panic)?;
-                return Err(Refusal { error: panic, step: true });
+            Ok(Err(error)) | Err(error) => {
+                self.recover(&error)?;
+                return Err(Refusal { error, step: true, rows: 0 });
             }
         }
         Ok(())

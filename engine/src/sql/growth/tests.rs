@@ -9,7 +9,15 @@ fn item(id: u32, name: &str, kind: ItemKind, primary_key: Option<Vec<usize>>) ->
     let columns = [("k", SqlType::Int4), ("at", SqlType::Timestamp), ("ok", SqlType::Bool)];
     let columns = columns.map(|(name, ty)| Column::new(name.to_owned(), ty, true)).to_vec();
     let schema = RelationSchema { columns, primary_key };
-    Item { id: ObjectId(id), name: name.to_owned(), kind, schema, create_sql: String::new(), depends_on: Vec::new() }
+    Item {
+        id: ObjectId(id),
+        name: name.to_owned(),
+        kind,
+        schema,
+        create_sql: String::new(),
+        depends_on: Vec::new(),
+        suspended: None,
+    }
 }
 
 fn view(id: u32, name: &str, query: &str, emit_on_window_close: bool) -> Item {

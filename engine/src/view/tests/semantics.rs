@@ -146,3 +146,26 @@ fn a_large_change_is_cut_and_halves_are_freed() {
     let found = store.probe(index, &key(many - 1), Epoch(2), false).unwrap();
     assert_eq!(found.rows(0..found.len(), Some(&[1])).unwrap().column(0).len(), 1);
 }
+
+#[test]
+fn many_pairs_are_found_a_part_at_a_time() {
+    let store = Arc::new(RowStore::new(schema(), Identity::FullRow));
+    let index = store.add_index(vec![0]).unwrap();
+    let rows: i64 = 1100;
+    let values = StringArray::from_iter_values((0..rows).map(|row| row.to_string()));
+    let columns: Vec<ArrayRef> = vec![Arc::new(Int64Array::from(vec![7; rows as usize])), Arc::new(values)];
+    store.apply(&ZSet::inserts(RecordBatch::try_new(schema(), columns).unwrap()), Epoch(1)).unwrap();
+    // Some of the probing rows have no key, some meet nothing.
+    let key = |row: i64| if row % 50 == 0 { None } else { Some(7 + i64::from(row % 70 == 0)) };
+    let keys: Vec<Option<i64>> = (0..1500).map(key).collect();
+    let (mut met, mut first, mut parts) = (vec![0; keys.len()], 0, 0);
+    while first < keys.len() {
+        let rest: ArrayRef = Arc::new(Int64Array::from(keys[first..].to_vec()));
+        let (found, probed) = store.probe_some(index, &[rest], Epoch(1), false).unwrap();
+        found.probe_rows().iter().for_each(|row| met[first + *row as usize] += 1);
+        assert!(probed > 0 && found.probe_rows().iter().all(|row| (*row as usize) < probed));
+        (first, parts) = (first + probed, parts + 1);
+    }
+    assert!(parts > 1);
+    assert!(keys.iter().zip(met).all(|(key, met)| met == if *key == Some(7) { rows } else { 0 }));
+}

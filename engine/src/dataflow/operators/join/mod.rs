@@ -12,7 +12,7 @@ use datafusion::physical_expr::PhysicalExpr;
 use crate::data::{Epoch, ZSet};
 use crate::dataflow::operators::isolate::isolate;
 use crate::dataflow::operators::map::truth;
-use crate::dataflow::{Operator, Rejected, StepContext};
+use crate::dataflow::{Operator, Rejected, Room, StepContext};
 use crate::error::{Error, Result};
 use presence::Presence;
 pub use side::JoinSide;
@@ -82,8 +82,9 @@ impl Join {
     /// dL ⋈ R(old) + L(new) ⋈ dR.
     fn inner(&self, [left, right]: [&ZSet; 2], context: &mut StepContext) -> Result<Vec<ZSet>> {
         let (old, new) = (context.before(&self.right.rows), context.now(&self.left.rows));
-        let mut parts = context.slices(left, |slice| self.matching(slice, true, old))?;
-        parts.extend(context.slices(right, |slice| self.matching(slice, false, new))?);
+        let room = context.room();
+        let mut parts = context.slices(left, |slice| self.matching(slice, true, old, &room))?;
+        parts.extend(context.slices(right, |slice| self.matching(slice, false, new, &room))?);
         let mut outputs = Vec::new();
         for (pairs, rejected) in parts {
             outputs.extend(pairs);
@@ -93,19 +94,25 @@ impl Join {
     }
 
     /// The pairs of a change of one side with the rows the other side has at an epoch.
-    fn matching(&self, change: &ZSet, from_left: bool, at: Epoch) -> Result<Pairs> {
+    ///
+    /// # Errors
+    /// 54000 when there is no room for them.
+    fn matching(&self, change: &ZSet, from_left: bool, at: Epoch, room: &Room) -> Result<Pairs> {
         let (mut matching, mut rejected) = (Vec::new(), Vec::new());
         let (own, other) = if from_left { (&self.left, &self.right) } else { (&self.right, &self.left) };
         other.each_match(&own.keys(change), change.len(), at, self.nulls_match, &mut |rows, stored| {
             let changed = own.take(change, rows)?;
             let pairs = if from_left { self.pair(&changed, &stored)? } else { self.pair(&stored, &changed)? };
-            let Some(residual) = &self.residual else {
-                matching.push(pairs);
-                return Ok(());
-            };
-            let true_pairs = |_: usize, pairs: &ZSet| pairs.filter(&truth(residual, pairs)?);
-            isolate(&pairs, &true_pairs, &mut matching, &mut rejected);
-            Ok(())
+            let (before, bytes) = (matching.len(), pairs.bytes());
+            match &self.residual {
+                None => matching.push(pairs),
+                Some(residual) => {
+                    let true_pairs = |_: usize, pairs: &ZSet| pairs.filter(&truth(residual, pairs)?);
+                    isolate(&pairs, &true_pairs, &mut matching, &mut rejected);
+                }
+            }
+            room.take(matching[before..].iter().map(|pairs| pairs.bytes() + pairs.len()).sum())?;
+            Ok(bytes)
         })?;
         matching.retain(|pairs| !pairs.is_empty());
         Ok((matching, rejected))

@@ -127,7 +127,7 @@ impl Join {
                     matched[which[at] as usize] = true;
                 }
             }
-            Ok(())
+            Ok(pairs.bytes())
         })?;
         Ok((matched, rejected))
     }

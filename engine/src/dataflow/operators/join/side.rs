@@ -8,7 +8,7 @@ use arrow::array::{ArrayRef, UInt32Array};
 use crate::data::{Epoch, ZSet};
 use crate::dataflow::SLICE;
 use crate::error::Result;
-use crate::view::{IndexId, RowStore};
+use crate::view::{IndexId, Pairs, RowStore};
 
 /// A stored relation as a join reads it.
 #[derive(Clone)]
@@ -22,8 +22,13 @@ pub struct JoinSide {
     index: Option<IndexId>,
 }
 
-/// Takes matches: for each pair the row of the probing batch, and the stored rows beside them.
-type Matched<'a> = &'a mut dyn FnMut(&[u32], ZSet) -> Result<()>;
+/// Takes matches: for each pair the row of the probing batch, and the stored rows beside them. Returns how many bytes the
+/// pairs have.
+type Matched<'a> = &'a mut dyn FnMut(&[u32], ZSet) -> Result<usize>;
+
+/// Bytes that a run of rows should have, and the rows of the first, as long as nobody knows how wide they are.
+const RUN_BYTES: usize = 4 << 20;
+const FIRST_RUN: usize = 256;
 
 impl JoinSide {
     /// Positions are of the store's columns. An index on the keys is added to the store unless it has it.
@@ -57,9 +62,31 @@ impl JoinSide {
         matched: Matched<'_>,
     ) -> Result<()> {
         let Some(index) = self.index else { return self.each_pair(probes, at, matched) };
-        let found = self.rows.probe(index, keys, at, nulls_match)?;
-        for run in runs(found.len()) {
-            matched(&found.probe_rows()[run.clone()], found.rows(run, Some(&self.columns))?)?;
+        self.each_found(index, keys, probes, at, nulls_match, &mut |first, found| {
+            in_runs(found.len(), |run| {
+                let which: Vec<u32> = found.probe_rows()[run.clone()].iter().map(|row| first + row).collect();
+                matched(&which, found.rows(run, Some(&self.columns))?)
+            })
+        })
+    }
+
+    /// Hands over what is found of equal key, a bounded number of pairs at once, each time with the first of the probing
+    /// rows that it is of.
+    fn each_found(
+        &self,
+        index: IndexId,
+        keys: &[ArrayRef],
+        probes: usize,
+        at: Epoch,
+        nulls_match: bool,
+        take: &mut dyn FnMut(u32, Pairs) -> Result<()>,
+    ) -> Result<()> {
+        let mut first = 0;
+        while first < probes {
+            let rest: Vec<ArrayRef> = keys.iter().map(|key| key.slice(first, probes - first)).collect();
+            let (found, probed) = self.rows.probe_some(index, &rest, at, nulls_match)?;
+            take(first as u32, found)?;
+            first += probed;
         }
         Ok(())
     }
@@ -72,14 +99,11 @@ impl JoinSide {
             if stored.is_empty() {
                 continue;
             }
-            // Probing rows together where the stored ones are few.
-            let together = (SLICE / stored.len()).max(1);
-            for first in (0..probes).step_by(together) {
-                let last = (first + together).min(probes);
-                let which: Vec<u32> = (first..last).flat_map(|row| vec![row as u32; stored.len()]).collect();
-                let repeated: UInt32Array = (first..last).flat_map(|_| 0..stored.len() as u32).collect();
-                matched(&which, stored.take(&repeated)?)?;
-            }
+            in_runs(probes * stored.len(), |run| {
+                let which: Vec<u32> = run.clone().map(|pair| (pair / stored.len()) as u32).collect();
+                let beside: UInt32Array = run.map(|pair| (pair % stored.len()) as u32).collect();
+                matched(&which, stored.take(&beside)?)
+            })?;
         }
         Ok(())
     }
@@ -96,9 +120,10 @@ impl JoinSide {
         match self.index {
             None => found.fill(self.rows.snapshot(at).row_count()? > 0),
             Some(index) => {
-                for row in self.rows.probe(index, keys, at, nulls_match)?.probe_rows() {
-                    found[*row as usize] = true;
-                }
+                self.each_found(index, keys, probes, at, nulls_match, &mut |first, pairs| {
+                    pairs.probe_rows().iter().for_each(|row| found[(first + row) as usize] = true);
+                    Ok(())
+                })?;
             }
         }
         Ok(found)
@@ -110,12 +135,27 @@ impl JoinSide {
             let snapshot = self.rows.snapshot(at);
             return if probes == 0 { Ok(Vec::new()) } else { snapshot.zsets().collect() };
         };
-        let found = self.rows.probe(index, keys, at, nulls_match)?;
-        runs(found.len()).map(|run| found.rows(run, None)).collect()
+        let mut rows = Vec::new();
+        self.each_found(index, keys, probes, at, nulls_match, &mut |_, found| {
+            in_runs(found.len(), |run| {
+                let found = found.rows(run, None)?;
+                let bytes = found.bytes();
+                rows.push(found);
+                Ok(bytes)
+            })
+        })?;
+        Ok(rows)
     }
 }
 
-/// So many rows in runs.
-fn runs(rows: usize) -> impl Iterator<Item = Range<usize>> {
-    (0..rows).step_by(SLICE).map(move |first| first..rows.min(first + SLICE))
+/// So many rows in runs, which are shorter where rows are wide: each is made by `make`, which returns its bytes.
+fn in_runs(rows: usize, mut make: impl FnMut(Range<usize>) -> Result<usize>) -> Result<()> {
+    let (mut first, mut run) = (0, FIRST_RUN);
+    while first < rows {
+        let last = rows.min(first + run);
+        let bytes = make(first..last)?;
+        run = (RUN_BYTES * (last - first) / bytes.max(1)).clamp(1, SLICE);
+        first = last;
+    }
+    Ok(())
 }

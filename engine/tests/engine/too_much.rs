@@ -1,0 +1,81 @@
+//! Joins that would make more of a step than there is memory for.
+
+use std::path::Path;
+
+use levada_engine::{Engine, EngineOptions, ManualMemory, MemoryGauge, Session};
+
+use crate::database::{run, session, sql, value};
+
+/// With so little, a join may make as few bytes as it ever may: 64 MB.
+const LITTLE: u64 = 100 << 20;
+
+fn open(directory: &Path) -> Engine {
+    let options = EngineOptions::new(directory).with_memory_limit(LITTLE);
+    let memory_gauge = MemoryGauge::Manual(ManualMemory::default());
+    Engine::open(EngineOptions { step_threads: 2, query_threads: 1, memory_gauge, ..options }).unwrap()
+}
+
+async fn insert(session: &mut Session, table: &str, rows: u32, bytes: u32) -> String {
+    let rows = format!("SELECT 1, repeat('x', {bytes}) FROM generate_series(1, {rows})");
+    match sql(session, &format!("INSERT INTO {table} {rows}")).await {
+        Ok(_) => "inserted".to_owned(),
+        Err(error) => {
+            assert!(error.hint().is_some_and(|hint| hint.contains("more selective")), "{error}");
+            format!("{} {}", error.sqlstate().code(), error.message())
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_statement_of_which_a_join_makes_too_much_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let engine = open(directory.path());
+    let mut ada = session(&engine);
+    run(&mut ada, "CREATE TABLE l (k int, a text); CREATE TABLE r (k int, b text); CREATE TABLE n (k int, s text)")
+        .await;
+    let longer = "SELECT l.k, length(a || b) AS bytes FROM l JOIN r ON l.k = r.k";
+    run(&mut ada, &format!("CREATE MATERIALIZED VIEW longer AS {longer}")).await;
+    run(&mut ada, "CREATE MATERIALIZED VIEW same AS SELECT count(*) AS c FROM n x JOIN n y ON x.k = y.k AND x.s = y.s")
+        .await;
+    run(&mut ada, "CREATE MATERIALIZED VIEW every AS SELECT x.s AS a, y.s AS b FROM n x LEFT JOIN n y ON x.k <= y.k")
+        .await;
+    assert_eq!(insert(&mut ada, "r", 200, 10_000).await, "inserted");
+    // Each row meets 200 others: 4 MB of pairs.
+    assert_eq!(insert(&mut ada, "l", 8, 10_000).await, "inserted");
+    let refusal = "54000 materialized view \"longer\": a join makes more than 64 MB of rows at once";
+    assert_eq!(insert(&mut ada, "l", 60, 10_000).await, refusal);
+    // With keys, and with a condition alone: pairs that would take days.
+    let refused = insert(&mut ada, "n", 20_000, 100).await;
+    assert!(
+        refused.starts_with("54000 materialized view \"") && refused.ends_with("64 MB of rows at once"),
+        "{refused}"
+    );
+    for statement in
+        ["SELECT count(*), min(bytes), max(bytes) FROM longer", "SELECT count(*) * 200, 20000, 20000 FROM l"]
+    {
+        assert_eq!(run(&mut ada, statement).await, ["1600|20000|20000"]);
+    }
+    assert_eq!(value(&mut ada, "SELECT c FROM same").await, "0");
+    assert_eq!(insert(&mut ada, "l", 8, 10_000).await, "inserted");
+    assert_eq!(insert(&mut ada, "n", 30, 100).await, "inserted");
+    drop((ada, engine));
+    let engine = open(directory.path());
+    let mut ada = session(&engine);
+    assert_eq!(value(&mut ada, "SELECT count(*) FROM longer").await, "3200");
+    assert_eq!(value(&mut ada, "SELECT c FROM same").await, "900");
+    assert_eq!(value(&mut ada, "SELECT count(*) FROM every").await, "900");
+    assert_eq!(value(&mut ada, "SELECT count(*) FROM levada_catalog.views WHERE hydration <> 'hydrated'").await, "0");
+
+    // What is too much for one step may be filled in several, the rows few at a time: of 32, a join makes 128 MB.
+    assert_eq!(insert(&mut ada, "l", 8, 10_000).await, "inserted");
+    assert_eq!(insert(&mut ada, "l", 8, 10_000).await, "inserted");
+    run(&mut ada, &format!("CREATE MATERIALIZED VIEW again AS {longer} AND a <> ''")).await;
+    run(&mut ada, "SET statement_timeout = '60s'").await;
+    let hydration = "SELECT hydration = 'hydrated' FROM levada_catalog.views WHERE name = 'again'";
+    let began = std::time::Instant::now();
+    while value(&mut ada, hydration).await != "t" {
+        assert!(began.elapsed().as_secs() < 60, "still being filled");
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(value(&mut ada, "SELECT count(*) FROM again").await, "6400");
+}
