@@ -53,7 +53,7 @@ pub fn optimize_view(plan: LogicalPlan) -> Result<LogicalPlan> {
 /// The rules for queries: DataFusion's, mended.
 pub fn query_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
     let mended: [Arc<dyn OptimizerRule + Send + Sync>; 2] =
-        [Arc::new(CrossedJoins::default()), Arc::new(PushedFilters::default())];
+        [Arc::new(CrossedJoins), Arc::new(PushedFilters::default())];
     let mend = |rule: Arc<dyn OptimizerRule + Send + Sync>| {
         mended.iter().find(|mended| mended.name() == rule.name()).cloned().unwrap_or(rule)
     };
@@ -82,7 +82,7 @@ fn rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
         Arc::new(ExtractEquijoinPredicate::new()),
         Arc::new(EliminateDuplicatedExpr::new()),
         Arc::new(EliminateFilter::new()),
-        Arc::new(CrossedJoins::default()),
+        Arc::new(CrossedJoins),
         Arc::new(EliminateLimit::new()),
         Arc::new(PropagateEmptyRelation::new()),
         Arc::new(EliminateOuterJoin::new()),

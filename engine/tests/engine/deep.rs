@@ -30,3 +30,23 @@ fn deep_queries_are_kept_up_to_date() {
     };
     std::thread::Builder::new().stack_size(STACK).spawn(body).unwrap().join().unwrap();
 }
+
+/// Hundreds of relations in one FROM clause, and hundreds of operators in a row, are planned without time growing out of
+/// hand; the test would not end by far if they were not.
+#[tokio::test(flavor = "multi_thread")]
+async fn wide_queries_are_planned() {
+    let directory = tempfile::tempdir().unwrap();
+    let engine = open(directory.path());
+    let mut ada = session(&engine);
+    run(&mut ada, "CREATE TABLE t (a int PRIMARY KEY, b int); INSERT INTO t VALUES (1, 10), (2, 20)").await;
+    let list: String = (1..100).map(|at| format!(", t x{at}")).collect();
+    let keys: String = (1..100).map(|at| format!(" AND x{at}.a = x{}.a", at - 1)).collect();
+    let joins: String = (1..100).map(|at| format!(" JOIN t x{at} ON x{at}.a = x{}.a", at - 1)).collect();
+    for from in [format!("t x0{list} WHERE true{keys}"), format!("t x0{joins}")] {
+        assert_eq!(run(&mut ada, &format!("SELECT count(*), sum(x99.b) FROM {from}")).await, ["2|30"]);
+    }
+    let sum = " + 1".repeat(390);
+    assert_eq!(run(&mut ada, &format!("SELECT a{sum} FROM t ORDER BY 1")).await, ["391", "392"]);
+    let ctes: String = (1..100).map(|at| format!(", c{at} AS (SELECT a + 1 AS a FROM c{})", at - 1)).collect();
+    assert_eq!(run(&mut ada, &format!("WITH c0 AS (SELECT a FROM t){ctes} SELECT max(a) FROM c99")).await, ["101"]);
+}

@@ -4,6 +4,8 @@
 //! rules are PostgreSQL's (`parse_relation.c`): a qualified name looks for the relation level by level, then for the
 //! column in it; a bare name looks for the column level by level, and two in one level are ambiguous.
 
+use std::collections::HashMap;
+
 use datafusion::arrow::datatypes::FieldRef;
 use datafusion::common::{Column, DFSchema, Location, Span, Spans};
 use datafusion::functions::core::expr_fn::named_struct;
@@ -340,9 +342,11 @@ impl<'a> Scope<'a> {
 
     /// Takes types and nullability of the columns from the plan that now carries them.
     pub(super) fn refresh(items: &mut [ScopeItem], schema: &DFSchema) {
+        let fields: HashMap<&str, &FieldRef> =
+            schema.fields().iter().map(|field| (field.name().as_str(), field)).collect();
         for column in items.iter_mut().flat_map(|item| &mut item.columns) {
-            if let Ok(field) = schema.field_with_unqualified_name(column.field.name()) {
-                column.field = field.clone();
+            if let Some(field) = fields.get(column.field.name().as_str()) {
+                column.field = (*field).clone();
             }
         }
     }

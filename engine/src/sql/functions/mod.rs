@@ -7,6 +7,7 @@ pub mod aggregate;
 mod arithmetic;
 pub mod array;
 mod array_functions;
+mod call_name;
 pub mod cast;
 pub mod catalog;
 pub mod category;

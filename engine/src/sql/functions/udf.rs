@@ -11,6 +11,7 @@ use datafusion::logical_expr::{
     Volatility as DataFusionVolatility,
 };
 
+use super::call_name::call_name;
 use super::signature::{CatalogKernel, Kernel, Volatility};
 use crate::catalog::system::System;
 use crate::data::SqlType;
@@ -125,6 +126,10 @@ impl Hash for PgScalar {
 impl ScalarUDFImpl for PgScalar {
     fn name(&self) -> &str {
         &self.name
+    }
+
+    fn schema_name(&self, args: &[Expr]) -> DataFusionResult<String> {
+        call_name(&self.name, args)
     }
 
     fn signature(&self) -> &Signature {
