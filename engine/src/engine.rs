@@ -63,7 +63,7 @@ use crate::engine::memory::{Memory, Watcher, percent};
 use crate::engine::metrics::Metrics;
 use crate::engine::snapshot::LiveSnapshots;
 use crate::engine::sources::Sources;
-use crate::engine::stepper::{Stepper, Suspicion};
+use crate::engine::stepper::{Stepper, Suspicion, Unsaved};
 use crate::engine::storage::Storage;
 use crate::error::{Error, Result, SqlState};
 use crate::query::QueryEngine;
@@ -89,6 +89,8 @@ pub struct EngineOptions {
     pub memory_gauge: MemoryGauge,
     /// Bytes of messages that wait to be taken in by a step; sources pause when there are more.
     pub intake_memory: usize,
+    /// Bytes of changes that no checkpoint has: from here on one is begun, whenever the last one was.
+    pub unsaved_memory: u64,
     /// Bytes that all running queries may hold together.
     pub query_memory: usize,
     /// What transactions that stay open may ask of the others.
@@ -108,6 +110,9 @@ const QUERY_SHARE: u64 = 25;
 /// The same for messages that wait for a step, and how much of it is of use.
 const INTAKE_SHARE: u64 = 5;
 const MOST_INTAKE: usize = 128 << 20;
+/// The same for changes that no checkpoint has, and what is worth one in any case.
+const UNSAVED_SHARE: u64 = 1;
+const LEAST_UNSAVED: u64 = 64 << 20;
 
 impl EngineOptions {
     /// The defaults for a directory: all cores for steps, all but one for queries, 70 % of the memory there is.
@@ -120,6 +125,7 @@ impl EngineOptions {
             query_threads: cores.max(2) - 1,
             query_memory: 0,
             intake_memory: 0,
+            unsaved_memory: 0,
             memory_limit,
             memory_gauge: MemoryGauge::Process,
             snapshots: SnapshotLimits { age: Duration::from_secs(3600), memory: 1 << 30 },
@@ -130,12 +136,14 @@ impl EngineOptions {
         options.with_memory_limit(memory_limit)
     }
 
-    /// The same with a budget of so many bytes for the process; queries and messages that wait have their shares of it.
+    /// The same with a budget of so many bytes for the process; queries, messages that wait, and changes that no checkpoint
+    /// has, have their shares of it.
     #[must_use]
     pub fn with_memory_limit(self, bytes: u64) -> EngineOptions {
         let share = |of_it| usize::try_from(percent(bytes, of_it)).unwrap_or(usize::MAX);
         let (query_memory, intake_memory) = (share(QUERY_SHARE), share(INTAKE_SHARE).min(MOST_INTAKE));
-        EngineOptions { memory_limit: bytes, query_memory, intake_memory, ..self }
+        let unsaved_memory = percent(bytes, UNSAVED_SHARE).max(LEAST_UNSAVED);
+        EngineOptions { memory_limit: bytes, query_memory, intake_memory, unsaved_memory, ..self }
     }
 }
 
@@ -236,6 +244,7 @@ impl Engine {
             live,
             snapshot_limits: options.snapshots,
             locks: locks.clone(),
+            unsaved: Unsaved::new(options.unsaved_memory),
             held: VecDeque::new(),
             flushes: Vec::new(),
             catch_up,

@@ -162,6 +162,11 @@ impl AggState {
         self.plan.encoder.decode(of.shard.slots.keys(&of.slots))
     }
 
+    /// About how many bytes of memory the next save takes while it is written.
+    pub fn unsaved(&self) -> u64 {
+        self.shards.iter().flatten().map(|shard| shard.unsaved() as u64).sum()
+    }
+
     /// Groups and values, and bytes of memory.
     pub fn size(&self) -> StateSize {
         self.shards.iter().flatten().map(|shard| shard.size()).sum()

@@ -83,6 +83,13 @@ impl Stateful for Deferred {
         self.operator.lock().state().ok_or_else(no_state)?.save(id, durable, checkpoint)
     }
 
+    fn unsaved(&self) -> u64 {
+        if !self.load.is_complete() {
+            return 0;
+        }
+        self.operator.lock().state().map(|state| state.unsaved()).unwrap_or_default()
+    }
+
     fn load(&mut self, _id: OperatorId, _store: &StateStore) -> Result<()> {
         self.load.wait_complete()
     }

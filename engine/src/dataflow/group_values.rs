@@ -13,6 +13,7 @@ use crate::dataflow::slot_set::SlotSet;
 use crate::dataflow::slots::SlotTable;
 use crate::dataflow::sorted_state::SortedState;
 use crate::error::{Error, Result};
+use crate::state::Checkpoint;
 
 /// A value of 64 bits behind the slot of its group.
 fn composite(slot: u32, value: u64) -> u128 {
@@ -175,6 +176,11 @@ impl DistinctValues {
         self.table.len()
     }
 
+    /// About how many bytes of memory the entries take that changed since the last save.
+    pub fn unsaved(&self) -> usize {
+        self.dirty.len() * (self.bytes() / self.table.capacity().max(1) + Checkpoint::OF_A_CHANGE)
+    }
+
     pub fn bytes(&self) -> usize {
         self.table.bytes() + self.weights.capacity() * size_of::<i64>() + self.dirty.bytes()
     }
@@ -289,6 +295,14 @@ impl OrderedValues {
         match &self.values {
             Ordered::Fixed(values) => values.len(),
             Ordered::Bytes(values) => values.len(),
+        }
+    }
+
+    /// About how many bytes of memory the entries take that changed since the last save.
+    pub fn unsaved(&self) -> usize {
+        match &self.values {
+            Ordered::Fixed(values) => values.unsaved(),
+            Ordered::Bytes(values) => values.unsaved(),
         }
     }
 

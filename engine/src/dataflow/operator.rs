@@ -75,6 +75,9 @@ pub trait Stateful {
     /// Writes what changed since the last call. `durable` is the epoch of the checkpoint before this one.
     fn save(&mut self, id: OperatorId, durable: Epoch, checkpoint: &mut Checkpoint) -> Result<()>;
 
+    /// About how many bytes of memory the next save takes while it is written.
+    fn unsaved(&self) -> u64;
+
     /// Takes over what was saved under this id. The operator is new: it has not stepped.
     fn load(&mut self, id: OperatorId, store: &StateStore) -> Result<()>;
 

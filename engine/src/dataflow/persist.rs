@@ -2,7 +2,7 @@
 
 use crate::data::{Epoch, OperatorId, ZSet};
 use crate::dataflow::deferred::Deferred;
-use crate::dataflow::graph::{Graph, NodeId};
+use crate::dataflow::graph::{Graph, Node, NodeId};
 use crate::dataflow::operators::Constant;
 use crate::error::Result;
 use crate::state::{Checkpoint, Loader};
@@ -19,6 +19,14 @@ impl Graph {
         }
         self.errors.save(checkpoint)?;
         self.late.save(checkpoint)
+    }
+
+    /// About how many bytes of memory the next save takes while it is written. The work depends on the nodes that stepped.
+    pub fn unsaved(&mut self) -> u64 {
+        let Graph { nodes, dirty, .. } = self;
+        let unsaved = |node: &mut Node| node.operator.state().map(|state| state.unsaved());
+        let unsaved = |id: &NodeId| nodes.get_mut(id.0 as usize)?.as_mut().and_then(unsaved);
+        dirty.iter().filter_map(unsaved).sum()
     }
 
     /// Takes over the saved state of a graph that was built anew from the catalog: of the nodes whose identifier `saved`

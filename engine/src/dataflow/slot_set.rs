@@ -32,6 +32,11 @@ impl SlotSet {
         list
     }
 
+    /// Slots in the set.
+    pub fn len(&self) -> usize {
+        self.list.len()
+    }
+
     /// Bytes of memory taken.
     pub fn bytes(&self) -> usize {
         self.marks.capacity() + self.list.capacity() * size_of::<u32>()

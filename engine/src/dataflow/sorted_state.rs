@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::ops::RangeBounds;
 use std::sync::Arc;
 
+use crate::state::Checkpoint;
+
 /// A key of a [`SortedState`], and the form in which it is looked up.
 pub trait OrderedKey: Ord + Clone + Borrow<Self::Borrowed> {
     type Borrowed: Ord + ?Sized;
@@ -133,6 +135,13 @@ impl<K: OrderedKey> SortedState<K> {
 
     pub fn len(&self) -> usize {
         self.entries.len()
+    }
+
+    /// About how many bytes of memory the entries take that changed since the last call of
+    /// [`take_changed`](SortedState::take_changed).
+    pub fn unsaved(&self) -> usize {
+        let an_entry = (self.bytes() / self.len().max(1)).max(size_of::<K>());
+        self.changed.len() * (an_entry + Checkpoint::OF_A_CHANGE)
     }
 
     /// Bytes of memory taken, nearly.

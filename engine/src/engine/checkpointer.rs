@@ -26,6 +26,16 @@ struct Job {
     position: LogPosition,
 }
 
+/// Why the next checkpoint should not wait for its time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Haste {
+    None,
+    /// Memory is scarce, and some is freed by it.
+    Early,
+    /// What is to be saved takes as much memory as it may.
+    Now,
+}
+
 /// What became of a checkpoint.
 pub struct Done {
     pub epoch: Epoch,
@@ -65,9 +75,13 @@ impl Checkpointer {
         self.in_flight.is_some()
     }
 
-    /// How long until the next one is due; None while one is in flight. Early ones free memory the sooner.
-    pub fn due_in(&self, early: bool) -> Option<Duration> {
-        let pause = if early { INTERVAL } else { self.pause };
+    /// How long until the next one is due; None while one is in flight.
+    pub fn due_in(&self, haste: Haste) -> Option<Duration> {
+        let pause = match haste {
+            Haste::None => self.pause,
+            Haste::Early => INTERVAL,
+            Haste::Now => Duration::ZERO,
+        };
         self.in_flight.is_none().then(|| pause.saturating_sub(self.began.elapsed()))
     }
 

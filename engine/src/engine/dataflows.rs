@@ -448,6 +448,11 @@ impl Dataflows {
         self.graph.compact(horizon)
     }
 
+    /// About how many bytes of memory the next checkpoint takes while it is written.
+    pub fn unsaved(&mut self) -> u64 {
+        self.graph.unsaved()
+    }
+
     /// Puts all that changed since the last call into a checkpoint.
     pub fn save(&mut self, durable: Epoch, out: &mut Checkpoint) -> Result<()> {
         let Unsaved { created, dropped, dropped_operators, operators_changed } = std::mem::take(&mut self.unsaved);

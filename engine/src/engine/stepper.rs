@@ -5,6 +5,7 @@ mod failure;
 mod held;
 mod suspicion;
 mod transactions;
+mod unsaved;
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -31,6 +32,8 @@ use crate::engine::storage::Storage;
 use crate::error::{Error, Result};
 use crate::state::{CheckpointSizes, LogPosition};
 pub use suspicion::Suspicion;
+
+pub use unsaved::Unsaved;
 
 /// How often it is looked whether there are fewer again.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
@@ -63,7 +66,9 @@ pub struct Stepper {
     pub catch_up: Option<CatchUp>,
     pub clock: Clock,
     pub metrics: Arc<Metrics>,
-    /// Deliveries that wait until hydrations have caught up.
+    /// Changes that no checkpoint has.
+    pub unsaved: Unsaved,
+    /// Deliveries that wait until hydrations have caught up, and all that waits for a checkpoint.
     pub held: VecDeque<Request>,
     pub flushes: Vec<(Epoch, oneshot::Sender<Result<()>>)>,
     /// Threads that a step may use.
@@ -230,6 +235,7 @@ impl Stepper {
         self.catch_up.take_if(|catch_up| catch_up.look(&self.sources));
         self.metrics.published(&snapshot);
         self.metrics.measure(&snapshot.catalog, || self.dataflows.sizes());
+        self.unsaved.measure(|| self.dataflows.unsaved());
         let (now, dataflows) = (self.clock.now(), &self.dataflows);
         let kept_since = |epoch| dataflows.kept_since(epoch);
         let horizon = self.live.horizon(self.epoch, now, self.snapshot_limits, kept_since);

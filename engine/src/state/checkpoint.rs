@@ -49,6 +49,9 @@ enum Kind {
 }
 
 impl Checkpoint {
+    /// Bytes of memory that a change takes beside what it writes under an operator's own key.
+    pub const OF_A_CHANGE: usize = size_of::<Entry>() + key::PREFIX;
+
     /// Sets the value under an operator's key.
     pub fn put(&mut self, kind: KeyKind, operator: OperatorId, key: &[u8], value: &[u8]) {
         self.push(Kind::Put, [&key::prefix(kind, operator), key], [value, &[]]);

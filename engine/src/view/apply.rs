@@ -195,6 +195,7 @@ impl RowStore {
         // The list first, then the indexes: an index never names a chunk that no list has.
         self.change_chunks(|list| list.live.extend(chunks.iter().cloned()));
         for chunk in &chunks {
+            writer.unsaved += chunk.bytes();
             self.rows.fetch_add(chunk.count(epoch), Ordering::Relaxed);
             self.enter(writer, chunk)?;
         }

@@ -23,6 +23,8 @@ use crate::state::{Checkpoint, KeyKind, Load, Loader, StateStore};
 /// Parts in which a store is read, and how many of them at the same time.
 const RANGES: u64 = 64;
 const TOGETHER: usize = 8;
+/// Chunks that are encoded at the same time.
+const ENCODED_TOGETHER: usize = 16;
 
 /// The deletions of one chunk as they were read.
 #[derive(Default)]
@@ -41,6 +43,7 @@ impl RowStore {
         self.wait_complete()?;
         let mut writer = self.writer.lock();
         writer.journal.begin(durable);
+        writer.unsaved = 0;
         self.merge_new(&mut writer)?;
         let chunks = self.chunks();
         let lacking = |chunk: &&Arc<Chunk>| {
@@ -48,15 +51,23 @@ impl RowStore {
             writer.journal.lacks(chunk.id) && !never_seen
         };
         let lacking: Vec<&Arc<Chunk>> = chunks.live.iter().filter(lacking).collect();
-        let encoded = lacking.par_iter().map(|chunk| encode_chunk(chunk)).collect::<Result<Vec<_>>>()?;
-        for (chunk, bytes) in lacking.into_iter().zip(&encoded) {
-            writer.journal.send_chunk(chunk, bytes, operator, out);
+        // Some at a time: what is encoded is in memory twice until the checkpoint has it.
+        for some in lacking.chunks(ENCODED_TOGETHER) {
+            let encoded = some.par_iter().map(|chunk| encode_chunk(chunk)).collect::<Result<Vec<_>>>()?;
+            for (chunk, bytes) in some.iter().zip(&encoded) {
+                writer.journal.send_chunk(chunk, bytes, operator, out);
+            }
         }
         for chunk in &chunks.live {
             writer.journal.send_deletions(chunk, operator, out);
         }
         writer.journal.send_removals(operator, out);
         Ok(())
+    }
+
+    /// About how many bytes of memory the next save takes while it is written.
+    pub fn unsaved(&self) -> u64 {
+        self.writer.lock().unsaved
     }
 
     /// Makes one chunk of the small ones that were never saved.

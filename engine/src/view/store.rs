@@ -56,6 +56,8 @@ pub(super) struct Writer {
     /// Where rows are their own identity: live rows by all columns, there from the first deletion on.
     pub(super) full_row: Option<Arc<Index>>,
     pub(super) journal: Journal,
+    /// Bytes of the rows that came since the last save.
+    pub(super) unsaved: u64,
     /// When the rows to come arrive, where rows keep that.
     pub(super) arriving: Option<i64>,
 }

@@ -1,6 +1,7 @@
 //! The engine through its façade: durability, consistency, concurrency.
 
 mod bank;
+mod checkpoints;
 mod crash;
 mod database;
 mod deep;

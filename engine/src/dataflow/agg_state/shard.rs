@@ -9,6 +9,7 @@ use crate::dataflow::group_values::{Appearances, DistinctValues, OrderedValues};
 use crate::dataflow::slot_set::SlotSet;
 use crate::dataflow::slots::SlotTable;
 use crate::error::{Error, Result};
+use crate::state::Checkpoint;
 
 /// Groups and what is known of each. What is by slot is as long as the table has slots.
 #[derive(Debug)]
@@ -121,17 +122,30 @@ impl Shard {
         states.try_for_each(|(out, own)| out.gather(own, slots))
     }
 
+    /// About how many bytes of memory the next save takes while it is written: as many as the groups and values that it
+    /// writes take here.
+    pub fn unsaved(&self) -> usize {
+        let distinct: usize = self.distinct.iter().map(DistinctValues::unsaved).sum();
+        let ordered: usize = self.ordered.iter().map(OrderedValues::unsaved).sum();
+        let a_group = self.group_bytes() / self.slots.capacity().max(1);
+        self.dirty.len() * (a_group + Checkpoint::OF_A_CHANGE) + distinct + ordered
+    }
+
+    /// Bytes of memory of the groups, without their values.
+    fn group_bytes(&self) -> usize {
+        let states: usize = self.accumulators.iter().map(|accumulator| accumulator.states().bytes()).sum();
+        self.slots.bytes() + self.rows.capacity() * size_of::<i64>() + self.durable.capacity() + states
+    }
+
     /// Groups and values, and bytes of memory.
     pub fn size(&self) -> StateSize {
-        let states: usize = self.accumulators.iter().map(|accumulator| accumulator.states().bytes()).sum();
         let distinct: usize = self.distinct.iter().map(DistinctValues::bytes).sum();
         let ordered: usize = self.ordered.iter().map(OrderedValues::bytes).sum();
-        let own = self.slots.bytes() + self.rows.capacity() * size_of::<i64>() + self.durable.capacity();
         let values = self.distinct.iter().map(DistinctValues::len).sum::<usize>()
             + self.ordered.iter().map(OrderedValues::len).sum::<usize>();
         StateSize {
             rows: (self.slots.len() + values) as u64,
-            bytes: (states + distinct + ordered + own + self.dirty.bytes() + self.touched.bytes()) as u64,
+            bytes: (distinct + ordered + self.group_bytes() + self.dirty.bytes() + self.touched.bytes()) as u64,
         }
     }
 }

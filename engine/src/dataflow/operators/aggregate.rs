@@ -238,6 +238,10 @@ impl Stateful for Aggregate {
         self.state.save(id, &[], checkpoint)
     }
 
+    fn unsaved(&self) -> u64 {
+        self.state.unsaved()
+    }
+
     fn load(&mut self, id: OperatorId, store: &StateStore) -> Result<()> {
         self.state.load(id, store)
     }

@@ -51,6 +51,10 @@ impl Stateful for Constant {
         Ok(())
     }
 
+    fn unsaved(&self) -> u64 {
+        0
+    }
+
     fn load(&mut self, _id: OperatorId, _store: &StateStore) -> Result<()> {
         Ok(())
     }

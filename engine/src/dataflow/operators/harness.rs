@@ -136,6 +136,7 @@ impl Store {
     pub fn save(&self, operator: &mut dyn Operator, id: OperatorId) -> usize {
         let mut checkpoint = self.store.checkpoint();
         operator.state().unwrap().save(id, Epoch::ZERO, &mut checkpoint).unwrap();
+        assert_eq!(operator.state().unwrap().unsaved(), 0);
         let changes = checkpoint.len();
         self.store.commit(checkpoint).unwrap();
         changes

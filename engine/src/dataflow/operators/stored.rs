@@ -56,6 +56,10 @@ impl Stateful for Stored {
         self.rows.save(id, durable, checkpoint)
     }
 
+    fn unsaved(&self) -> u64 {
+        self.rows.unsaved()
+    }
+
     fn load(&mut self, id: OperatorId, store: &StateStore) -> Result<()> {
         self.rows.load(id, store)
     }

@@ -167,6 +167,10 @@ impl Stateful for WindowClose {
         Ok(())
     }
 
+    fn unsaved(&self) -> u64 {
+        self.open.values().map(|window| window.groups.unsaved()).sum()
+    }
+
     fn load(&mut self, id: OperatorId, store: &StateStore) -> Result<()> {
         for entry in store.scan(KeyKind::Keyed, id)? {
             let (key, value) = entry?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use crate::engine::checkpointer::Done;
+use crate::engine::checkpointer::{Done, Haste};
 use crate::engine::commit::Request;
 use crate::engine::guard::guarded;
 use crate::engine::stepper::Stepper;
@@ -16,7 +16,12 @@ impl Stepper {
     /// How long until a checkpoint is due; None while there is nothing to save.
     pub(super) fn checkpoint_in(&self) -> Option<Duration> {
         let unsaved = self.saved < self.epoch && self.failed.is_none();
-        if unsaved { self.checkpointer.due_in(self.memory.is_scarce()) } else { None }
+        let haste = match (self.unsaved.is_much(), self.memory.is_scarce()) {
+            (true, _) => Haste::Now,
+            (false, true) => Haste::Early,
+            (false, false) => Haste::None,
+        };
+        if unsaved { self.checkpointer.due_in(haste) } else { None }
     }
 
     pub(super) fn begin_checkpoint(&mut self) {
@@ -24,6 +29,7 @@ impl Stepper {
             return;
         }
         let (mut checkpoint, sizes) = (Checkpoint::default(), self.dataflows.sizes());
+        self.unsaved.forget();
         let saved = guarded(|| self.dataflows.save(self.durable, &mut checkpoint));
         let meta = || {
             let sources = self.sources.saved()?;
@@ -79,6 +85,11 @@ impl Stepper {
     /// Brings everything into a last checkpoint.
     pub(super) fn shut_down(&mut self, requests: &Receiver<Request>) -> Result<()> {
         let stopping = || Error::new(SqlState::ADMIN_SHUTDOWN, "the server is shutting down");
+        for held in self.held.drain(..) {
+            if let Request::Commit(commit) = held {
+                commit.finish(Err(stopping()));
+            }
+        }
         while self.failed.is_none() && self.durable < self.epoch {
             if !self.checkpointer.in_flight() {
                 self.begin_checkpoint();

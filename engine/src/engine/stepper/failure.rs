@@ -35,6 +35,7 @@ impl Stepper {
         }
         // What a commit in flight makes durable is part of what recovery must read.
         self.checkpointer.stop();
+        self.unsaved.forget();
         match self.reopen() {
             Ok(recovered) => {
                 // Epochs never go back: readers hold snapshots of those that were published.

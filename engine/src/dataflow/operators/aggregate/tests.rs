@@ -309,6 +309,30 @@ fn a_save_writes_what_changed_and_deletes_what_went() {
     assert_eq!(contents(&mut aggregate), output);
 }
 
+/// What no checkpoint has is bounded by what operators say of it.
+#[test]
+fn about_as_much_is_unsaved_as_a_save_writes() {
+    let call = |function| AggregateCall { function, argument: Some(3), filter: None, distinct: function == F::Count };
+    let sum = [(call(F::Sum), DataType::Int64)];
+    let all = [(call(F::Count), DataType::Int64), (call(F::Min), DataType::Int64)];
+    for (keys, calls) in [(&[0][..], &sum[..]), (&[0, 3], &sum), (&[0], &all)] {
+        let mut aggregate = Aggregate::new(spec(keys, calls, false)).unwrap();
+        let (mut output, mut rejected) = (Relation::default(), Relation::default());
+        let mut row = random_row(&mut Dice::new(0));
+        let rows = (0..20_000).map(|key| {
+            (row[0], row[3]) = (V::Int32(Some(key)), V::Int64(Some(i64::from(key))));
+            (row.clone(), 1)
+        });
+        let rows: Vec<_> = rows.collect();
+        step(&mut aggregate, &zset(&input(), &rows), 1, &mut output, &mut rejected);
+        let (unsaved, mut checkpoint) = (aggregate.unsaved(), Checkpoint::default());
+        aggregate.save(OperatorId(9), Epoch::ZERO, &mut checkpoint).unwrap();
+        let written = (checkpoint.bytes() + checkpoint.len() * Checkpoint::OF_A_CHANGE) as u64;
+        assert!((written / 2..2 * written).contains(&unsaved), "{unsaved} for {written}");
+        assert_eq!(aggregate.unsaved(), 0);
+    }
+}
+
 #[test]
 fn sums_beyond_the_type_are_errors_only_while_they_are() {
     let call = AggregateCall { function: F::Sum, argument: Some(3), filter: None, distinct: false };

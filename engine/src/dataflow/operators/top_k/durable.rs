@@ -57,6 +57,10 @@ impl Stateful for TopK {
         Ok(())
     }
 
+    fn unsaved(&self) -> u64 {
+        self.state.unsaved() as u64
+    }
+
     fn load(&mut self, id: OperatorId, store: &StateStore) -> Result<()> {
         for entry in store.scan(KeyKind::Keyed, id)? {
             let (key, value) = entry?;
