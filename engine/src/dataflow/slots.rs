@@ -108,6 +108,26 @@ impl SlotTable {
         }
     }
 
+    /// Takes the memory for so many keys, but for those of any number of bytes themselves.
+    pub fn reserve(&mut self, keys: usize) {
+        let more = keys.saturating_sub(self.capacity());
+        let SlotTable { table, keys, .. } = self;
+        match keys {
+            SlotKeys::U64(keys) => {
+                keys.reserve_exact(more);
+                table.reserve(more, |slot| mix_u64(keys[*slot as usize]));
+            }
+            SlotKeys::U128(keys) => {
+                keys.reserve_exact(more);
+                table.reserve(more, |slot| mix_u128(keys[*slot as usize]));
+            }
+            SlotKeys::Bytes(keys) => {
+                keys.spans.reserve_exact(more);
+                table.reserve(more, |slot| keys.spans[*slot as usize].hash);
+            }
+        }
+    }
+
     /// Keys in the table.
     pub fn len(&self) -> usize {
         self.table.len() + usize::from(self.null.is_some())

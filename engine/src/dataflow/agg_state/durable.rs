@@ -35,21 +35,32 @@ impl AggState {
         self.shards.iter_mut().flatten().try_for_each(|shard| shard.save(id, prefix, global, checkpoint))
     }
 
-    /// Takes over what was saved under this id; the state must be new. Shards are read on as many threads as there are.
+    /// Takes over what was saved under this id; the state must be new. Shards are read on as many threads as there are, once
+    /// the first of them has told how much room they need.
     ///
     /// # Errors
     /// XX001 for entries that are not as they were written.
     pub fn load(&mut self, id: OperatorId, store: &StateStore) -> Result<()> {
         let AggState { plan, shards } = self;
-        for (first, shards) in shards.chunks_mut(TOGETHER).enumerate().map(|(at, shards)| (at * TOGETHER, shards)) {
+        let mut room = 0;
+        let (alone, others) = shards.split_at_mut(1);
+        for (first, shards) in std::iter::once(alone).chain(others.chunks_mut(TOGETHER)).scan(0, numbered) {
             shards.par_iter_mut().enumerate().try_for_each(|(at, place)| {
                 let (from, to) = buckets(first + at);
                 let scan = store.scan_range(KeyKind::Keyed, id, &from, to.as_ref().map(<[u8; 2]>::as_slice))?;
                 scan.each(|key, value| {
                     let [_, _, part, key @ ..] = key else { return Err(short_key()) };
-                    place.get_or_insert_with(|| Box::new(Shard::new(plan))).load_entry(*part, key, value)
+                    let shard = place.get_or_insert_with(|| {
+                        let mut shard = Box::new(Shard::new(plan));
+                        shard.reserve(room);
+                        shard
+                    });
+                    shard.load_entry(*part, key, value)
                 })
             })?;
+            if first == 0 {
+                room = room_for(shards.iter().flatten().map(|shard| shard.groups()).sum());
+            }
         }
         Ok(())
     }
@@ -62,6 +73,22 @@ impl AggState {
         let [high, low, part, key @ ..] = key else { return Err(short_key()) };
         self.shard(shard_of_bucket([*high, *low]))?.load_entry(*part, key, value)
     }
+}
+
+/// Some shards, with the number of the first of them.
+fn numbered<'a>(
+    next: &mut usize,
+    shards: &'a mut [Option<Box<Shard>>],
+) -> Option<(usize, &'a mut [Option<Box<Shard>>])> {
+    let first = *next;
+    *next += shards.len();
+    Some((first, shards))
+}
+
+/// For how many groups a shard needs room where another one has so many: a hash spreads them, so that hardly any has more
+/// beyond that than a few times the square root.
+fn room_for(groups: usize) -> usize {
+    groups + 4 * groups.isqrt()
 }
 
 impl Shard {

@@ -70,6 +70,19 @@ impl Shard {
         self.gather(&groups, &mut out.after)
     }
 
+    /// Takes the memory for so many groups, in one piece: vectors that grow on the way leave behind what they had before.
+    pub fn reserve(&mut self, groups: usize) {
+        self.slots.reserve(groups);
+        self.rows.reserve_exact(groups.saturating_sub(self.rows.len()));
+        self.durable.reserve_exact(groups.saturating_sub(self.durable.len()));
+        self.accumulators.iter_mut().for_each(|accumulator| accumulator.states_mut().reserve(groups));
+    }
+
+    /// How many groups there are.
+    pub fn groups(&self) -> usize {
+        self.slots.len()
+    }
+
     /// Makes what is by slot as long as the table.
     pub fn grow(&mut self) {
         let capacity = self.slots.capacity();

@@ -20,6 +20,8 @@ pub trait State: Clone + Default + Send {
 
 /// A vector of states, whatever their type.
 pub trait States {
+    /// Takes the memory for slots below `slots`, and no more.
+    fn reserve(&mut self, slots: usize);
     /// Makes room for slots below `slots`.
     fn grow(&mut self, slots: usize);
     /// Back to the state of a group without rows.
@@ -32,6 +34,10 @@ pub trait States {
 }
 
 impl<S: State> States for Vec<S> {
+    fn reserve(&mut self, slots: usize) {
+        self.reserve_exact(slots.saturating_sub(self.len()));
+    }
+
     fn grow(&mut self, slots: usize) {
         lengthen(self, slots, S::default());
     }
