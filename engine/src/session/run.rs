@@ -18,7 +18,7 @@ use crate::session::system::SettingChanges;
 use crate::session::transaction::Transaction;
 use crate::session::{Block, Session, ends_block};
 use crate::sql::bind::{BindSettings, Binder, Parameters, Purpose};
-use crate::sql::{CatalogNames, Command, Statement, runnable};
+use crate::sql::{CatalogNames, Command, Statement, fold, runnable};
 
 /// What a statement is run with: the values of its parameters, and the plan that was kept of it.
 #[derive(Clone, Copy)]
@@ -105,6 +105,9 @@ impl Session {
             ast::Statement::Savepoint { name } => self.savepoint(name),
             ast::Statement::ReleaseSavepoint { name } => self.release(name),
             ast::Statement::Deallocate { name, .. } => self.deallocate(name),
+            ast::Statement::Close { cursor } => close(cursor),
+            // There is no LISTEN to take back.
+            ast::Statement::UNLISTEN { .. } => Ok(Response::complete("UNLISTEN")),
             other => Err(unsupported_statement(other)),
         }
     }
@@ -259,6 +262,17 @@ impl Session {
             return Err(Error::new(SqlState::READ_ONLY_TRANSACTION, message));
         }
         Ok(())
+    }
+}
+
+/// CLOSE: there are no cursors, so ALL of them are closed.
+fn close(cursor: &ast::CloseCursor) -> Result<Response> {
+    match cursor {
+        ast::CloseCursor::All => Ok(Response::complete("CLOSE CURSOR ALL")),
+        ast::CloseCursor::Specific { name } => {
+            let message = format!("cursor \"{}\" does not exist", fold(name));
+            Err(Error::new(SqlState::INVALID_CURSOR_NAME, message))
+        }
     }
 }
 

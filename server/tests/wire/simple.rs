@@ -28,6 +28,18 @@ fn nothing_is_answered_too() {
 }
 
 #[test]
+fn a_pool_makes_its_connection_clean() {
+    let server = Server::start();
+    let mut client = Client::login(&server);
+    client.query("SET statement_timeout = '5s'");
+    let messages = client.query("SELECT pg_advisory_unlock_all(); CLOSE ALL; UNLISTEN *; RESET ALL;");
+    assert_eq!(tags(&messages), "TDCCCCZ");
+    let done = messages[2..6].iter().map(|message| message.text()).collect::<Vec<_>>();
+    assert_eq!(done, ["SELECT 1", "CLOSE CURSOR ALL", "UNLISTEN", "RESET"]);
+    assert_eq!(client.rows("SHOW statement_timeout"), [["0"]]);
+}
+
+#[test]
 fn results_come_statement_by_statement() {
     let server = Server::start();
     let mut client = Client::login(&server);

@@ -2,7 +2,7 @@
 
 use arrow::array::ArrayRef;
 
-use super::signature::T::{Any, Bool, Int4, Int8, Numeric, Oid, Regtype, Text};
+use super::signature::T::{Any, Bool, Int4, Int8, Numeric, Oid, Regtype, Text, Void};
 use super::signature::{Function, catalog, f};
 use crate::catalog::system::{System, composite_name};
 use crate::data::SqlType;
@@ -23,6 +23,8 @@ pub const FUNCTIONS: &[Function] = &[
     f("pg_size_pretty", &[Numeric], Text, |c| {
         map1(c, |v: i128| Ok(size_pretty(crate::sql::adt::decimal::round_div(v, crate::sql::adt::decimal::ONE))))
     }),
+    // There are no advisory locks; connection pools release them all before they lend a connection again.
+    f("pg_advisory_unlock_all", &[], Void, |c| Ok(c.nulls())).volatile(),
     f("pg_is_in_recovery", &[], Bool, |c| map_rows(c, |_| Ok(Some(false)))).stable(),
 ];
 
