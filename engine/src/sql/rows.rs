@@ -7,8 +7,8 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BinaryArray, BooleanArray, FixedSizeBinaryArray, FixedSizeBinaryBuilder, PrimitiveArray,
-    StringArray, StringBuilder, new_null_array,
+    Array, ArrayData, ArrayRef, AsArray, BinaryArray, BooleanArray, FixedSizeBinaryArray, FixedSizeBinaryBuilder,
+    PrimitiveArray, StringArray, StringBuilder, new_null_array,
 };
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::{
@@ -421,8 +421,23 @@ pub fn retype(array: ArrayRef, data_type: &DataType) -> Result<ArrayRef> {
     if array.data_type() == data_type {
         return Ok(array);
     }
-    let data = array.to_data().into_builder().data_type(data_type.clone()).build()?;
-    Ok(arrow::array::make_array(data))
+    Ok(arrow::array::make_array(retyped(array.to_data(), data_type)?))
+}
+
+/// The same within lists and rows, whose children have types of their own.
+fn retyped(data: ArrayData, data_type: &DataType) -> Result<ArrayData> {
+    if data.data_type() == data_type {
+        return Ok(data);
+    }
+    let children = data.child_data().iter().cloned();
+    let children: Vec<ArrayData> = match data_type {
+        DataType::List(item) => children.map(|child| retyped(child, item.data_type())).collect::<Result<_>>()?,
+        DataType::Struct(fields) => {
+            children.zip(fields).map(|(child, field)| retyped(child, field.data_type())).collect::<Result<_>>()?
+        }
+        _ => children.collect(),
+    };
+    Ok(data.into_builder().data_type(data_type.clone()).child_data(children).build()?)
 }
 
 /// A row as a constant, under the array's exact type: DataFusion's own conversion drops the metadata of elements.
