@@ -120,7 +120,7 @@ impl Decorrelator {
     }
 
     /// The fragment beside the whole domain.
-    fn bind(&mut self, fragment: Fragment, domain: &Domain) -> Result<Fragment> {
+    pub(super) fn bind(&mut self, fragment: Fragment, domain: &Domain) -> Result<Fragment> {
         let (combinations, keys) = self.combinations(domain)?;
         let mut on = On::default();
         for (outer, key) in &fragment.keys {

@@ -30,6 +30,7 @@ mod join_condition;
 mod node;
 mod outer;
 mod quantified;
+mod recursive;
 mod rewrite;
 mod rows;
 mod scalar;
@@ -47,8 +48,8 @@ use crate::error::Result;
 /// The plan is the binder's: every column of a node has a name that no other column of it has.
 ///
 /// # Errors
-/// 0A000 for what cannot be unnested: a LIMIT per outer row that is not constant, a recursive query that depends on
-/// the query around it, FULL JOIN on a subquery over both of its sides.
+/// 0A000 for what cannot be unnested: a LIMIT per outer row that is not constant, FULL JOIN on a subquery over both of
+/// its sides.
 pub fn decorrelate(plan: LogicalPlan) -> Result<LogicalPlan> {
     rewrite::Decorrelator::default().rewrite(plan)
 }

@@ -9,6 +9,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan};
 use super::fragment::Domain;
 use super::node;
 use super::outer;
+use super::recursive::Round;
 use super::scalar::Beside;
 use super::unnest::is_sorted;
 use crate::error::{Error, Result};
@@ -17,6 +18,8 @@ use crate::error::{Error, Result};
 #[derive(Default)]
 pub(super) struct Decorrelator {
     next: usize,
+    /// The recursive queries whose recursive terms are being unnested.
+    pub(super) rounds: Vec<Round>,
 }
 
 impl Decorrelator {

@@ -19,7 +19,8 @@ use crate::error::{Error, Result};
 impl Decorrelator {
     /// A plan without subqueries, for all values of the domain.
     pub fn unnest(&mut self, plan: LogicalPlan, domain: &Domain) -> Result<Fragment> {
-        let depends = outer::of_plan(&plan)?.iter().any(|name| domain.columns.contains(name));
+        let depends =
+            self.reads_round(&plan) || outer::of_plan(&plan)?.iter().any(|name| domain.columns.contains(name));
         if !depends && !is_sorted(&plan) {
             return Ok(Fragment::independent(plan));
         }
@@ -34,8 +35,9 @@ impl Decorrelator {
             LogicalPlan::Union(union) => self.union(union, domain),
             LogicalPlan::Window(window) => self.window(window, domain),
             LogicalPlan::Unnest(unnest) => self.spread(unnest, domain),
-            LogicalPlan::RecursiveQuery(_) => {
-                Err(Error::unsupported("WITH RECURSIVE that depends on columns of an outer query"))
+            LogicalPlan::RecursiveQuery(query) => self.recursive(query, domain),
+            LogicalPlan::TableScan(scan) if self.reads_round(&LogicalPlan::TableScan(scan.clone())) => {
+                self.round(&scan)
             }
             other => Err(Error::unsupported(format!("a subquery correlated within {}", other.display()))),
         }

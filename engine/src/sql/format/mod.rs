@@ -111,6 +111,7 @@ pub fn text(array: &ArrayRef, ty: &SqlType, row: usize, settings: &FormatSetting
 /// An object's name, its number where there is none, `-` for none.
 pub fn object_name(ty: &SqlType, oid: u32, catalog: Option<&Catalog>) -> String {
     let name = match ty {
+        _ if oid == 0 => None,
         SqlType::Regtype => {
             let row_type = || system::composite_name(catalog?, oid);
             SqlType::from_oid(oid).map(|ty| ty.to_string()).or_else(row_type)
