@@ -21,6 +21,7 @@ mod optimize;
 mod parse;
 mod prepare;
 mod pushed_filters;
+mod row_star;
 mod rows;
 mod runnable;
 mod statement;

@@ -13,6 +13,7 @@ use crate::sql::depth::check_depth;
 use crate::sql::dialect::Postgres;
 use crate::sql::emit::take_emit_clauses;
 use crate::sql::group_elements::enclose_group_elements;
+use crate::sql::row_star::name_row_stars;
 use crate::sql::statement::{Statement, parse_command};
 use crate::sql::trim::trim_blanks;
 use crate::sql::values_subquery::select_values;
@@ -27,6 +28,7 @@ pub fn parse(sql: &str) -> Result<Vec<Statement>> {
     let tokens = Tokenizer::new(&dialect, sql).tokenize_with_location().map_err(|e| lexical_error(&source, &e))?;
     check_depth(&tokens)?;
     let mut written = trim_blanks(select_values(enclose_group_elements(continued(&source, &tokens)?)));
+    written = name_row_stars(written);
     let emits = take_emit_clauses(&mut written);
     let mut parser = Parser::new(&dialect).with_recursion_limit(MAX_DEPTH).with_tokens_with_locations(written);
     let mut statements = Vec::new();

@@ -12,6 +12,7 @@ use crate::sql::bind::coerce::Coercion;
 use crate::sql::bind::{Binder, Bound, Scope, fold};
 use crate::sql::functions::signature::Volatility;
 use crate::sql::functions::{PgScalar, array, element};
+use crate::sql::row_star::is_row_star;
 
 impl Binder<'_> {
     /// `ARRAY[…]`; `wanted` is the element type of a cast around it.
@@ -55,6 +56,10 @@ impl Binder<'_> {
         let mut bound = self.bind_expr(root, scope)?;
         for step in chain {
             bound = match step {
+                all if is_row_star(all) => {
+                    let hint = "Write it as an item of the select list, or name the fields.";
+                    return Err(Error::unsupported("(row).* within an expression").with_hint(hint));
+                }
                 AccessExpr::Dot(ast::Expr::Identifier(name)) => self.bind_field(bound, name)?,
                 AccessExpr::Dot(other) => return Err(Error::unsupported(format!("field access by {other}"))),
                 AccessExpr::Subscript(subscript) => self.bind_subscript(bound, subscript, scope)?,

@@ -170,7 +170,7 @@ impl Binder<'_> {
         Ok(Bound::new(self.struct_of(args, &fields)?, SqlType::Record(fields), None))
     }
 
-    fn struct_of(&self, args: Vec<Expr>, fields: &[(String, SqlType)]) -> Result<Expr> {
+    pub(super) fn struct_of(&self, args: Vec<Expr>, fields: &[(String, SqlType)]) -> Result<Expr> {
         if fields.is_empty() {
             return Err(Error::unsupported("a row of no columns"));
         }

@@ -49,6 +49,7 @@ mod parameter;
 mod plan;
 mod predicate;
 mod query;
+mod record;
 mod row_subquery;
 mod scalar_subquery;
 mod scope;

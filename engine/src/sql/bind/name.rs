@@ -1,7 +1,7 @@
 //! Names of result columns (`FigureColname` in `parse_target.c`).
 
 use sqlparser::ast::{
-    AccessExpr, DataType, Expr, Function, FunctionArguments, Query, SelectItem, SetExpr, TrimWhereField,
+    AccessExpr, DataType, Expr, Function, FunctionArguments, Query, SelectItem, SetExpr, TableFactor, TrimWhereField,
 };
 
 use crate::sql::bind::fold;
@@ -100,6 +100,10 @@ fn subquery(query: &Query) -> Option<(String, Strength)> {
     match select.projection.first()? {
         SelectItem::ExprWithAlias { alias, .. } => certain(fold(alias)),
         SelectItem::UnnamedExpr(expr) => certain(column_name(expr)),
+        SelectItem::Wildcard(_) => match &select.from.first()?.relation {
+            TableFactor::Derived { subquery: rows, .. } => subquery(rows),
+            _ => None,
+        },
         _ => None,
     }
 }

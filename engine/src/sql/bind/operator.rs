@@ -8,6 +8,7 @@ use sqlparser::ast::{self, BinaryOperator, Spanned, UnaryOperator};
 use crate::data::SqlType;
 use crate::error::{Error, Result, SqlState};
 use crate::sql::bind::coerce::Coercion;
+use crate::sql::bind::predicate::unnested;
 use crate::sql::bind::{Binder, Bound, Scope};
 use crate::sql::functions::comparison;
 use crate::sql::functions::{Choice, choose_comparison, choose_operator};
@@ -50,8 +51,13 @@ impl Binder<'_> {
         scope: &Scope,
     ) -> Result<Bound> {
         let symbol = symbol(op)?;
-        if let (Some(operator), Some(lefts), Some(rights)) = (comparison::operator(&symbol), row(left), row(right)) {
-            return self.compare_rows(&lefts, operator, &rights, scope);
+        if let (Some(operator), Some(lefts)) = (comparison::operator(&symbol), row(left)) {
+            if let Some(rights) = row(right) {
+                return self.compare_rows(&lefts, operator, &rights, scope);
+            }
+            if let ast::Expr::Subquery(query) = unnested(right) {
+                return self.compare_row_with_query(&lefts, operator, query, scope);
+            }
         }
         let place = self.operator_position(left, right, &symbol);
         let left = self.bind_expr(left, scope)?;
@@ -82,6 +88,9 @@ impl Binder<'_> {
             operator => operator.to_string().replace("!=", "<>"),
         };
         let position = left.position;
+        if let (SqlType::Record(_), SqlType::Record(_)) = (&left.ty, &right.ty) {
+            return self.compare_records(left, operator, right);
+        }
         let both = format!("{} {symbol} {}", left.ty.bare(), right.ty.bare());
         match choose_comparison(&[left.ty.clone(), right.ty.clone()]) {
             Choice::One { args, .. } => {
@@ -151,6 +160,11 @@ impl Binder<'_> {
         for (left, right) in lefts.iter().zip(rights) {
             pairs.push((self.bind_expr(left, scope)?, self.bind_expr(right, scope)?));
         }
+        self.compare_pairs(&pairs, operator)
+    }
+
+    /// The fields of two rows, pair by pair.
+    pub(super) fn compare_pairs(&mut self, pairs: &[(Bound, Bound)], operator: Operator) -> Result<Bound> {
         let mut compare = |pair: &(Bound, Bound), operator| -> Result<Expr> {
             Ok(self.apply_comparison(pair.0.clone(), operator, pair.1.clone())?.expr)
         };

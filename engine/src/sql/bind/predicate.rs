@@ -356,8 +356,8 @@ fn quantified_pattern(pattern: &ast::Expr) -> Option<(&ast::Expr, bool)> {
     }
 }
 
-/// The array behind parentheses.
-fn unnested(expr: &ast::Expr) -> &ast::Expr {
+/// What stands in parentheses.
+pub(super) fn unnested(expr: &ast::Expr) -> &ast::Expr {
     match expr {
         ast::Expr::Nested(inner) => unnested(inner),
         other => other,

@@ -1,11 +1,13 @@
-//! `(a, b) IN (SELECT x, y …)`.
+//! `(a, b) IN (SELECT x, y …)` and `(a, b) = (SELECT x, y …)`.
 
+use datafusion::logical_expr::{Operator, lit};
 use sqlparser::ast::{self, BinaryOperator, Expr, Ident};
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::parser::Parser;
 
 use crate::error::{Error, Result, SqlState};
-use crate::sql::bind::{Binder, Bound, Scope};
+use crate::sql::bind::access::field;
+use crate::sql::bind::{Binder, Bound, Scope, plan};
 
 /// The name of the subquery's rows: one that nobody writes.
 const ROWS: &str = "(rows)";
@@ -22,10 +24,7 @@ impl Binder<'_> {
         scope: &Scope,
     ) -> Result<Bound> {
         let given = self.bind_subquery(query, scope)?.columns.len();
-        if given != values.len() {
-            let how = if given < values.len() { "few" } else { "many" };
-            return Err(Error::new(SqlState::SYNTAX_ERROR, format!("subquery has too {how} columns")));
-        }
+        check_width(given, values.len())?;
         let equal = matching(values);
         let unknown = Expr::IsNull(Box::new(Expr::Nested(Box::new(equal.clone()))));
         let when = |condition: Expr, result: ast::Value| -> Result<ast::CaseWhen> {
@@ -41,6 +40,37 @@ impl Binder<'_> {
         };
         self.bind_expr(&case, scope)
     }
+
+    /// `(a, b) = (SELECT x, y …)`: with the fields of the query's only row, each NULL where it has none.
+    pub(super) fn compare_row_with_query(
+        &mut self,
+        values: &[Expr],
+        operator: Operator,
+        query: &ast::Query,
+        scope: &Scope,
+    ) -> Result<Bound> {
+        let bound = self.bind_subquery(query, scope)?;
+        check_width(bound.columns.len(), values.len())?;
+        let names: Vec<String> = (0..values.len()).map(column_name).collect();
+        let outputs = bound.outputs().into_iter().zip(&names);
+        let args = outputs.flat_map(|(output, name)| [lit(name.clone()), output.expr]).collect();
+        let fields: Vec<_> = names.iter().cloned().zip(bound.columns.iter().map(|column| column.ty.clone())).collect();
+        let whole = self.struct_of(args, &fields)?.alias(self.fresh());
+        let found = self.scalar_subquery(plan::project(bound.plan, vec![whole])?, scope)?;
+        let mut pairs = Vec::with_capacity(values.len());
+        for (value, (name, ty)) in values.iter().zip(fields) {
+            pairs.push((self.bind_expr(value, scope)?, Bound::new(field(found.clone(), &name), ty, None)));
+        }
+        self.compare_pairs(&pairs, operator)
+    }
+}
+
+fn check_width(given: usize, wanted: usize) -> Result<()> {
+    if given == wanted {
+        return Ok(());
+    }
+    let how = if given < wanted { "few" } else { "many" };
+    Err(Error::new(SqlState::SYNTAX_ERROR, format!("subquery has too {how} columns")))
 }
 
 fn value(value: ast::Value) -> Expr {

@@ -1,13 +1,15 @@
 //! The select list: `*` written out, expressions bound and named.
 
 use datafusion::logical_expr::Expr;
-use sqlparser::ast::{self, SelectItem, SelectItemQualifiedWildcardKind, Spanned};
+use sqlparser::ast::{self, AccessExpr, SelectItem, SelectItemQualifiedWildcardKind, Spanned};
 
 use crate::data::SqlType;
 use crate::error::{Error, Result, SqlState};
+use crate::sql::bind::access::field;
 use crate::sql::bind::name::column_name;
 use crate::sql::bind::scope::{ScopeColumn, reference};
 use crate::sql::bind::{Binder, Bound, OutputColumn, Scope, fold};
+use crate::sql::row_star::is_row_star;
 
 /// An expression of the select list, or one that only ORDER BY, DISTINCT ON or GROUP BY need.
 #[derive(Clone, Debug)]
@@ -32,6 +34,11 @@ impl Binder<'_> {
         let mut targets = Vec::with_capacity(items.len());
         for item in items {
             match item {
+                SelectItem::UnnamedExpr(ast::Expr::CompoundFieldAccess { root, access_chain })
+                    if access_chain.last().is_some_and(is_row_star) =>
+                {
+                    targets.extend(self.fields_of(root, access_chain, scope)?);
+                }
                 SelectItem::UnnamedExpr(expr) => targets.push(self.target(expr, column_name(expr), scope)?),
                 SelectItem::ExprWithAlias { expr, alias } => targets.push(self.target(expr, fold(alias), scope)?),
                 SelectItem::ExprWithAliases { .. } => return Err(Error::unsupported("AS with several names")),
@@ -52,6 +59,22 @@ impl Binder<'_> {
             }
         }
         Ok(targets)
+    }
+
+    /// `(row).*`: its fields, each as a column.
+    fn fields_of(&mut self, root: &ast::Expr, chain: &[AccessExpr], scope: &Scope) -> Result<Vec<Target>> {
+        let way = chain.split_last().map_or(chain, |(_, way)| way);
+        let whole = self.bind_access(root, way, scope)?;
+        let place = self.position(root.span());
+        let SqlType::Record(fields) = whole.ty else {
+            let message = format!("type {} is not composite", whole.ty.bare());
+            return Err(Error::new(SqlState::WRONG_OBJECT_TYPE, message).at(place));
+        };
+        let of = |(name, ty): (String, SqlType)| {
+            let bound = Bound::new(field(whole.expr.clone(), &name), ty.clone(), place);
+            Target { bound, column: OutputColumn { name, ty, relation: None }, visible: true }
+        };
+        Ok(fields.into_iter().map(of).collect())
     }
 
     fn target(&mut self, expr: &ast::Expr, name: String, scope: &Scope) -> Result<Target> {
