@@ -27,6 +27,7 @@ mod runnable;
 mod statement;
 mod table;
 mod trim;
+mod unheeded;
 mod values_subquery;
 mod word;
 

@@ -16,6 +16,7 @@ use crate::sql::group_elements::enclose_group_elements;
 use crate::sql::row_star::name_row_stars;
 use crate::sql::statement::{Statement, parse_command};
 use crate::sql::trim::trim_blanks;
+use crate::sql::unheeded::unheeded;
 use crate::sql::values_subquery::select_values;
 
 /// Expressions and queries within each other, so that the stack holds.
@@ -27,6 +28,8 @@ pub fn parse(sql: &str) -> Result<Vec<Statement>> {
     let dialect = Postgres::for_text(sql.len());
     let tokens = Tokenizer::new(&dialect, sql).tokenize_with_location().map_err(|e| lexical_error(&source, &e))?;
     check_depth(&tokens)?;
+    check_names(&source, &tokens)?;
+    check_operators(&source, &tokens)?;
     let mut written = trim_blanks(select_values(enclose_group_elements(continued(&source, &tokens)?)));
     written = name_row_stars(written);
     let emits = take_emit_clauses(&mut written);
@@ -47,6 +50,10 @@ pub fn parse(sql: &str) -> Result<Vec<Statement>> {
             return Err(near(&source, &tokens, next.span.start));
         }
         let end = if next.token == Token::EOF { sql.len() } else { byte_of(&source, next.span.start) };
+        if let Some(sql) = command.sql() {
+            let of_statement = |token: &TokenWithSpan| (start..end).contains(&byte_of(&source, token.span.start));
+            check_heeded(&source, &tokens, sql, of_statement)?;
+        }
         let range = start..end;
         let emit = emits.iter().find(|emit| range.contains(&byte_of(&source, **emit))).copied();
         let emit_on_window_close = emit.is_some();
@@ -141,6 +148,59 @@ fn near(source: &SourceText, tokens: &[TokenWithSpan], place: Location) -> Error
     let word = source.text().get(start..end).unwrap_or_default();
     Error::new(SqlState::SYNTAX_ERROR, format!("syntax error at or near \"{word}\""))
         .at(source.position_of(token.span.start))
+}
+
+/// Refuses what the parser took of other dialects, at its token.
+fn check_heeded(
+    source: &SourceText,
+    tokens: &[TokenWithSpan],
+    statement: &ast::Statement,
+    of_statement: impl Fn(&TokenWithSpan) -> bool,
+) -> Result<()> {
+    // The parser loses the words for counters when they are not of its dialect.
+    let lost = match statement {
+        ast::Statement::CreateTable(_) => &["AUTO_INCREMENT", "AUTOINCREMENT"][..],
+        _ => &[],
+    };
+    let unheeded = unheeded(statement);
+    let refused: Vec<&str> = lost.iter().copied().chain(unheeded.as_deref()).collect();
+    if refused.is_empty() {
+        return Ok(());
+    }
+    let is_refused = |token: &TokenWithSpan| match &token.token {
+        Token::Word(word) if word.quote_style.is_none() => {
+            refused.iter().any(|keyword| word.value.eq_ignore_ascii_case(keyword))
+        }
+        _ => false,
+    };
+    match (tokens.iter().rev().find(|token| is_refused(token) && of_statement(token)), &unheeded) {
+        (Some(token), _) => Err(near(source, tokens, token.span.start)),
+        (None, Some(word)) => Err(Error::new(SqlState::SYNTAX_ERROR, format!("syntax error at or near \"{word}\""))),
+        (None, None) => Ok(()),
+    }
+}
+
+/// A name without characters, which the tokenizer takes.
+fn check_names(source: &SourceText, tokens: &[TokenWithSpan]) -> Result<()> {
+    let nameless = |token: &&TokenWithSpan| matches!(&token.token, Token::Word(word) if word.quote_style.is_some() && word.value.is_empty());
+    match tokens.iter().find(nameless) {
+        Some(token) => {
+            let message = "zero-length delimited identifier at or near \"\"\"\"";
+            Err(Error::new(SqlState::SYNTAX_ERROR, message).at(source.position_of(token.span.start)))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Operators of other dialects, which the parser takes for PostgreSQL's.
+fn check_operators(source: &SourceText, tokens: &[TokenWithSpan]) -> Result<()> {
+    match tokens.iter().find(|token| token.token == Token::DoubleEq) {
+        Some(token) => {
+            let error = Error::new(SqlState::UNDEFINED_FUNCTION, "operator does not exist: ==");
+            Err(error.with_hint("Values are compared by =.").at(source.position_of(token.span.start)))
+        }
+        None => Ok(()),
+    }
 }
 
 /// `SELECT a, FROM t`: the parser takes FROM for a name and stops at `t`; PostgreSQL stops at FROM.

@@ -80,6 +80,19 @@ impl Command {
         }
     }
 
+    /// The statement of the library that it is, or that it explains or prepares.
+    pub fn sql(&self) -> Option<&ast::Statement> {
+        match self {
+            Command::Sql(sql) => Some(sql),
+            Command::Prepare(prepare) => prepare.statement.sql(),
+            Command::Explain(explain) => match &explain.target {
+                ExplainTarget::Statement(command) => command.sql(),
+                ExplainTarget::Object(..) => None,
+            },
+            _ => None,
+        }
+    }
+
     /// Whether it makes something that keeps a query's answer current, or explains that: a materialized view, or a sink of
     /// a query.
     pub fn maintains_query(&self) -> bool {

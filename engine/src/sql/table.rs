@@ -38,6 +38,7 @@ pub fn definition(
     for constraint in constraints {
         match constraint {
             TableConstraint::PrimaryKey(key) => {
+                refuse_deferral(key.characteristics.as_ref())?;
                 let names = key.columns.iter().map(|column| match &column.column.expr {
                     ast::Expr::Identifier(name) => Ok(fold(name)),
                     other => Err(Error::unsupported(format!("the primary key expression {other}"))),
@@ -74,7 +75,8 @@ fn add_column(
                 binder.bind_default(expr, &definition.schema.columns[index])?;
                 definition.defaults[index] = Some(expr.to_string());
             }
-            ColumnOption::PrimaryKey(_) => {
+            ColumnOption::PrimaryKey(key) => {
+                refuse_deferral(key.characteristics.as_ref())?;
                 set_primary_key(&mut definition.schema, table, std::slice::from_ref(&name))?;
             }
             other => return Err(unenforced(other)),
@@ -109,6 +111,16 @@ fn set_primary_key(schema: &mut RelationSchema, table: &ast::ObjectName, names: 
 fn unenforced(constraint: &dyn std::fmt::Display) -> Error {
     Error::unsupported(format!("the constraint {constraint}"))
         .with_hint("Of constraints, PRIMARY KEY, NOT NULL and DEFAULT are supported.")
+}
+
+/// Keys are checked when a statement ends.
+fn refuse_deferral(characteristics: Option<&ast::ConstraintCharacteristics>) -> Result<()> {
+    match characteristics
+        .filter(|given| given.deferrable != Some(false) || given.initially.is_some() || given.enforced.is_some())
+    {
+        Some(given) => Err(Error::unsupported(format!("a primary key that is {given}"))),
+        None => Ok(()),
+    }
 }
 
 fn refuse_options(table: &ast::CreateTable) -> Result<()> {

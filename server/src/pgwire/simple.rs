@@ -25,15 +25,16 @@ impl Connection<'_> {
     /// Several statements succeed together or not at all, unless they say otherwise by BEGIN and COMMIT.
     async fn run_statements(&mut self, sql: &str) -> Result<(), Failure> {
         let statements = self.session.parse(sql)?;
-        if statements.len() > 1 {
-            self.session.begin_implicit();
-        }
         let mut last = None;
         for (index, statement) in statements.iter().enumerate() {
             if index > 0 {
                 self.finish_statement(last.take())?;
             }
             self.registration.interrupt.check()?;
+            if statements.len() > 1 {
+                // Also after a COMMIT: what follows it is one transaction again.
+                self.session.begin_implicit();
+            }
             last = self.run_statement(statement).await?;
         }
         // The last statement is complete when all are durable.

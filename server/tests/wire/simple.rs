@@ -68,6 +68,10 @@ fn a_string_is_one_transaction() {
     assert_eq!(client.query("BEGIN; INSERT INTO t VALUES (3)").last().unwrap().body, b"T");
     assert_eq!(client.query("ROLLBACK").last().unwrap().body, b"I");
     assert_eq!(client.rows(count), [["2"]]);
+    // What follows a COMMIT in a string is one transaction again.
+    let behind = "BEGIN; INSERT INTO t VALUES (3); COMMIT; INSERT INTO t VALUES (4); SELECT * FROM nope";
+    assert_eq!(code(&client.query(behind)), "42P01");
+    assert_eq!(client.rows(count), [["3"]]);
 }
 
 #[test]
