@@ -22,7 +22,7 @@ const PROBE: usize = 1 << 20;
 
 impl Stepper {
     /// Drops all memory and comes back from the last checkpoint and the log's tail. Whose fault it was, if that of views and
-    /// sinks, is left in [`Suspicion::culprit`].
+    /// sinks, is left in [`Suspicion::culprit`](super::suspicion::Suspicion::culprit).
     pub(super) fn recover(&mut self, cause: &Error) -> Result<()> {
         tracing::error!(error = %cause, "a step failed; going back to the last checkpoint");
         self.suspicion.culprit = self.dataflows.culprit(cause);
