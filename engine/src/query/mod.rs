@@ -26,6 +26,7 @@ use futures::TryStreamExt;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::catalog::RelationSource;
+use crate::data::STACK;
 use crate::error::{Error, Result};
 use crate::view::RowSnapshot;
 
@@ -69,6 +70,7 @@ impl QueryEngine {
             .worker_threads(THREADS.max(2 * threads))
             .thread_name("levada-query")
             .enable_time()
+            .thread_stack_size(STACK)
             .build()
             .map_err(|error| Error::internal("cannot start the query threads").with_source(error))?;
         // No query writes to the disk: what does not fit the memory fails with 53200.
