@@ -206,9 +206,11 @@ impl Error {
         self
     }
 
-    /// Says where, unless a more inner place was given already.
+    /// Says where, unless a more inner place was given already. A statement that is stopped is so at no place.
     pub fn at(mut self, position: impl Into<Option<usize>>) -> Error {
-        self.0.position = self.0.position.or(position.into());
+        if !matches!(self.sqlstate(), SqlState::QUERY_CANCELED | SqlState::ADMIN_SHUTDOWN) {
+            self.0.position = self.0.position.or(position.into());
+        }
         self
     }
 

@@ -45,7 +45,7 @@ use crate::session::settings::Version;
 use crate::session::system::SettingChanges;
 use crate::session::transaction::Transaction;
 use crate::sql::format::{FormatSettings, RelationNames};
-use crate::sql::{self, Statement};
+use crate::sql::{self, Interrupt, Statement};
 
 /// What a client says of itself when it connects.
 #[derive(Clone, Debug, Default)]
@@ -66,6 +66,9 @@ pub enum TransactionStatus {
     /// In a block that failed: only its end is accepted.
     Failed,
 }
+
+/// Bytes of a query string that is parsed within a millisecond or so.
+const PARSED_AT_ONCE: usize = 16 << 10;
 
 /// How the current transaction began, and so how it ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,6 +94,8 @@ pub struct Session {
     setting_changes: SettingChanges,
     /// Gone when the statement that runs has ended.
     statement: Weak<()>,
+    /// What stops the statement that is bound.
+    interrupt: Interrupt,
     process: i32,
     block: Block,
     /// What BEGIN or SET TRANSACTION said of the current transaction.
@@ -125,6 +130,7 @@ impl Session {
             local_settings: BTreeMap::new(),
             setting_changes: SettingChanges::default(),
             statement: Weak::new(),
+            interrupt: Interrupt::default(),
             process: 0,
             block: Block::None,
             read_only: None,
@@ -140,17 +146,29 @@ impl Session {
     /// The statements of a query string. Without any, the client gets an empty response.
     ///
     /// # Errors
-    /// 42601 with the position of what does not parse.
-    pub fn parse(&self, sql: &str) -> Result<Vec<Statement>> {
-        sql::parse(sql)
+    /// 42601 with the position of what does not parse, 57014 when it takes too long.
+    pub async fn parse(&mut self, sql: &str) -> Result<Vec<Statement>> {
+        let guard = self.cancel.begin(self.settings.statement_timeout());
+        guard.run(self.statements_of(sql)).await
+    }
+
+    /// A long string is parsed on another thread: this one serves others too.
+    async fn statements_of(&mut self, sql: &str) -> Result<Vec<Statement>> {
+        if sql.len() <= PARSED_AT_ONCE {
+            return sql::parse(sql);
+        }
+        let sql = sql.to_owned();
+        self.engine.queries.aside(move || sql::parse(&sql)).await
     }
 
     /// The statement types and result columns of one statement; `types` are those the client declared.
     ///
     /// # Errors
     /// 42601 for more than one statement, and whatever binding gives.
-    pub fn prepare(&mut self, sql: &str, types: &[Option<SqlType>]) -> Result<Prepared> {
-        let outcome = self.try_prepare(sql, types);
+    pub async fn prepare(&mut self, sql: &str, types: &[Option<SqlType>]) -> Result<Prepared> {
+        let guard = self.cancel.begin(self.settings.statement_timeout());
+        self.interrupt = guard.interrupt();
+        let outcome = guard.run(self.try_prepare(sql, types)).await;
         self.note_failure(outcome)
     }
 

@@ -30,7 +30,7 @@ fn session(engine: &Engine) -> Session {
 async fn run(engine: &Engine, sql: &str) -> Vec<String> {
     let mut session = session(engine);
     let mut found = Vec::new();
-    for statement in session.parse(sql).unwrap() {
+    for statement in session.parse(sql).await.unwrap() {
         if let Response::Rows { rows, .. } = session.simple(&statement).await.unwrap() {
             let batches: Vec<RecordBatch> = rows.try_collect().await.unwrap();
             for batch in batches {

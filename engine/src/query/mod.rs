@@ -119,6 +119,15 @@ impl QueryEngine {
         self.runtime.as_ref().ok_or_else(|| Error::internal("the query threads have stopped"))
     }
 
+    /// Does on a query thread what takes its time and does not wait. Who no longer waits for it leaves it to its end.
+    ///
+    /// # Errors
+    /// Those of the work; XX000 where it panics.
+    pub async fn aside<T: Send + 'static>(&self, work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+        let done = self.runtime()?.spawn(async move { work() });
+        done.await.map_err(|error| Error::internal(format!("a query failed to plan: {error}")))?
+    }
+
     async fn plan(&self, plan: LogicalPlan, tables: &dyn Tables) -> Result<(Arc<dyn ExecutionPlan>, Arc<TaskContext>)> {
         let plan = with_rows(plan, tables)?;
         let state = self.state.clone();
@@ -130,9 +139,10 @@ impl QueryEngine {
         planned.await.map_err(|error| Error::internal(format!("a query failed to plan: {error}")))?
     }
 
-    /// The plan as the optimizer leaves it, for EXPLAIN.
-    pub fn optimized(&self, plan: &LogicalPlan) -> Result<LogicalPlan> {
-        Ok(self.state.optimize(plan)?)
+    /// A plan as the optimizer leaves it, for EXPLAIN. `plan` makes it on a query thread, too.
+    pub async fn optimized(&self, plan: impl FnOnce() -> Result<LogicalPlan> + Send + 'static) -> Result<LogicalPlan> {
+        let state = self.state.clone();
+        self.aside(move || Ok(state.optimize(&plan()?)?)).await
     }
 }
 

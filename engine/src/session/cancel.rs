@@ -1,7 +1,7 @@
 //! Stopping a statement: by its client, or because its time is up.
 
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use crate::error::{Error, Result, SqlState};
 use crate::session::response::{Response, Rows};
+use crate::sql::Interrupt;
 
 /// Stops the statement that a session is running; without one, nothing happens.
 #[derive(Clone, Default)]
@@ -22,30 +23,61 @@ pub struct CancelHandle(Arc<State>);
 struct State {
     /// Set while a statement runs, so that a late request does not hit the next one.
     running: AtomicBool,
-    cancelled: AtomicBool,
+    /// Why it is to stop; 0 while it may go on.
+    stop: AtomicU8,
     wake: Notify,
+}
+
+/// Its client wants it no more.
+const CANCELLED: u8 = 1;
+/// The server stops.
+const TERMINATED: u8 = 2;
+
+impl State {
+    fn reason(&self) -> Option<Error> {
+        match self.stop.load(Ordering::Acquire) {
+            CANCELLED => Some(Error::new(SqlState::QUERY_CANCELED, "canceling statement due to user request")),
+            TERMINATED => {
+                let message = "terminating connection due to administrator command";
+                Some(Error::new(SqlState::ADMIN_SHUTDOWN, message))
+            }
+            _ => None,
+        }
+    }
 }
 
 impl CancelHandle {
     /// Makes the running statement fail with 57014.
     pub fn cancel(&self) {
+        self.stop(CANCELLED);
+    }
+
+    /// Makes the running statement fail with 57P01, because the server stops.
+    pub fn terminate(&self) {
+        self.stop(TERMINATED);
+    }
+
+    fn stop(&self, reason: u8) {
         if self.0.running.load(Ordering::Acquire) {
-            self.0.cancelled.store(true, Ordering::Release);
+            self.0.stop.store(reason, Ordering::Release);
             self.0.wake.notify_one();
         }
     }
 
     /// A statement begins.
     pub(super) fn begin(&self, limit: Option<Duration>) -> Guard {
-        self.0.cancelled.store(false, Ordering::Release);
+        self.0.stop.store(0, Ordering::Release);
         self.0.running.store(true, Ordering::Release);
         let deadline = limit.map(|limit| Instant::now() + limit);
         Guard { handle: self.clone(), deadline, alive: Arc::default() }
     }
 
-    async fn cancelled(&self) {
-        while !self.0.cancelled.load(Ordering::Acquire) {
-            self.0.wake.notified().await;
+    async fn stopped(&self) -> Error {
+        loop {
+            match self.0.reason() {
+                Some(error) => return error,
+                None => self.0.wake.notified().await,
+            }
         }
     }
 }
@@ -71,17 +103,24 @@ impl Guard {
                 None => std::future::pending().await,
             }
         };
-        let message = tokio::select! {
-            () = self.handle.cancelled() => "canceling statement due to user request",
-            () = timeout => "canceling statement due to statement timeout",
-        };
-        Error::new(SqlState::QUERY_CANCELED, message)
+        tokio::select! {
+            stopped = self.handle.stopped() => stopped,
+            () = timeout => out_of_time(),
+        }
+    }
+
+    /// The same for what does not wait.
+    pub fn interrupt(&self) -> Interrupt {
+        let (handle, deadline) = (self.handle.clone(), self.deadline);
+        Interrupt::new(move || {
+            let timeout = || deadline.filter(|deadline| Instant::now() >= *deadline).map(|_| out_of_time());
+            handle.0.reason().or_else(timeout)
+        })
     }
 
     /// Whether the statement must stop, as far as that can be told without waiting for it.
     fn must_stop(&self) -> bool {
-        self.handle.0.cancelled.load(Ordering::Acquire)
-            || self.deadline.is_some_and(|deadline| deadline <= Instant::now())
+        self.handle.0.reason().is_some() || self.deadline.is_some_and(|deadline| deadline <= Instant::now())
     }
 
     /// The future's outcome, unless the statement must stop before it.
@@ -112,6 +151,10 @@ impl Drop for Guard {
     fn drop(&mut self) {
         self.handle.0.running.store(false, Ordering::Release);
     }
+}
+
+fn out_of_time() -> Error {
+    Error::new(SqlState::QUERY_CANCELED, "canceling statement due to statement timeout")
 }
 
 struct Guarded {

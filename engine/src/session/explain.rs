@@ -103,7 +103,8 @@ impl Session {
                 None => self.analyze_plan(planned.plan.clone(), arguments.values).await,
             };
         }
-        let plan = self.engine.queries.optimized(&runnable(planned.plan.clone(), arguments.values)?)?;
+        let (plan, values) = (planned.plan.clone(), arguments.values.to_vec());
+        let plan = self.engine.queries.optimized(move || runnable(plan, &values)).await?;
         let mut lines: Vec<String> = lookup.into_iter().collect();
         lines.extend(plan.display_indent().to_string().lines().map(str::to_owned));
         Ok(lines)

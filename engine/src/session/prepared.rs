@@ -19,7 +19,7 @@ use crate::session::run::Arguments;
 use crate::session::show::shown_columns;
 use crate::session::{Response, Session};
 use crate::sql::bind::{Binder, Parameters, Purpose};
-use crate::sql::{CatalogNames, Command, OutputColumn, Statement, fold, parse, source};
+use crate::sql::{CatalogNames, Command, OutputColumn, Statement, fold, source};
 
 /// A statement with the types of its parameters and the columns of its result.
 #[derive(Clone)]
@@ -81,8 +81,8 @@ impl Prepared {
 }
 
 impl Session {
-    pub(super) fn try_prepare(&mut self, sql: &str, types: &[Option<SqlType>]) -> Result<Prepared> {
-        let mut statements = parse(sql)?;
+    pub(super) async fn try_prepare(&mut self, sql: &str, types: &[Option<SqlType>]) -> Result<Prepared> {
+        let mut statements = self.statements_of(sql).await?;
         if statements.len() > 1 {
             let message = "cannot insert multiple commands into a prepared statement";
             return Err(Error::new(SqlState::SYNTAX_ERROR, message));

@@ -50,7 +50,7 @@ impl Session {
         }
         self.renew_snapshot();
         let guard = self.cancel.begin(self.settings.statement_timeout());
-        self.statement = guard.alive();
+        (self.statement, self.interrupt) = (guard.alive(), guard.interrupt());
         // What a statement before this one still does on its threads is not this one's.
         self.setting_changes = SettingChanges::default();
         let outcome = guard.run(self.dispatch(statement, arguments)).await;
@@ -126,6 +126,7 @@ impl Session {
             user: self.user.clone(),
             process: self.process,
             search_path: self.search_path(),
+            interrupt: self.interrupt.clone(),
             ..defaults
         }
     }
@@ -163,7 +164,8 @@ impl Session {
 
     /// A bound plan as it can be run now.
     async fn ready(&mut self, plan: LogicalPlan, parameters: &[ScalarValue]) -> Result<LogicalPlan> {
-        let plan = runnable(plan, parameters)?;
+        let parameters = parameters.to_vec();
+        let plan = self.engine.queries.aside(move || runnable(plan, &parameters)).await?;
         let relations = RelationSource::all_in(&plan)?;
         self.wait_for_hydration(&relations).await?;
         if reads_rows(&plan)? {

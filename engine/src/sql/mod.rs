@@ -15,6 +15,7 @@ pub mod functions;
 mod group_elements;
 mod growth;
 pub mod input;
+mod interrupt;
 mod lower;
 mod names;
 mod optimize;
@@ -36,6 +37,7 @@ pub use bind::{BoundQuery, OutputColumn, fold};
 pub use decorrelate::decorrelate;
 pub use functions::reference;
 pub use growth::growing_state;
+pub use interrupt::Interrupt;
 pub use lower::{
     LoweredView, SinkOutput, add_source, add_table, follow_time, lower_closing_view, lower_sink, lower_view,
 };

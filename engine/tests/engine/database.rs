@@ -21,7 +21,7 @@ pub fn session(engine: &Engine) -> Session {
 
 /// Runs the statements of a query string; the rows of the last one, values joined by `|`.
 pub async fn sql(session: &mut Session, text: &str) -> Result<Vec<String>> {
-    let statements = session.parse(text)?;
+    let statements = session.parse(text).await?;
     let several = statements.len() > 1;
     if several {
         session.begin_implicit();

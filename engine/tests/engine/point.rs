@@ -101,7 +101,7 @@ async fn both_ways_give_the_same_rows() {
 
 /// The values of a result's first column, as text.
 async fn execute(session: &mut Session, query: &str, values: &[&str]) -> Result<Vec<String>> {
-    let prepared = session.prepare(query, &[])?;
+    let prepared = session.prepare(query, &[]).await?;
     let settings = FormatSettings::default();
     let values = values.iter().zip(prepared.types()).map(|(value, ty)| match *value {
         "NULL" => Ok(ScalarValue::try_from(&ty.arrow())?),
@@ -210,9 +210,10 @@ async fn a_kept_plan_goes_with_what_it_rests_on() {
     let engine = open(directory.path());
     let (mut ada, mut eve) = (session(&engine), session(&engine));
     run(&mut ada, "CREATE TABLE item (id int PRIMARY KEY, n int); INSERT INTO item VALUES (1, 10)").await;
-    let prepared = eve.prepare("SELECT n FROM item WHERE id = $1", &[]).unwrap();
-    let zoned = eve.prepare("SELECT '2024-01-01 00:00+00'::timestamptz::text, n FROM item WHERE id = 1", &[]).unwrap();
-    let clock = eve.prepare("SELECT now()::text, n FROM item WHERE id = 1", &[]).unwrap();
+    let prepared = eve.prepare("SELECT n FROM item WHERE id = $1", &[]).await.unwrap();
+    let zoned =
+        eve.prepare("SELECT '2024-01-01 00:00+00'::timestamptz::text, n FROM item WHERE id = 1", &[]).await.unwrap();
+    let clock = eve.prepare("SELECT now()::text, n FROM item WHERE id = 1", &[]).await.unwrap();
     let one = [ScalarValue::Int32(Some(1))];
     let first = async |eve: &mut Session, prepared: &levada_engine::Prepared, values: &[ScalarValue]| {
         let response = eve.execute(prepared, values).await?;

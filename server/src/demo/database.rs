@@ -23,7 +23,7 @@ impl Database {
     /// Runs the statements of a string and returns the rows of all.
     pub async fn run(&mut self, sql: &str) -> Result<Vec<Row>> {
         let mut found = Vec::new();
-        for statement in self.0.parse(sql)? {
+        for statement in self.0.parse(sql).await? {
             let response = self.0.simple(&statement).await?;
             self.0.take_notices();
             let Response::Rows { rows, .. } = response else { continue };

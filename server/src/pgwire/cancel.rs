@@ -66,10 +66,10 @@ impl Registry {
         interrupt.cancel();
     }
 
-    /// Cancels what every connection runs.
-    pub fn cancel_all(&self) {
+    /// Ends what every connection runs, because the server stops.
+    pub fn terminate_all(&self) {
         let all: Vec<_> = self.lock().values().map(|entry| entry.interrupt.clone()).collect();
-        all.iter().for_each(|interrupt| interrupt.cancel());
+        all.iter().for_each(|interrupt| interrupt.terminate());
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<i32, Entry>> {
@@ -103,6 +103,8 @@ pub struct Interrupt {
 const IDLE: u8 = 0;
 const RUNNING: u8 = 1;
 const CANCELED: u8 = 2;
+/// The server stops.
+const TERMINATED: u8 = 3;
 
 impl Interrupt {
     fn new(engine: CancelHandle) -> Interrupt {
@@ -121,16 +123,30 @@ impl Interrupt {
 
     /// Stops it, if there is one.
     pub fn cancel(&self) {
-        if self.progress.compare_exchange(RUNNING, CANCELED, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
-            self.wake.notify_waiters();
+        if self.stop(CANCELED) {
             self.engine.cancel();
         }
     }
 
+    /// Stops it, if there is one, because the server stops.
+    pub fn terminate(&self) {
+        if self.stop(TERMINATED) {
+            self.engine.terminate();
+        }
+    }
+
+    fn stop(&self, reason: u8) -> bool {
+        let stopped = self.progress.compare_exchange(RUNNING, reason, Ordering::AcqRel, Ordering::Relaxed).is_ok();
+        if stopped {
+            self.wake.notify_waiters();
+        }
+        stopped
+    }
+
     /// # Errors
-    /// 57014 when the statement is to stop.
+    /// 57014 when the statement is to stop, 57P01 when the server stops.
     pub fn check(&self) -> Result<(), Error> {
-        if self.is_canceled() { Err(canceled()) } else { Ok(()) }
+        self.reason().map_or(Ok(()), Err)
     }
 
     /// Waits until the statement is to stop, and gives the error to stop with.
@@ -138,18 +154,21 @@ impl Interrupt {
         loop {
             // Made before the look: it is woken by what happens from here on.
             let woken = self.wake.notified();
-            if self.is_canceled() {
-                return canceled();
+            if let Some(error) = self.reason() {
+                return error;
             }
             woken.await;
         }
     }
 
-    fn is_canceled(&self) -> bool {
-        self.progress.load(Ordering::Acquire) == CANCELED
+    fn reason(&self) -> Option<Error> {
+        match self.progress.load(Ordering::Acquire) {
+            CANCELED => Some(Error::new(SqlState::QUERY_CANCELED, "canceling statement due to user request")),
+            TERMINATED => {
+                let message = "terminating connection due to administrator command";
+                Some(Error::new(SqlState::ADMIN_SHUTDOWN, message))
+            }
+            _ => None,
+        }
     }
-}
-
-fn canceled() -> Error {
-    Error::new(SqlState::QUERY_CANCELED, "canceling statement due to user request")
 }

@@ -119,7 +119,7 @@ impl<'a> Connection<'a> {
     async fn answer(&mut self, message: Message) -> Result<(), Failure> {
         match message {
             Message::Query { sql } => self.simple_query(&sql).await,
-            Message::Parse { statement, sql, parameter_types } => self.parse(statement, &sql, &parameter_types),
+            Message::Parse { statement, sql, parameter_types } => self.parse(statement, &sql, &parameter_types).await,
             Message::Bind(bind) => self.bind(bind),
             Message::Describe(target) => self.describe(&target),
             Message::Execute { portal, max_rows } => self.execute(&portal, max_rows).await,
@@ -137,6 +137,10 @@ impl<'a> Connection<'a> {
     /// Tells the client of an error, and goes on where the protocol says.
     async fn recover(&mut self, tag: u8, failure: Failure) -> Result<(), Failure> {
         let error = match failure {
+            // The server stops.
+            Failure::Statement(error) if error.sqlstate() == SqlState::ADMIN_SHUTDOWN => {
+                return Err(Failure::Fatal(error));
+            }
             Failure::Statement(error) => error,
             fatal => return Err(fatal),
         };

@@ -17,13 +17,16 @@ use super::rows::{Rows, tag};
 
 impl Connection<'_> {
     /// `exec_parse_message`.
-    pub(super) fn parse(&mut self, name: String, sql: &str, types: &[u32]) -> Result<(), Failure> {
+    pub(super) async fn parse(&mut self, name: String, sql: &str, types: &[u32]) -> Result<(), Failure> {
         if name.is_empty() {
             // Gone even if what follows fails.
             self.session.forget_statement("");
         }
         let types: Vec<_> = types.iter().map(|oid| parameter_type(*oid)).collect::<Result<_>>()?;
-        let prepared = self.session.prepare(sql, &types)?;
+        self.registration.interrupt.begin();
+        let prepared = attend(self.input, self.registration, self.session.prepare(sql, &types)).await;
+        self.registration.interrupt.end();
+        let prepared = prepared?;
         self.session.keep_statement(name, prepared)?;
         Ok(self.output.push(&ParseComplete::new())?)
     }

@@ -98,7 +98,7 @@ impl Listener {
         }
         drop(self.socket);
         self.stopped.send_replace(true);
-        self.doorway.registry.cancel_all();
+        self.doorway.registry.terminate_all();
         let all_gone = async { while connections.join_next().await.is_some() {} };
         if timeout(FAREWELL, all_gone).await.is_err() {
             tracing::info!("some clients did not take the news that the server stops");

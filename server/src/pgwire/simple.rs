@@ -24,7 +24,7 @@ impl Connection<'_> {
 
     /// Several statements succeed together or not at all, unless they say otherwise by BEGIN and COMMIT.
     async fn run_statements(&mut self, sql: &str) -> Result<(), Failure> {
-        let statements = self.session.parse(sql)?;
+        let statements = attend(self.input, self.registration, self.session.parse(sql)).await?;
         let mut last = None;
         for (index, statement) in statements.iter().enumerate() {
             if index > 0 {

@@ -22,6 +22,15 @@ fn a_running_statement_does_not_hold_it_up() {
     busy.send('Q', &[crate::raw::ENDLESS.as_bytes(), b"\0"].concat());
     busy.until('D');
     server.signal("TERM");
+    let error = loop {
+        let message = busy.read();
+        if message.tag == 'E' {
+            break message.fields();
+        }
+        assert_eq!(message.tag, 'D');
+    };
+    assert_eq!((error[&'S'].as_str(), error[&'C'].as_str()), ("FATAL", "57P01"));
+    assert_eq!(error[&'M'], "terminating connection due to administrator command");
     assert_eq!(server.wait().code(), Some(0));
 }
 

@@ -42,7 +42,7 @@ impl InProcess {
 
     /// Runs a query string as the server does: several statements succeed together or not at all.
     async fn run_all(&mut self, sql: &str) -> Result<(Vec<Answer>, u64), Error> {
-        let statements = self.session.parse(sql)?;
+        let statements = self.session.parse(sql).await?;
         if statements.len() > 1 {
             self.session.begin_implicit();
         }

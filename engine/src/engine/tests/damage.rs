@@ -14,7 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 async fn refused(engine: &Engine, sql: &str) -> Error {
     let mut session = session(engine);
-    let statement = session.parse(sql).unwrap().remove(0);
+    let statement = session.parse(sql).await.unwrap().remove(0);
     match session.simple(&statement).await {
         Ok(Response::Rows { rows, .. }) => rows.try_collect::<Vec<_>>().await.unwrap_err(),
         Ok(_) => panic!("{sql} is possible"),

@@ -23,7 +23,7 @@ fn too_often(engine: &Engine, table: ObjectId) -> Vec<Operation> {
 
 async fn refusal(engine: &Engine, sql: &str) -> Error {
     let mut session = session(engine);
-    let statements = session.parse(sql).unwrap();
+    let statements = session.parse(sql).await.unwrap();
     match session.simple(&statements[0]).await {
         Ok(Response::Rows { rows, .. }) => rows.try_collect::<Vec<RecordBatch>>().await.unwrap_err(),
         Ok(_) => panic!("{sql} is accepted"),

@@ -12,6 +12,7 @@ use crate::sql::bind::{Binder, Bound, Scope, fold};
 impl Binder<'_> {
     /// Binds a scalar expression. Its errors say where.
     pub(super) fn bind_expr(&mut self, expr: &ast::Expr, scope: &Scope) -> Result<Bound> {
+        self.settings.interrupt.check()?;
         let position = self.position(expr.span());
         let mut bound = self.bind_node(expr, scope).map_err(|error| error.at(position))?;
         bound.position = bound.position.or(position);

@@ -109,6 +109,7 @@ impl Binder<'_> {
 
     /// A relation of FROM by itself.
     fn factor(&mut self, factor: &TableFactor, around: &Scope) -> Result<Tables> {
+        self.settings.interrupt.check()?;
         match factor {
             TableFactor::Table { name, alias, args: None, .. } => {
                 refuse_table_options(factor)?;

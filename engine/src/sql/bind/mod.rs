@@ -81,6 +81,7 @@ use crate::catalog::RelationSource;
 use crate::catalog::system::System;
 use crate::data::SqlType;
 use crate::error::Result;
+use crate::sql::Interrupt;
 
 pub use clause::Clause;
 pub use insert::WriteTarget;
@@ -148,6 +149,8 @@ pub struct BindSettings {
     pub database: String,
     /// What `now()` is: microseconds since 1970.
     pub now: i64,
+    /// Stops the binder.
+    pub interrupt: Interrupt,
 }
 
 impl Default for BindSettings {
@@ -159,6 +162,7 @@ impl Default for BindSettings {
             process: 0,
             database: "levada".into(),
             now: chrono::Utc::now().timestamp_micros(),
+            interrupt: Interrupt::default(),
         }
     }
 }

@@ -41,6 +41,7 @@ impl Binder<'_> {
     }
 
     fn query_clauses(&mut self, query: &ast::Query, outer: Option<&Scope>) -> Result<BoundQuery> {
+        self.settings.interrupt.check()?;
         refuse_foreign(query)?;
         if let SetExpr::Query(inner) = query.body.as_ref() {
             return self.query(&self.merged(query, inner)?, outer);
