@@ -45,7 +45,7 @@ pub use engine::{
     available_memory,
 };
 pub use session::{
-    CancelHandle, Notice, Prepared, Response, Rows, Session, SessionParams, Severity, TransactionStatus,
+    CancelHandle, MOST_PREPARED, Notice, Prepared, Response, Rows, Session, SessionParams, Severity, TransactionStatus,
 };
 pub use source::nexmark;
 pub use sql::{OutputColumn, Statement, format, input, reference};

@@ -20,6 +20,7 @@ mod settings;
 mod show;
 mod sink;
 mod sources;
+mod statements;
 mod system;
 mod transaction;
 mod view_options;
@@ -35,6 +36,7 @@ pub use cancel::CancelHandle;
 pub use prepared::Prepared;
 pub use response::{Notice, Response, Rows, Severity};
 pub use settings::{SERVER_VERSION, Settings};
+pub use statements::MOST_PREPARED;
 
 use crate::catalog::DATABASE;
 use crate::data::SqlType;
@@ -42,6 +44,7 @@ use crate::engine::Shared;
 use crate::error::{Error, Result, SqlState};
 use crate::session::run::Arguments;
 use crate::session::settings::Version;
+use crate::session::statements::Statements;
 use crate::session::system::SettingChanges;
 use crate::session::transaction::Transaction;
 use crate::sql::format::{FormatSettings, RelationNames};
@@ -102,8 +105,7 @@ pub struct Session {
     read_only: Option<bool>,
     transaction: Option<Transaction>,
     notices: Vec<Notice>,
-    /// Prepared statements by name; the unnamed one under the empty name.
-    statements: BTreeMap<String, Prepared>,
+    statements: Statements,
     /// What the client was last told of reported settings.
     reported: BTreeMap<&'static str, String>,
     /// The settings that were looked through for that.
@@ -136,7 +138,7 @@ impl Session {
             read_only: None,
             transaction: None,
             notices: Vec::new(),
-            statements: BTreeMap::new(),
+            statements: Statements::default(),
             reported: BTreeMap::new(),
             reported_version: None,
             cancel: CancelHandle::default(),

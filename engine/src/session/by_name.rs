@@ -16,14 +16,9 @@ impl Session {
     /// next one replaces.
     ///
     /// # Errors
-    /// 42P05 where another one has the name.
+    /// 42P05 where another one has the name, 53400 where the session would have prepared too much.
     pub fn keep_statement(&mut self, name: String, prepared: Prepared) -> Result<()> {
-        if !name.is_empty() && self.statements.contains_key(&name) {
-            let message = format!("prepared statement \"{name}\" already exists");
-            return Err(Error::new(SqlState::DUPLICATE_PREPARED_STATEMENT, message));
-        }
-        self.statements.insert(name, prepared);
-        Ok(())
+        self.statements.insert(name, prepared)
     }
 
     /// The prepared statement of this name.
@@ -106,6 +101,6 @@ impl Session {
 
     /// All but the unnamed one, which the messages behind it may still want.
     pub(super) fn forget_named_statements(&mut self) {
-        self.statements.retain(|name, _| name.is_empty());
+        self.statements.clear_named();
     }
 }

@@ -54,6 +54,18 @@ impl Prepared {
         self.0.columns.as_ref()
     }
 
+    /// Bytes that it takes, about: its syntax tree and its plan are in proportion to its text.
+    pub fn bytes(&self) -> usize {
+        const EACH: usize = 8 << 10;
+        const BY_BYTE: usize = 128;
+        EACH + BY_BYTE * self.0.statement.as_ref().map_or(0, |statement| statement.range.len())
+    }
+
+    /// Bytes of the query string that it is from.
+    pub(super) fn source_bytes(&self) -> usize {
+        self.0.statement.as_ref().map_or(0, |statement| statement.source.len())
+    }
+
     /// What it is run with, given the values of its parameters.
     pub(super) fn arguments<'a>(&'a self, values: &'a [ScalarValue]) -> Arguments<'a> {
         Arguments { types: &self.0.types, values, plans: Some(&self.0.plans) }

@@ -2,7 +2,7 @@
 
 use levada_engine::data::SqlType;
 use levada_engine::error::{Error, Result, SqlState};
-use levada_engine::{Response, TransactionStatus};
+use levada_engine::{MOST_PREPARED, Response, TransactionStatus};
 use pgwire::messages::data::{NoData, ParameterDescription};
 use pgwire::messages::extendedquery::{BindComplete, CloseComplete, ParseComplete, PortalSuspended};
 use pgwire::messages::response::EmptyQueryResponse;
@@ -44,8 +44,24 @@ impl Connection<'_> {
         let columns = statement.columns().map_or(&[][..], |columns| columns);
         let formats = result_formats(&bind.result_formats, columns.len())?;
         let portal = Portal { statement, formats, progress: Progress::Bound(values) };
+        if !bind.portal.is_empty() {
+            self.check_room(&portal)?;
+        }
         self.portals.insert(bind.portal, portal);
         Ok(self.output.push(&BindComplete::new())?)
+    }
+
+    /// Refuses a portal where those that have names take as much as they may; one is not refused by itself.
+    fn check_room(&self, portal: &Portal) -> Result<()> {
+        let named = self.portals.iter().filter(|(name, _)| !name.is_empty());
+        let taken: usize = named.map(|(_, portal)| portal.bytes()).sum();
+        if taken == 0 || taken + portal.bytes() <= MOST_PREPARED {
+            return Ok(());
+        }
+        let detail = format!("They may take about {} MB.", MOST_PREPARED >> 20);
+        Err(Error::new(SqlState::CONFIGURATION_LIMIT_EXCEEDED, "too many open portals in this session")
+            .with_detail(detail)
+            .with_hint("Close those that you no longer run, or end the transaction."))
     }
 
     /// `exec_describe_statement_message` and `exec_describe_portal_message`.

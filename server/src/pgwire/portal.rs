@@ -13,6 +13,18 @@ pub struct Portal {
     pub progress: Progress,
 }
 
+impl Portal {
+    /// Bytes that it takes, about: its statement may have no other holder, and its rows have buffers.
+    pub fn bytes(&self) -> usize {
+        const EACH: usize = 8 << 10;
+        let values = match &self.progress {
+            Progress::Bound(values) => values.iter().map(ScalarValue::size).sum(),
+            Progress::Suspended(_) | Progress::Fetched(_) | Progress::Done => 0,
+        };
+        EACH + self.statement.bytes() + values
+    }
+}
+
 /// How far a portal has been executed.
 pub enum Progress {
     /// Not yet; the values of its parameters.

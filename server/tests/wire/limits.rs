@@ -1,6 +1,6 @@
 //! What clients cannot do to the server.
 
-use crate::raw::{Client, ENDLESS, message, tags};
+use crate::raw::{Client, ENDLESS, bind, code, message, parse, sync, tags};
 use crate::server::{Server, until};
 
 #[test]
@@ -130,4 +130,49 @@ fn an_idle_transaction_is_ended() {
     assert_eq!(idle.try_read(), None);
     quiet.query("UPDATE t SET a = a + 10");
     assert_eq!(quiet.rows("SELECT a FROM t"), [["11"]]);
+}
+
+/// What a client prepares is counted, and given back.
+#[test]
+fn prepared_statements_are_limited() {
+    let server = Server::start();
+    let mut client = Client::login(&server);
+    // Of 100 kB each, so that a few are enough.
+    let long = format!("SELECT '{}'", "x".repeat(100_000));
+    let prepare = |client: &mut Client, at: usize| {
+        client.write(&[parse(&format!("p{at}"), &long), sync()].concat());
+        client.until_ready()
+    };
+    let last = (0..100).find(|at| tags(&prepare(&mut client, *at)) != "1Z").expect("a limit");
+    let messages = prepare(&mut client, last);
+    assert_eq!(code(&messages), "53400");
+    assert_eq!(messages[0].fields()[&'M'], "too many prepared statements in this session");
+    // Those that are there can be run, the unnamed one can be prepared, and there is room again for one that goes.
+    client.write(&[parse("", &long), bind("", "p0", &[], 0), sync()].concat());
+    assert_eq!(tags(&client.until_ready()), "12Z");
+    client.query("DEALLOCATE p0");
+    assert_eq!(tags(&prepare(&mut client, last)), "1Z");
+    assert_eq!(code(&client.query(&format!("PREPARE another AS {long}"))), "53400");
+    client.query("DEALLOCATE ALL");
+    assert_eq!(tags(&client.query(&format!("PREPARE another AS {long}"))), "CZ");
+}
+
+#[test]
+fn open_portals_are_limited() {
+    let server = Server::start();
+    let mut client = Client::login(&server);
+    client.write(&[parse("p", "SELECT $1::text"), sync()].concat());
+    client.until_ready();
+    client.query("BEGIN");
+    let value = "x".repeat(1_000_000);
+    let open = |client: &mut Client, name: &str| {
+        client.write(&[bind(name, "p", &[&value], 0), sync()].concat());
+        client.until_ready()
+    };
+    let refused = (0..1000).map(|at| open(&mut client, &format!("c{at}"))).find(|messages| tags(messages) != "2Z");
+    let refused = refused.expect("a limit");
+    assert_eq!(code(&refused), "53400");
+    client.query("ROLLBACK");
+    client.query("BEGIN");
+    assert_eq!(tags(&open(&mut client, "c0")), "2Z");
 }
