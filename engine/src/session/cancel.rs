@@ -60,7 +60,8 @@ impl CancelHandle {
     fn stop(&self, reason: u8) {
         if self.0.running.load(Ordering::Acquire) {
             self.0.stop.store(reason, Ordering::Release);
-            self.0.wake.notify_one();
+            // All: a portal that is suspended has a waiter too, which nobody polls.
+            self.0.wake.notify_waiters();
         }
     }
 
@@ -74,9 +75,11 @@ impl CancelHandle {
 
     async fn stopped(&self) -> Error {
         loop {
+            // Made before the look: it is woken by what happens from here on.
+            let woken = self.0.wake.notified();
             match self.0.reason() {
                 Some(error) => return error,
-                None => self.0.wake.notified().await,
+                None => woken.await,
             }
         }
     }

@@ -123,24 +123,25 @@ impl Interrupt {
 
     /// Stops it, if there is one.
     pub fn cancel(&self) {
-        if self.stop(CANCELED) {
-            self.engine.cancel();
-        }
+        self.stop(CANCELED);
     }
 
     /// Stops it, if there is one, because the server stops.
     pub fn terminate(&self) {
-        if self.stop(TERMINATED) {
-            self.engine.terminate();
-        }
+        self.stop(TERMINATED);
     }
 
-    fn stop(&self, reason: u8) -> bool {
-        let stopped = self.progress.compare_exchange(RUNNING, reason, Ordering::AcqRel, Ordering::Relaxed).is_ok();
-        if stopped {
-            self.wake.notify_waiters();
-        }
-        stopped
+    fn stop(&self, reason: u8) {
+        let reason = match self.progress.compare_exchange(RUNNING, reason, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => {
+                self.wake.notify_waiters();
+                reason
+            }
+            Err(IDLE) => return,
+            // It is to stop already, but the engine may not have begun when it was told.
+            Err(before) => before,
+        };
+        if reason == TERMINATED { self.engine.terminate() } else { self.engine.cancel() }
     }
 
     /// # Errors

@@ -208,6 +208,8 @@ pub(super) async fn attend<T>(
         biased;
         outcome = &mut work => return outcome,
         () = input.hung_up() => registration.interrupt.cancel(),
+        // Told again, in case it was told before the engine began.
+        _ = registration.interrupt.canceled() => registration.interrupt.cancel(),
     }
     work.await
 }
