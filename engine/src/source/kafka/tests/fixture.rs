@@ -159,8 +159,13 @@ impl Following {
 
     /// Takes in deliveries until all before these offsets is there.
     pub fn reach(&mut self, end: &Offsets) {
+        self.until(|following| following.offsets.reaches(end));
+    }
+
+    /// Takes in deliveries until what has come is as it should be.
+    pub fn until(&mut self, what: impl Fn(&Following) -> bool) {
         let started = Instant::now();
-        while !self.offsets.reaches(end) {
+        while !what(self) {
             assert!(started.elapsed() < PATIENCE, "only {:?}: {:?}", self.offsets, self.reader.status());
             self.take(Duration::from_millis(100));
         }
