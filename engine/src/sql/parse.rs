@@ -16,7 +16,7 @@ use crate::sql::group_elements::enclose_group_elements;
 use crate::sql::row_star::name_row_stars;
 use crate::sql::statement::{Statement, parse_command};
 use crate::sql::trim::trim_blanks;
-use crate::sql::unheeded::unheeded;
+use crate::sql::unheeded::{lost, unheeded};
 use crate::sql::values_subquery::select_values;
 
 /// Expressions and queries within each other, so that the stack holds.
@@ -157,27 +157,19 @@ fn check_heeded(
     statement: &ast::Statement,
     of_statement: impl Fn(&TokenWithSpan) -> bool,
 ) -> Result<()> {
-    // The parser loses the words for counters when they are not of its dialect.
-    let lost = match statement {
-        ast::Statement::CreateTable(_) => &["AUTO_INCREMENT", "AUTOINCREMENT"][..],
-        _ => &[],
-    };
-    let unheeded = unheeded(statement);
-    let refused: Vec<&str> = lost.iter().copied().chain(unheeded.as_deref()).collect();
-    if refused.is_empty() {
-        return Ok(());
+    let written = || tokens.iter().filter(|token| of_statement(token));
+    if let Some(token) = lost(statement, written()) {
+        return Err(near(source, tokens, token.span.start));
     }
-    let is_refused = |token: &TokenWithSpan| match &token.token {
-        Token::Word(word) if word.quote_style.is_none() => {
-            refused.iter().any(|keyword| word.value.eq_ignore_ascii_case(keyword))
-        }
+    let Some(unheeded) = unheeded(statement) else { return Ok(()) };
+    let is_unheeded = |token: &&TokenWithSpan| match &token.token {
+        Token::Word(word) => word.quote_style.is_none() && word.value.eq_ignore_ascii_case(&unheeded),
         _ => false,
     };
-    match (tokens.iter().rev().find(|token| is_refused(token) && of_statement(token)), &unheeded) {
-        (Some(token), _) => Err(near(source, tokens, token.span.start)),
-        (None, Some(word)) => Err(Error::new(SqlState::SYNTAX_ERROR, format!("syntax error at or near \"{word}\""))),
-        (None, None) => Ok(()),
-    }
+    Err(match written().rev().find(is_unheeded) {
+        Some(token) => near(source, tokens, token.span.start),
+        None => Error::new(SqlState::SYNTAX_ERROR, format!("syntax error at or near \"{unheeded}\"")),
+    })
 }
 
 /// A name without characters, which the tokenizer takes.

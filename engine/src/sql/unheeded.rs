@@ -3,6 +3,7 @@
 
 use sqlparser::ast::helpers::stmt_create_table::CreateTableBuilder;
 use sqlparser::ast::{self, Statement};
+use sqlparser::tokenizer::{Token, TokenWithSpan};
 
 /// The first word of what nobody heeds in a statement; None where all of it means something.
 pub fn unheeded(statement: &Statement) -> Option<String> {
@@ -32,6 +33,32 @@ pub fn unheeded(statement: &Statement) -> Option<String> {
         _ => return None,
     };
     clauses.into_iter().find(|(present, _)| *present).map(|(_, word)| word.to_owned())
+}
+
+/// The word for a counter behind a column's type, which the parser passes over when it is not of its dialect. A column may be
+/// called so: then it stands at the beginning of an element, or inside of an expression.
+pub fn lost<'t>(statement: &Statement, tokens: impl Iterator<Item = &'t TokenWithSpan>) -> Option<&'t TokenWithSpan> {
+    let Statement::CreateTable(ast::CreateTable { query: None, .. }) = statement else { return None };
+    let is_word = |token: &Token, words: &[&str]| match token {
+        Token::Word(word) if word.quote_style.is_none() => words.iter().any(|it| word.value.eq_ignore_ascii_case(it)),
+        _ => false,
+    };
+    let (mut depth, mut before) = (0, &Token::LParen);
+    for token in tokens.filter(|token| !matches!(token.token, Token::Whitespace(_))) {
+        match &token.token {
+            Token::LParen => depth += 1,
+            Token::RParen => depth -= 1,
+            word if depth == 1 && is_word(word, &["AUTO_INCREMENT", "AUTOINCREMENT"]) => {
+                let named = matches!(before, Token::LParen | Token::Comma) || is_word(before, &["CONSTRAINT"]);
+                if !named {
+                    return Some(token);
+                }
+            }
+            _ => {}
+        }
+        before = &token.token;
+    }
+    None
 }
 
 /// Whether a clause is there, and its first word.
