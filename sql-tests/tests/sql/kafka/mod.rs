@@ -13,5 +13,6 @@ mod retention;
 mod source_watermarks;
 mod sources;
 pub mod tables;
+mod too_much;
 
 pub use broker::Broker;
