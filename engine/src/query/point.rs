@@ -1,34 +1,42 @@
-//! Point queries: those that want certain values of the key of one relation, run without planning.
+//! Point queries: those that want few rows of one relation, run without planning.
 //!
-//! A query is one when its plan is a chain of projections, filters, ORDER BY and LIMIT over one scan, and a filter equates
-//! columns of the relation with constants or parameters. Its rows are looked up in an index over such columns. The nodes
-//! of the plan are then applied to these few rows one by one, by the same expressions that DataFusion would evaluate, so the
-//! look-up only has to find enough rows: a condition is left out only where the index has compared the very same values.
+//! A query is one when its plan is a chain of projections, filters, ORDER BY and LIMIT over one scan. Where a filter equates
+//! columns of the relation with constants or parameters, its rows are looked up in an index over such columns; a relation
+//! of few rows is read as a whole. The nodes of the plan are then applied to these rows one by one, by the same expressions
+//! that DataFusion would evaluate, so the look-up only has to find enough rows: a condition is left out only where the index
+//! has compared the very same values.
 //!
-//! A query that turns out to need more (no index over the columns, several rows to sort) is run as any other.
+//! A query that turns out to need more (no index over the columns of a large relation, many rows to sort) is run as any other.
 
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, RecordBatch, RecordBatchOptions};
-use arrow::compute::filter_record_batch;
+use arrow::compute::{SortOptions, filter_record_batch};
 use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, DFSchemaRef};
 use datafusion::execution::context::ExecutionProps;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::utils::split_conjunction;
-use datafusion::logical_expr::{BinaryExpr, Expr, Filter, Limit, LogicalPlan, Operator, Projection, TableScan};
-use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
+use datafusion::logical_expr::{
+    BinaryExpr, Expr, Filter, Limit, LogicalPlan, Operator, Projection, Sort, SortExpr, TableScan,
+};
+use datafusion::physical_expr::{LexOrdering, PhysicalExpr, PhysicalSortExpr, create_physical_expr};
+use datafusion::physical_plan::sorts::sort::sort_batch;
 use datafusion::scalar::ScalarValue;
 
 use crate::catalog::RelationSource;
 use crate::error::{Error, Result, SqlState};
 use crate::view::{RowSnapshot, Wanted};
 
+/// Rows of a relation that is read as a whole, and rows that are sorted, at most: this is done on the threads of connections,
+/// where nothing may take long.
+const FEW_ROWS: usize = 100;
+
 /// What stands inside of an expression that compares equal only where it does.
 pub type Operand = fn(&Expr) -> &Expr;
 
-/// A query that looks rows up by key.
+/// A query that looks rows up by key, or reads a relation of few rows.
 #[derive(Debug)]
 pub struct PointQuery {
     relation: Arc<RelationSource>,
@@ -48,16 +56,9 @@ struct Condition {
 #[derive(Debug)]
 enum Step {
     Filter(Vec<Conjunct>),
-    Project {
-        expressions: Vec<Compiled>,
-        schema: Arc<Schema>,
-    },
-    /// Several rows are not sorted here.
-    Sort,
-    Limit {
-        skip: Option<Expr>,
-        fetch: Option<Expr>,
-    },
+    Project { expressions: Vec<Compiled>, schema: Arc<Schema> },
+    Sort(Vec<(Compiled, SortOptions)>),
+    Limit { skip: Option<Expr>, fetch: Option<Expr> },
 }
 
 #[derive(Debug)]
@@ -77,7 +78,7 @@ struct Compiled {
 }
 
 impl PointQuery {
-    /// The query as one that looks rows up, if the plan, which may have parameters, is one. `operand` sees through what
+    /// The query as one that wants few rows, if the plan, which may have parameters, can be one. `operand` sees through what
     /// the binder puts around columns to compare them.
     pub fn recognise(plan: &LogicalPlan, operand: Operand) -> Result<Option<PointQuery>> {
         let Some((scan, nodes)) = chain(plan) else { return Ok(None) };
@@ -95,7 +96,7 @@ impl PointQuery {
             }
         }
         let Recognition { wanted, steps, .. } = found;
-        Ok((!wanted.is_empty()).then_some(PointQuery { relation, wanted, steps }))
+        Ok(Some(PointQuery { relation, wanted, steps }))
     }
 
     /// The relation it reads.
@@ -119,21 +120,22 @@ impl PointQuery {
             Ok(Wanted { column: condition.column, values })
         });
         let wanted = wanted.collect::<Result<Vec<_>>>()?;
-        let Some(found) = snapshot.find(&wanted)? else { return Ok(None) };
-        let mut rows = found.rows;
+        let found = if wanted.is_empty() { None } else { snapshot.find(&wanted)? };
+        let (mut rows, compared) = match found {
+            Some(found) => (found.rows, found.columns),
+            None => match snapshot.few(FEW_ROWS)? {
+                Some(rows) => (rows, Vec::new()),
+                None => return Ok(None),
+            },
+        };
         for step in &self.steps {
             rows = match step {
-                Step::Sort if rows.num_rows() > 1 => return Ok(None),
-                Step::Sort => rows,
+                Step::Sort(_) if rows.num_rows() > FEW_ROWS => return Ok(None),
+                Step::Sort(keys) => sorted(rows, keys, parameters)?,
                 Step::Filter(conjuncts) => {
-                    let implied =
-                        |conjunct: &&Conjunct| conjunct.implied_by.is_some_and(|at| found.columns.contains(&at));
-                    let open = conjuncts.iter().filter(|conjunct| !implied(conjunct));
-                    let mut kept = rows;
-                    for conjunct in open {
-                        kept = filtered(kept, &conjunct.condition, parameters)?;
-                    }
-                    kept
+                    let implied = |conjunct: &&Conjunct| conjunct.implied_by.is_some_and(|at| compared.contains(&at));
+                    let mut open = conjuncts.iter().filter(|conjunct| !implied(conjunct));
+                    open.try_fold(rows, |rows, conjunct| filtered(rows, &conjunct.condition, parameters))?
                 }
                 Step::Project { expressions, schema } => projected(&rows, expressions, schema, parameters)?,
                 Step::Limit { skip, fetch } => {
@@ -176,6 +178,15 @@ fn relation(scan: &TableScan) -> Option<Arc<RelationSource>> {
     Some(Arc::new(relation.clone()))
 }
 
+/// What a node sorts by; None where that takes more than the row.
+fn sort_keys(sort: &Sort) -> Result<Option<Vec<(Compiled, SortOptions)>>> {
+    let key = |key: &SortExpr| {
+        let options = SortOptions { descending: !key.asc, nulls_first: key.nulls_first };
+        Ok(Compiled::new(&key.expr, sort.input.schema())?.map(|expr| (expr, options)))
+    };
+    sort.expr.iter().map(key).collect()
+}
+
 struct Recognition {
     /// Which column of the relation each column of the rows is, where it is one.
     origins: Vec<Option<usize>>,
@@ -202,7 +213,7 @@ impl Recognition {
                 let simple = skip.iter().chain(&fetch).all(is_constant);
                 simple.then_some(Step::Limit { skip, fetch })
             }
-            LogicalPlan::Sort(_) => Some(Step::Sort),
+            LogicalPlan::Sort(sort) => sort_keys(sort)?.map(Step::Sort),
             _ => None,
         };
         let known = step.is_some();
@@ -355,11 +366,15 @@ impl Compiled {
     }
 
     fn evaluate(&self, rows: &RecordBatch, parameters: &[ScalarValue]) -> Result<ArrayRef> {
-        let value = match &self.physical {
-            Some(expr) => expr.evaluate(rows)?,
-            None => physical(&substituted(&self.expr, parameters)?, &self.schema)?.evaluate(rows)?,
-        };
-        Ok(value.into_array(rows.num_rows())?)
+        Ok(self.ready(parameters)?.evaluate(rows)?.into_array(rows.num_rows())?)
+    }
+
+    /// The expression with the values of its parameters.
+    fn ready(&self, parameters: &[ScalarValue]) -> Result<Arc<dyn PhysicalExpr>> {
+        match &self.physical {
+            Some(expr) => Ok(expr.clone()),
+            None => physical(&substituted(&self.expr, parameters)?, &self.schema),
+        }
     }
 }
 
@@ -370,6 +385,17 @@ fn filtered(rows: RecordBatch, condition: &Compiled, parameters: &[ScalarValue])
     let kept = condition.evaluate(&rows, parameters)?;
     let kept = kept.as_boolean_opt().ok_or_else(|| Error::internal("a condition that is not boolean"))?;
     Ok(filter_record_batch(&rows, kept)?)
+}
+
+fn sorted(rows: RecordBatch, keys: &[(Compiled, SortOptions)], parameters: &[ScalarValue]) -> Result<RecordBatch> {
+    if rows.num_rows() < 2 {
+        return Ok(rows);
+    }
+    let keys = keys.iter().map(|(key, options)| Ok(PhysicalSortExpr::new(key.ready(parameters)?, *options)));
+    match LexOrdering::new(keys.collect::<Result<Vec<_>>>()?) {
+        Some(ordering) => Ok(sort_batch(&rows, &ordering, None)?),
+        None => Ok(rows),
+    }
 }
 
 fn projected(

@@ -92,7 +92,7 @@ impl Session {
         self.wait_for_hydration(&planned.reads).await?;
         if let Some(point) = &planned.point {
             self.transaction().read();
-            // Without its index every row is looked at, which is not for this thread: others have statements on it.
+            // Before its index is there every row is looked at, which is not for this thread: others have statements on it.
             if let Some(stored) = self.transaction().stored(point.relation())?
                 && stored.store().is_complete()
                 && let Some(rows) = point.rows(&stored, arguments.values)?
@@ -117,7 +117,8 @@ impl Session {
         let Some(point) = &planned.point else { return Ok(None) };
         let relation = point.relation();
         let stored = self.transaction().stored(relation)?;
-        let Some(key) = stored.and_then(|stored| point.key(&stored)) else { return Ok(None) };
+        let key = stored.and_then(|stored| point.key(&stored));
+        let Some(key) = key.filter(|key| !key.is_empty()) else { return Ok(None) };
         let names: Vec<&str> = key.iter().map(|column| relation.schema.columns[*column].name.as_str()).collect();
         Ok(Some(format!("PointLookup: {} ({})", relation.name, names.join(", "))))
     }

@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch};
+use arrow::compute::concat_batches;
 use arrow::datatypes::SchemaRef;
 use rayon::prelude::*;
 
@@ -15,6 +16,9 @@ use super::probe::{Keys, Matches};
 use super::store::{IndexId, RowStore, hashes};
 use crate::data::{Epoch, ZSet};
 use crate::error::{Error, Result, SqlState};
+
+/// Deleted rows for each that is wanted, at most, that [`RowSnapshot::few`] looks at.
+const MOST_DELETED: usize = 100;
 
 /// What a relation was at an epoch. It stays that, whatever is applied or compacted meanwhile, and keeps the memory it
 /// needs for that.
@@ -102,6 +106,22 @@ impl RowSnapshot {
         let pieces = if failed.is_some() { Vec::new() } else { self.pieces(usize::MAX) };
         let rows = pieces.into_iter().map(move |piece| piece.read(at, None));
         failed.into_iter().chain(rows.filter(|rows| !matches!(rows, Ok(rows) if rows.is_empty())))
+    }
+
+    /// All rows, each as often as it stands, where there are no more than so many, and few more have to be looked at. None
+    /// otherwise.
+    ///
+    /// # Errors
+    /// 72000 as reading the snapshot gives it.
+    pub fn few(&self, at_most: usize) -> Result<Option<RecordBatch>> {
+        self.check()?;
+        // What was deleted lately is still there.
+        let looked_at: usize = self.chunks.live.iter().map(|chunk| chunk.rows()).sum();
+        if looked_at > at_most.saturating_mul(MOST_DELETED) || self.row_count()? > at_most as u64 {
+            return Ok(None);
+        }
+        let rows = self.batches().collect::<Result<Vec<_>>>()?;
+        Ok(Some(concat_batches(self.schema(), &rows)?))
     }
 
     /// The rows in order, cut into runs of at most so many.
