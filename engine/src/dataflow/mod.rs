@@ -37,7 +37,7 @@ pub use graph::{Graph, Input, NodeId, NodeSpec, OperatorIds};
 pub use hydrate::{History, Hydration, HydrationState, HydrationStatus, Progress, Rows, Stage};
 pub use operator::{Operator, Outside, Rejected, SLICE, StateSize, Stateful, StepContext};
 pub use properties::{EventTime, Properties};
-pub use room::Room;
+pub use room::{Maker, Room};
 pub use sizes::Sizes;
 pub use step::StepReport;
 pub use unread::Unreadable;

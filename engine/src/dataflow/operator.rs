@@ -9,7 +9,7 @@ use rayon::ThreadPool;
 use rayon::prelude::*;
 
 use crate::data::{Epoch, ObjectId, OperatorId, Parts, ZSet};
-use crate::dataflow::{Room, Watermarks};
+use crate::dataflow::{Maker, Room, Watermarks};
 use crate::error::{Error, Result};
 use crate::state::{Checkpoint, StateStore};
 use crate::view::RowStore;
@@ -156,9 +156,9 @@ impl StepContext {
         StepContext { most_made, ..self }
     }
 
-    /// Room for what one operator makes of many rows each.
-    pub fn room(&self) -> Room {
-        Room::new(self.most_made)
+    /// Room for what one operator makes of rows that become many each.
+    pub fn room(&self, maker: Maker) -> Room {
+        Room::new(maker, self.most_made)
     }
 
     /// Does `work` on each run of at most [`SLICE`] rows, on many threads where there is more than one such run. The

@@ -4,18 +4,26 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::error::{Error, Result, SqlState};
 
+/// What makes many rows of one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Maker {
+    Join,
+    Unnest,
+}
+
 /// Bytes of rows that an operator may make in a step, shared by the threads that make them.
 pub struct Room {
+    maker: Maker,
     most: usize,
     left: AtomicUsize,
 }
 
 impl Room {
-    pub fn new(most: usize) -> Room {
-        Room { most, left: AtomicUsize::new(most) }
+    pub fn new(maker: Maker, most: usize) -> Room {
+        Room { maker, most, left: AtomicUsize::new(most) }
     }
 
-    /// Takes room for rows of a join; whether there is any depends on all rows of the step, not on which come first.
+    /// Takes room for rows; whether there is any depends on all rows of the step, not on which come first.
     ///
     /// # Errors
     /// 54000 when there is none.
@@ -26,8 +34,11 @@ impl Room {
         }
         // For all others too: what does not fit as a whole must not fit in parts.
         self.left.store(0, Ordering::Relaxed);
-        let message = format!("a join makes more than {} of rows at once", shown(self.most));
-        let hint = "Use a more selective join condition, or aggregate before the join.";
+        let (maker, hint) = match self.maker {
+            Maker::Join => ("a join", "Use a more selective join condition, or aggregate before the join."),
+            Maker::Unnest => ("unnest()", "Leave out columns that are not needed beside the elements, or long arrays."),
+        };
+        let message = format!("{maker} makes more than {} of rows at once", shown(self.most));
         Err(Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, message).with_hint(hint))
     }
 }
@@ -45,7 +56,7 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_refused() {
-        let room = Room::new(10 << 20);
+        let room = Room::new(Maker::Join, 10 << 20);
         assert!(room.take(10 << 20).is_ok());
         let error = room.take(1).unwrap_err();
         assert_eq!(

@@ -79,3 +79,31 @@ async fn a_statement_of_which_a_join_makes_too_much_is_refused() {
     }
     assert_eq!(value(&mut ada, "SELECT count(*) FROM again").await, "6400");
 }
+
+/// One row of the other relation can have all rows of one come or go.
+#[tokio::test]
+async fn rows_that_come_or_go_by_one_match_are_bounded_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let engine = open(directory.path());
+    let mut ada = session(&engine);
+    run(&mut ada, "CREATE TABLE l (k int, a text); CREATE TABLE r (k int)").await;
+    let with = "SELECT k, length(a) AS bytes FROM l WHERE EXISTS (SELECT 1 FROM r WHERE r.k = l.k)";
+    run(&mut ada, &format!("CREATE MATERIALIZED VIEW present AS {with}")).await;
+    let beyond = "SELECT k, length(a) AS bytes FROM l WHERE NOT EXISTS (SELECT 1 FROM r WHERE r.k > l.k + 10)";
+    run(&mut ada, &format!("CREATE MATERIALIZED VIEW lesser AS {beyond}")).await;
+    // Columns that are not passed on do not count.
+    let keys = "SELECT count(*) AS c FROM l WHERE k IN (SELECT k FROM r)";
+    run(&mut ada, &format!("CREATE MATERIALIZED VIEW keys AS {keys}")).await;
+    for _ in 0..8 {
+        assert_eq!(insert(&mut ada, "l", 10, 1_000_000).await, "inserted");
+    }
+    for (k, name) in [(1, "present"), (20, "lesser")] {
+        let error = sql(&mut ada, &format!("INSERT INTO r VALUES ({k})")).await.unwrap_err();
+        let refusal = format!("materialized view \"{name}\": a join makes more than 64 MB of rows at once");
+        assert_eq!((error.sqlstate().code(), error.message()), ("54000", refusal.as_str()));
+    }
+    assert_eq!(run(&mut ada, "SELECT count(*) FROM lesser").await, ["80"]);
+    run(&mut ada, "DROP MATERIALIZED VIEW present, lesser").await;
+    run(&mut ada, "INSERT INTO r VALUES (1)").await;
+    assert_eq!(value(&mut ada, "SELECT c FROM keys").await, "80");
+}

@@ -12,7 +12,7 @@ use datafusion::physical_expr::PhysicalExpr;
 use crate::data::{Epoch, ZSet};
 use crate::dataflow::operators::isolate::isolate;
 use crate::dataflow::operators::map::truth;
-use crate::dataflow::{Operator, Rejected, Room, StepContext};
+use crate::dataflow::{Maker, Operator, Rejected, Room, StepContext};
 use crate::error::{Error, Result};
 use presence::Presence;
 pub use side::JoinSide;
@@ -82,7 +82,7 @@ impl Join {
     /// dL ⋈ R(old) + L(new) ⋈ dR.
     fn inner(&self, [left, right]: [&ZSet; 2], context: &mut StepContext) -> Result<Vec<ZSet>> {
         let (old, new) = (context.before(&self.right.rows), context.now(&self.left.rows));
-        let room = context.room();
+        let room = context.room(Maker::Join);
         let mut parts = context.slices(left, |slice| self.matching(slice, true, old, &room))?;
         parts.extend(context.slices(right, |slice| self.matching(slice, false, new, &room))?);
         let mut outputs = Vec::new();
@@ -133,7 +133,6 @@ impl Join {
 
     /// Left rows as the output has them when the right side has no match, or when all that matters is whether it has.
     fn alone(&self, rows: &ZSet, matched: bool) -> Result<ZSet> {
-        let rows = self.left.project(rows)?;
         let mut columns = rows.batch().columns().to_vec();
         match self.kind {
             JoinKind::Inner | JoinKind::Semi | JoinKind::Anti => {}

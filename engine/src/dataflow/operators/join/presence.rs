@@ -14,10 +14,10 @@ use crate::data::{Epoch, ZSet};
 use crate::dataflow::operators::isolate::isolate;
 use crate::dataflow::operators::join::JoinKind;
 use crate::dataflow::operators::map::truth;
-use crate::dataflow::{Rejected, StepContext};
+use crate::dataflow::{Maker, Rejected, Room, StepContext};
 use crate::error::Result;
 
-/// Changes of the left rows with a match and of those without, all columns of the left store.
+/// Changes of the left rows with a match and of those without, as far as the join passes their columns on.
 #[derive(Default)]
 pub(super) struct Presence {
     pub matched: Vec<ZSet>,
@@ -33,8 +33,12 @@ impl Presence {
         Ok(())
     }
 
-    /// Rows leave one side for the other.
-    fn flip(&mut self, rows: &ZSet, matched: &[bool]) -> Result<()> {
+    /// Rows leave one side for the other. One row of the other relation may have all of them do so.
+    ///
+    /// # Errors
+    /// 54000 when there is no room for them.
+    fn flip(&mut self, rows: &ZSet, matched: &[bool], room: &Room) -> Result<()> {
+        room.take(rows.bytes() + rows.len())?;
         let before: Vec<bool> = matched.iter().map(|matched| !matched).collect();
         self.add(&rows.negate(), &before)?;
         self.add(rows, matched)
@@ -50,7 +54,7 @@ impl Join {
             let (matched, rejected) = self.matched(rows, now)?;
             Ok((rows.clone(), matched, rejected))
         })? {
-            presence.add(&rows, &matched)?;
+            presence.add(&self.left.project(&rows)?, &matched)?;
             self.reject(rejected, context);
         }
         if right.is_empty() {
@@ -78,7 +82,7 @@ impl Join {
     /// Without residual condition all left rows of a key flip together, and most keys do not flip at all.
     fn flip_keys(&self, keys: &[ArrayRef], count: usize, out: &mut Presence, context: &StepContext) -> Result<()> {
         let (old, new) = (context.before(&self.right.rows), context.now(&self.right.rows));
-        let left_old = context.before(&self.left.rows);
+        let (left_old, room) = (context.before(&self.left.rows), context.room(Maker::Join));
         let before = self.right.has_match(keys, count, old, self.nulls_match)?;
         let after = self.right.has_match(keys, count, new, self.nulls_match)?;
         for appeared in [true, false] {
@@ -86,9 +90,9 @@ impl Join {
             let flipped: UInt32Array = (0..count as u32).filter(flips).collect::<Vec<_>>().into();
             let take = |key: &ArrayRef| arrow::compute::take(key, &flipped, None);
             let flipped_keys = keys.iter().map(take).collect::<Result<Vec<_>, _>>()?;
-            for rows in self.left.rows_of(&flipped_keys, flipped.len(), left_old, self.nulls_match)? {
-                out.flip(&rows, &vec![appeared; rows.len()])?;
-            }
+            self.left.rows_of(&flipped_keys, flipped.len(), left_old, self.nulls_match, false, &mut |rows| {
+                out.flip(&rows, &vec![appeared; rows.len()], &room)
+            })?;
         }
         Ok(())
     }
@@ -96,7 +100,8 @@ impl Join {
     /// With a residual condition each left row of a touched key is asked before and after.
     fn flip_rows(&self, keys: &[ArrayRef], count: usize, out: &mut Presence, context: &mut StepContext) -> Result<()> {
         let (old, new) = (context.before(&self.right.rows), context.now(&self.right.rows));
-        for rows in self.left.rows_of(keys, count, context.before(&self.left.rows), self.nulls_match)? {
+        let (left_old, room) = (context.before(&self.left.rows), context.room(Maker::Join));
+        self.left.rows_of(keys, count, left_old, self.nulls_match, true, &mut |rows| {
             let (before, no_longer_rejected) = self.matched(&rows.negate(), old)?;
             let (after, rejected) = self.matched(&rows, new)?;
             self.reject(no_longer_rejected, context);
@@ -104,9 +109,9 @@ impl Join {
             let flips = before.iter().zip(&after).map(|(before, after)| before != after);
             let after_of_flips: Vec<bool> =
                 after.iter().zip(&before).filter(|(a, b)| a != b).map(|(a, _)| *a).collect();
-            out.flip(&rows.filter(&flips.map(Some).collect())?, &after_of_flips)?;
-        }
-        Ok(())
+            let flipped = self.left.project(&rows)?.filter(&flips.map(Some).collect())?;
+            out.flip(&flipped, &after_of_flips, &room)
+        })
     }
 
     /// Which of some left rows have a match at an epoch, and the pairs that the residual condition failed on.

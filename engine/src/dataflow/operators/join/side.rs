@@ -129,22 +129,31 @@ impl JoinSide {
         Ok(found)
     }
 
-    /// All stored columns of the rows whose key is one of these, at an epoch; `keys` has `probes` distinct rows.
-    pub(super) fn rows_of(&self, keys: &[ArrayRef], probes: usize, at: Epoch, nulls_match: bool) -> Result<Vec<ZSet>> {
+    /// Hands over the rows whose key is one of these, at an epoch, some at a time: `all` stored columns, or those passed on.
+    /// `keys` has `probes` distinct rows.
+    pub(super) fn rows_of(
+        &self,
+        keys: &[ArrayRef],
+        probes: usize,
+        at: Epoch,
+        nulls_match: bool,
+        all: bool,
+        take: &mut dyn FnMut(ZSet) -> Result<()>,
+    ) -> Result<()> {
         let Some(index) = self.index else {
             let snapshot = self.rows.snapshot(at);
-            return if probes == 0 { Ok(Vec::new()) } else { snapshot.zsets().collect() };
+            let mut every = snapshot.zsets().take_while(|_| probes > 0);
+            return every.try_for_each(|rows| take(if all { rows? } else { self.project(&rows?)? }));
         };
-        let mut rows = Vec::new();
+        let columns = (!all).then_some(&self.columns[..]);
         self.each_found(index, keys, probes, at, nulls_match, &mut |_, found| {
             in_runs(found.len(), |run| {
-                let found = found.rows(run, None)?;
+                let found = found.rows(run, columns)?;
                 let bytes = found.bytes();
-                rows.push(found);
+                take(found)?;
                 Ok(bytes)
             })
-        })?;
-        Ok(rows)
+        })
     }
 }
 
