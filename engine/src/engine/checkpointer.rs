@@ -70,6 +70,12 @@ impl Checkpointer {
         Ok(Checkpointer { jobs, thread, began: Instant::now(), in_flight: None, pause: INTERVAL, metrics })
     }
 
+    /// Takes over from one before it when the next checkpoint is due: failures, however often they come, put it off no
+    /// further, so that what is done between them is not done over and over.
+    pub fn keep_pace(&mut self, before: &Checkpointer) {
+        (self.began, self.pause) = (before.began, before.pause);
+    }
+
     /// Whether one is being committed: the next must wait for it.
     pub fn in_flight(&self) -> bool {
         self.in_flight.is_some()

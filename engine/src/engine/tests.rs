@@ -97,6 +97,21 @@ async fn a_transaction_that_cannot_be_is_not_logged() {
     assert_eq!(run(&engine, "SELECT s FROM v").await, ["166"]);
 }
 
+/// Steps that fail again and again, less than a second apart, go back to ever later checkpoints.
+#[tokio::test]
+async fn failures_do_not_put_checkpoints_off() {
+    let directory = tempfile::tempdir().unwrap();
+    let engine = open(directory.path());
+    run(&engine, "CREATE TABLE t (a int)").await;
+    let t = table(&engine, "t");
+    let begun = std::time::Instant::now();
+    while run(&engine, "SELECT count(*) > 1 FROM levada_catalog.checkpoints").await != ["true"] {
+        assert!(begun.elapsed() < Duration::from_secs(60), "there is no checkpoint");
+        run(&engine, "INSERT INTO t VALUES (1)").await;
+        assert!(commit(&engine, impossible(&engine, t)).await.is_err());
+    }
+}
+
 /// A key that only a transaction before makes free is not free when that one fails.
 #[tokio::test]
 async fn what_follows_one_that_cannot_be_is_looked_at_anew() {

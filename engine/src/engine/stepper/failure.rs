@@ -121,7 +121,9 @@ impl Stepper {
         self.dataflows.finish_loading();
         Storage::reopen(&mut self.storage, &self.data_dir, self.checkpoint_sizes)?;
         let storage = Storage::of(&self.storage)?;
-        self.checkpointer = Checkpointer::start(storage.clone(), self.reports.clone(), self.metrics.clone())?;
+        let mut checkpointer = Checkpointer::start(storage.clone(), self.reports.clone(), self.metrics.clone())?;
+        checkpointer.keep_pace(&self.checkpointer);
+        self.checkpointer = checkpointer;
         let hydrations = || Hydrations::new(self.reports.clone(), self.hydrations.clone(), self.memory.clone());
         recovery::recover(storage, self.threads, &hydrations, self.sources.intake())
     }
