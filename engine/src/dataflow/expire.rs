@@ -6,7 +6,7 @@ use crate::dataflow::graph::Graph;
 use crate::error::{Error, Result};
 
 /// Rows that one step takes away at most, so that its length stays bounded.
-const MOST_EXPIRED: usize = 1 << 16;
+pub const MOST_EXPIRED: usize = 1 << 16;
 
 impl Graph {
     /// Says when the rows that a base relation gets in the next step arrive, in microseconds since 1970.
@@ -19,13 +19,13 @@ impl Graph {
     }
 
     /// Makes an epoch in which what arrived in each of the relations at its time or before is deleted, and all views with
-    /// it, as by a DELETE. Takes a bounded number of rows: what is left goes at the next call. Nothing happens at `epoch`
+    /// it, as by a DELETE. Takes so many rows at most: what is left goes at the next call. Nothing happens at `epoch`
     /// when the report has no node visited.
     ///
     /// # Errors
     /// XX000 for a relation that is not stored, and as [`step`](Graph::step).
-    pub fn expire(&mut self, epoch: Epoch, due: &[(ObjectId, i64)]) -> Result<StepReport> {
-        let mut left = MOST_EXPIRED;
+    pub fn expire(&mut self, epoch: Epoch, due: &[(ObjectId, i64)], most: usize) -> Result<StepReport> {
+        let mut left = most;
         let mut gone = Vec::with_capacity(due.len());
         for (relation, through) in due {
             let node = self.relation(*relation).ok_or_else(|| not_stored(*relation))?;

@@ -31,6 +31,7 @@ mod unread;
 pub use blame::Blame;
 pub use errors::{ErrorRow, ViewErrors};
 pub use event_time::Watermarks;
+pub use expire::MOST_EXPIRED;
 pub use explain::PlanLine;
 pub use fingerprint::Fingerprint;
 pub use graph::{Graph, Input, NodeId, NodeSpec, OperatorIds};

@@ -353,14 +353,20 @@ impl Dataflows {
         awaited.into_iter().chain(self.retention.due()).chain(self.event_times.due()).min()
     }
 
-    /// Does what is due: rows that are too old go, a bounded number of them, and partitions that have been silent for too
+    /// Does what is due: rows that are too old go, `most` of them at most, and partitions that have been silent for too
     /// long, though all that they have has been `taken_in`, hold up no watermark any more. Whether anything is visible at
     /// `epoch`.
-    pub fn tick(&mut self, epoch: Epoch, now: Micros, taken_in: &dyn Fn(ObjectId, i32) -> bool) -> Result<bool> {
+    pub fn tick(
+        &mut self,
+        epoch: Epoch,
+        now: Micros,
+        taken_in: &dyn Fn(ObjectId, i32) -> bool,
+        most: usize,
+    ) -> Result<bool> {
         let moved = self.event_times.tick(now, taken_in);
         self.graph.set_watermarks(self.event_times.watermarks());
         let expired = self.without_unreadable(self.retention.expired(now));
-        let mut report = self.graph.expire(epoch, &expired)?;
+        let mut report = self.graph.expire(epoch, &expired, most)?;
         self.retention.refresh(expired.into_iter().map(|(table, _)| table), &self.stores);
         if report.visited == 0 && (moved || self.graph.is_due()) {
             report = self.graph.step(epoch, Vec::new())?;

@@ -109,7 +109,8 @@ impl Stepper {
 
     /// Does what the next request asks for.
     fn serve(&mut self, carried: &mut Option<Request>, requests: &Receiver<Request>) -> Option<End> {
-        let Some(request) = carried.take().map_or_else(|| self.next(requests), Some) else { return Some(End(None)) };
+        let carried_over = carried.take().inspect(|_| self.do_what_is_due());
+        let Some(request) = carried_over.or_else(|| self.next(requests)) else { return Some(End(None)) };
         match request {
             Request::Commit(_) | Request::Delivery(..) => *carried = self.gather(request, requests),
             Request::Flush(reply) => self.flush(reply),
@@ -139,15 +140,7 @@ impl Stepper {
     /// done before each request.
     fn next(&mut self, requests: &Receiver<Request>) -> Option<Request> {
         loop {
-            if self.checkpoint_in() == Some(Duration::ZERO) {
-                self.begin_checkpoint();
-            }
-            if self.tick_in() == Some(Duration::ZERO) {
-                self.tick();
-            }
-            if self.disk_in() == Some(Duration::ZERO) {
-                self.try_disk();
-            }
+            self.do_what_is_due();
             if let Some(held) = self.release() {
                 return Some(held);
             }
@@ -168,6 +161,18 @@ impl Stepper {
         }
     }
 
+    fn do_what_is_due(&mut self) {
+        if self.checkpoint_in() == Some(Duration::ZERO) {
+            self.begin_checkpoint();
+        }
+        if self.tick_in() == Some(Duration::ZERO) {
+            self.tick();
+        }
+        if self.disk_in() == Some(Duration::ZERO) {
+            self.try_disk();
+        }
+    }
+
     /// How long until something becomes due.
     fn wait(&self) -> Option<Duration> {
         self.checkpoint_in().into_iter().chain(self.tick_in()).chain(self.disk_in()).min()
@@ -184,7 +189,8 @@ impl Stepper {
         let (epoch, now) = (self.epoch.next(), self.clock.read());
         let sources = &self.sources;
         let taken_in = |source, partition| sources.has_taken_in(source, partition);
-        match guarded(|| self.dataflows.tick(epoch, now, &taken_in)) {
+        let most = self.suspicion.most_expired();
+        match guarded(|| self.dataflows.tick(epoch, now, &taken_in, most)) {
             Ok(false) => {}
             Ok(true) => {
                 self.failures = 0;

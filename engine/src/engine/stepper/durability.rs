@@ -55,6 +55,7 @@ impl Stepper {
             Ok(()) => {
                 self.durable = done.epoch;
                 self.metrics.set_durable(self.durable);
+                self.suspicion.try_more();
             }
             Err(error) => self.recover_and_publish(&error),
         }

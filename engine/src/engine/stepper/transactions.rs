@@ -75,6 +75,8 @@ impl Stepper {
         let mut left = None;
         let keeps_apart = self.suspicion.keeps_apart();
         let mixes = |alone: bool| alone || !keeps_apart;
+        // One that is taken in with caution makes many steps: others get their turn between.
+        let is_enough = |batch: &Batch| batch.is_full() || keeps_apart && !batch.deliveries.is_empty();
         while let Some(request) = next.take() {
             match request {
                 Request::Commit(commit)
@@ -94,7 +96,7 @@ impl Stepper {
                     break;
                 }
             }
-            if !batch.is_full() {
+            if !is_enough(&batch) {
                 next = requests.try_recv().ok().and_then(|request| self.hold(request));
             }
         }

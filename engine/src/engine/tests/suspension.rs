@@ -1,8 +1,13 @@
 //! A view that keeps failing its step is suspended, and nothing else.
 
+use std::collections::BTreeMap;
+
 use arrow::array::Int64Array;
 
 use super::*;
+use crate::catalog::{Item, ItemKind};
+use crate::data::{Column, RelationSchema, SqlType};
+use crate::source::{Encoding, Envelope, Kafka, Offsets, OnError, OnGap, Origin, SourceColumn, SourceSpec};
 
 const VIEWS: &str = "
     CREATE TABLE t (a int);
@@ -90,4 +95,84 @@ async fn a_view_that_keeps_failing_is_suspended() {
     let engine = open(directory.path());
     assert_eq!(run(&engine, "SELECT count(*) FROM pairs").await, ["4"]);
     assert_eq!(run(&engine, "SELECT c FROM counted").await, [counted.to_string()]);
+}
+
+/// A transaction that makes the view at which it fails has nobody to suspend.
+#[tokio::test]
+async fn a_transaction_that_makes_a_failing_view_itself_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let engine = open(directory.path());
+    run(&engine, "CREATE TABLE t (a int); CREATE MATERIALIZED VIEW counted AS SELECT count(*) AS c FROM t").await;
+    run(&engine, "CREATE MATERIALIZED VIEW pairs AS SELECT x.a FROM t x JOIN t y ON x.a = y.a").await;
+    let (t, pairs) = (table(&engine, "t"), engine.0.snapshot().catalog.by_name("pairs").unwrap().clone());
+    run(&engine, "DROP MATERIALIZED VIEW pairs").await;
+    let made = Item { id: engine.0.new_object(), ..(*pairs).clone() };
+    let operations = [vec![Operation::Create(made.clone())], too_often(&engine, t)].concat();
+    let error = commit(&engine, operations).await.err().unwrap();
+    assert_eq!(error.message(), "the weight of a joined row overflows");
+    assert_eq!(run(&engine, "SELECT name FROM levada_catalog.views").await, ["counted"]);
+    assert_eq!(run(&engine, "SELECT c FROM counted").await, ["0"]);
+    commit(&engine, vec![Operation::Create(made)]).await.unwrap();
+    run(&engine, "INSERT INTO t VALUES (1), (1)").await;
+    drop(engine);
+    let engine = open(directory.path());
+    assert_eq!(run(&engine, "SELECT a FROM pairs").await, ["1"; 4]);
+}
+
+/// A row that goes because of its age takes with it all that a join made of it; if that is too much of many, fewer go at once.
+#[tokio::test]
+async fn rows_that_are_too_old_go_fewer_at_a_time_where_joins_make_much_of_them() {
+    const KEPT: Duration = Duration::from_secs(3600);
+    let directory = tempfile::tempdir().unwrap();
+    let clock = ManualClock::new(1_700_000_000_000_000);
+    let options = EngineOptions::new(directory.path()).with_memory_limit(100 << 20);
+    let memory_gauge = MemoryGauge::Manual(ManualMemory::default());
+    let time = TimeSource::Manual(clock.clone());
+    let options = EngineOptions { step_threads: 1, query_threads: 1, memory_gauge, time, ..options };
+    let engine = Engine::open(options).unwrap();
+    let aged = aged_table(&engine, KEPT);
+    commit(&engine, vec![Operation::Create(aged.clone())]).await.unwrap();
+    run(&engine, "CREATE TABLE d (a int, s text)").await;
+    run(&engine, "CREATE MATERIALIZED VIEW v AS SELECT count(*) AS c, sum(length(s)) AS l FROM aged JOIN d USING (a)")
+        .await;
+    run(&engine, "INSERT INTO d SELECT 1, repeat('x', 100000) FROM generate_series(1, 20)").await;
+    // Of each ten, the join makes 20 MB.
+    for _ in 0..10 {
+        let change = rows(&engine, aged.id, vec![1; 10]);
+        commit(&engine, vec![Operation::Write { table: aged.id, change }]).await.unwrap();
+    }
+    assert_eq!(run(&engine, "SELECT c, l FROM v").await, ["2000|200000000"]);
+    clock.advance(2 * KEPT);
+    let begun = std::time::Instant::now();
+    while run(&engine, "SELECT count(*) FROM aged").await != ["0"] {
+        assert!(begun.elapsed() < Duration::from_secs(60), "they are still there");
+    }
+    assert_eq!(run(&engine, "SELECT hydration FROM levada_catalog.views").await, ["hydrated"]);
+    assert_eq!(run(&engine, "SELECT c FROM v").await, ["0"]);
+}
+
+/// A table of which rows go when they have been there for long enough; nobody writes to its topic.
+fn aged_table(engine: &Engine, kept: Duration) -> Item {
+    let column = Column::new("a", SqlType::Int4, true);
+    let (brokers, topic) = ("127.0.0.1:1".to_owned(), "nobody".to_owned());
+    let spec = SourceSpec {
+        kafka: Kafka { brokers, topic, properties: BTreeMap::new(), start: Offsets::default(), topic_id: None },
+        envelope: Envelope::Plain,
+        encoding: Encoding::Json,
+        columns: vec![SourceColumn { column: column.clone(), origin: Origin::Member }],
+        primary_key: None,
+        on_error: OnError::DeadLetter,
+        on_gap: OnGap::Stop,
+        retention: Some(kept.as_micros() as i64),
+        watermark: None,
+    };
+    Item {
+        id: engine.0.new_object(),
+        name: "aged".into(),
+        kind: ItemKind::Table { defaults: vec![None], connector: Some(serde_json::to_value(&spec).unwrap()) },
+        schema: RelationSchema { columns: vec![column], primary_key: None },
+        create_sql: String::new(),
+        depends_on: Vec::new(),
+        suspended: None,
+    }
 }

@@ -7,6 +7,7 @@ use super::oracle::Oracle;
 use super::random::{Row, random_row, zset};
 use super::views;
 use crate::data::Epoch;
+use crate::dataflow::MOST_EXPIRED;
 
 /// Arrivals of the rows of each table, in the order of the model's rows.
 type Ages = Vec<Vec<i64>>;
@@ -55,7 +56,7 @@ fn expire(oracle: &mut Oracle, ages: &mut Ages, through: i64) {
     }
     let due: Vec<_> = oracle.tables.iter().map(|(table, _)| (table.source.id, through)).collect();
     oracle.epoch = oracle.epoch.next();
-    let report = oracle.graph.expire(oracle.epoch, &due).unwrap();
+    let report = oracle.graph.expire(oracle.epoch, &due, MOST_EXPIRED).unwrap();
     assert_eq!(report.visited > 0, gone > 0);
 }
 
