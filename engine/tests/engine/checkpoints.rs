@@ -83,3 +83,19 @@ async fn who_waits_for_a_checkpoint_is_told_of_the_end() {
     let engine = open(directory.path());
     assert_eq!(value(&mut session(&engine), "SELECT count(*) FROM t").await, acknowledged.to_string());
 }
+
+/// What comes while a checkpoint is being written waits for it where there is too much: of two transactions, the first is
+/// durable before the second is made.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn changes_come_no_faster_than_they_are_written() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = EngineOptions { unsaved_memory: 0, query_threads: 1, ..EngineOptions::new(directory.path()) };
+    let engine = Engine::open(options).unwrap();
+    let mut ada = session(&engine);
+    run(&mut ada, "CREATE TABLE t (k int)").await;
+    for k in 0..200 {
+        run(&mut ada, &format!("INSERT INTO t VALUES ({k})")).await;
+        let behind = "SELECT epoch - durable_epoch <= 1 FROM levada_catalog.engine";
+        assert_eq!(value(&mut ada, behind).await, "t", "after {k}");
+    }
+}
