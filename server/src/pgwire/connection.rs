@@ -213,3 +213,51 @@ pub(super) async fn attend<T>(
     }
     work.await
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use futures::TryStreamExt;
+    use levada_engine::{Engine, EngineOptions, Response, SessionParams};
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::time::timeout;
+
+    use super::super::cancel::{Registry, SHORT_KEY};
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    /// All that a statement gives, which is little and takes an hour.
+    async fn sleep_for_long(session: &mut Session) -> Result<()> {
+        let statements = session.parse("SELECT pg_sleep(3600)").await?;
+        if let Response::Rows { rows, .. } = session.simple(&statements[0]).await? {
+            rows.try_for_each(|_| std::future::ready(Ok(()))).await?;
+        }
+        Ok(())
+    }
+
+    /// The wire has begun the statement, and the engine has not: it is told again.
+    #[tokio::test]
+    async fn a_cancel_request_is_not_lost_before_the_engine_begins() {
+        let directory = tempfile::tempdir().unwrap();
+        let engine = Engine::open(EngineOptions::new(directory.path())).unwrap();
+        let params = SessionParams { user: "ada".into(), database: "levada".into(), settings: Vec::new() };
+        let mut session = engine.session(params).unwrap();
+        let registration = Arc::new(Registry::default()).register(session.cancel_handle(), SHORT_KEY).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (reading, _writing) = listener.accept().await.unwrap().0.into_split();
+        let mut input = Input::new(reading);
+        // Twice: a statement that was stopped leaves nothing behind.
+        for _ in 0..2 {
+            registration.interrupt.begin();
+            registration.interrupt.cancel();
+            let asleep = attend(&mut input, &registration, sleep_for_long(&mut session));
+            let error = timeout(PATIENCE, asleep).await.expect("it is stopped").unwrap_err();
+            assert_eq!(error.sqlstate(), SqlState::QUERY_CANCELED);
+            registration.interrupt.end();
+        }
+    }
+}
