@@ -57,6 +57,14 @@ fn has_columns(expr: &Expr) -> bool {
     !expr.column_refs().is_empty()
 }
 
+/// A column, perhaps as a wider type.
+fn is_column(expr: &Expr) -> bool {
+    match expr {
+        Expr::Cast(cast) => is_column(&cast.expr),
+        expr => matches!(expr, Expr::Column(_)),
+    }
+}
+
 /// Everything below and at a node.
 fn uncrossed(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     match plan {
@@ -214,7 +222,8 @@ fn take_apart(plan: LogicalPlan, inputs: &mut Vec<LogicalPlan>, conditions: &mut
     }
 }
 
-/// The equalities that all alternatives of a condition say.
+/// The equalities of columns that all alternatives of a condition say. What is computed may have no value for a row that
+/// the rest of each alternative leaves out.
 fn common_equalities(condition: &Expr) -> Vec<(Expr, Expr)> {
     fn equalities(expr: &Expr, found: &mut Vec<(Expr, Expr)>) {
         match expr {
@@ -222,9 +231,7 @@ fn common_equalities(condition: &Expr) -> Vec<(Expr, Expr)> {
                 equalities(left, found);
                 equalities(right, found);
             }
-            Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right })
-                if has_columns(left) && has_columns(right) =>
-            {
+            Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) if is_column(left) && is_column(right) => {
                 found.push(((**left).clone(), (**right).clone()));
             }
             Expr::BinaryExpr(BinaryExpr { op: Operator::Or, .. }) => found.extend(common_equalities(expr)),

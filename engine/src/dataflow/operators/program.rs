@@ -6,7 +6,7 @@ use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::Operator;
-use datafusion::physical_expr::expressions::{BinaryExpr, CaseExpr, Column, Literal};
+use datafusion::physical_expr::expressions::{BinaryExpr, CaseExpr, Column, InListExpr, Literal};
 use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
 
 use crate::data::ZSet;
@@ -148,6 +148,9 @@ fn computed_surely<'a>(expr: &'a Arc<dyn PhysicalExpr>, found: &mut Vec<&'a Arc<
         && matches!(binary.op(), Operator::And | Operator::Or)
     {
         inner.truncate(1);
+    } else if expr.is::<InListExpr>() {
+        // The value and the first item: those behind the one that it equals are not computed.
+        inner.truncate(2);
     } else if let Some(case) = expr.downcast_ref::<CaseExpr>() {
         inner = case.expr().into_iter().chain(case.when_then_expr().first().map(|(when, _)| when)).collect();
     } else if expr.downcast_ref::<ScalarFunctionExpr>().is_some_and(|call| call.fun().short_circuits()) {

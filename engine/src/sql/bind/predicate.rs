@@ -140,7 +140,9 @@ impl Binder<'_> {
             let place = item.position;
             tests.push(self.apply_comparison(value.clone(), operator, item).map_err(|error| error.at(place))?.expr);
         }
-        let expr = match one_list(&tests, negated) {
+        // PostgreSQL computes no item behind the one that decides, and of a list all are computed.
+        let list = one_list(&tests, negated).filter(|_| tests.iter().skip(1).all(compares_plainly));
+        let expr = match list {
             Some(list) => list,
             None => balanced(tests, junction)?,
         };
@@ -387,6 +389,22 @@ fn one_list(tests: &[Expr], negated: bool) -> Option<Expr> {
         return None;
     }
     Some(Expr::InList(InList::new(Box::new(value?.clone()), list, negated)))
+}
+
+/// Whether what a comparison compares with is a column, or has none: it fails on no row, or on all.
+fn compares_plainly(test: &Expr) -> bool {
+    let mut item = match test {
+        Expr::BinaryExpr(BinaryExpr { right, .. }) => &**right,
+        _ => return false,
+    };
+    while let Expr::Cast(cast) = item {
+        item = &*cast.expr;
+    }
+    match item {
+        Expr::Column(_) | Expr::OuterReferenceColumn(..) | Expr::Literal(..) | Expr::Placeholder(_) => true,
+        Expr::ScalarFunction(_) | Expr::BinaryExpr(_) => item.column_refs().is_empty() && !item.contains_outer(),
+        _ => false,
+    }
 }
 
 /// The character of `ESCAPE '…'`; none for an empty string.

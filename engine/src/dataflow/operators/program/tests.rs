@@ -5,7 +5,7 @@ use arrow::datatypes::{DataType, Int64Type};
 use datafusion::common::ScalarValue;
 use datafusion::common::config::ConfigOptions;
 use datafusion::logical_expr::{ColumnarValue, ScalarUDF, Volatility, create_udf};
-use datafusion::physical_expr::expressions::{binary, case, col, lit};
+use datafusion::physical_expr::expressions::{binary, case, col, in_list, lit};
 
 use super::*;
 
@@ -89,4 +89,34 @@ fn nothing_passes_and_nothing_is_put_out() {
     let program = Program::new(&columns(), vec![never], vec![column(1)]).unwrap();
     let (kept, outputs) = program.evaluate(&rows()).unwrap();
     assert!(kept.is_empty() && outputs.is_empty());
+}
+
+/// Several parts that are shared, one of them part of another: each has a place of its own.
+#[test]
+fn what_is_shared_is_not_mixed_up() {
+    let (twice, asked) = twice();
+    let more = over(&twice, Operator::Plus, &number(100));
+    let less = over(&column(1), Operator::Minus, &number(10));
+    let conditions = vec![over(&more, Operator::Gt, &less), over(&less, Operator::Gt, &number(0))];
+    let both = over(&more, Operator::Multiply, &less);
+    let program = Program::new(&columns(), conditions, vec![less, both, more, twice, column(0), column(1)]).unwrap();
+    let expected =
+        [vec![1, 2, 3], vec![102, 208, 318], vec![102, 104, 106], vec![2, 4, 6], vec![1, 2, 3], vec![11, 12, 13]];
+    assert_eq!(outputs(&program), expected);
+    assert_eq!(asked.load(Ordering::Relaxed), 4);
+}
+
+/// Of a list, the items behind the one that is equal are not computed.
+#[test]
+fn later_items_of_a_list_are_not_computed_for_all() {
+    let quotient = over(&number(6), Operator::Divide, &column(0));
+    let items = vec![number(0), number(7), quotient.clone()];
+    let listed = in_list(column(0), items, &false, &columns()).unwrap();
+    let is_zero = over(&column(0), Operator::Eq, &number(0));
+    let safe = case(None, vec![(is_zero, number(-1))], Some(quotient)).unwrap();
+    let program = Program::new(&columns(), vec![], vec![listed, safe]).unwrap();
+    // Row by row, as it is done where all rows together have no answer.
+    let row = |at| program.evaluate(&rows().slice(at, 1)).unwrap().1;
+    let values = |at| (row(at)[0].as_boolean().value(0), row(at)[1].as_primitive::<Int64Type>().value(0));
+    assert_eq!([0, 1, 2, 3].map(values), [(true, -1), (false, 6), (false, 3), (false, 2)]);
 }
