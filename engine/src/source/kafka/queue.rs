@@ -99,7 +99,7 @@ impl Queue {
 
     /// Throws away what was fetched of partitions that are stopped and not taken.
     pub fn drain(&self) {
-        while !self.take(Duration::ZERO).pointers.is_empty() {}
+        while !self.take(Duration::ZERO).is_empty() {}
     }
 
     /// Messages and errors: waits for the first, then takes what there is. Of large messages not many: at most about
@@ -176,6 +176,10 @@ pub enum Event<'a> {
 }
 
 impl Batch<'_> {
+    pub fn is_empty(&self) -> bool {
+        self.pointers.is_empty()
+    }
+
     /// In the order of each partition.
     pub fn events(&self, with_headers: bool) -> impl Iterator<Item = Event<'_>> {
         self.pointers.iter().map(move |pointer| {

@@ -26,6 +26,10 @@ use crate::source::{
 /// Longest wait for messages, and for room: how often reports are looked at.
 pub(super) const TURN: Duration = Duration::from_millis(100);
 
+/// Time between two deliveries at least. Brokers hand out each small batch as soon as a producer has sent it: a step for every
+/// one of them would cost many times what one for all of a moment does, and keep queries from the cores.
+const PACE: Duration = Duration::from_millis(2);
+
 /// Follows one topic on a thread of its own until it is dropped. Brokers that go away are waited for.
 pub struct Reader {
     shared: Arc<Shared>,
@@ -77,6 +81,7 @@ impl Reader {
             share: Share::default(),
             queue,
             suspended: Cell::new(false),
+            taken: Instant::now(),
             gate: Gate::new(topic),
             _alive: alive,
         };
@@ -158,6 +163,8 @@ pub(super) struct Follower {
     pub(super) gate: Gate,
     /// Whether fetching has stopped for want of memory.
     suspended: Cell<bool>,
+    /// When messages were last taken.
+    taken: Instant,
     _alive: Sender<()>,
 }
 
@@ -196,7 +203,12 @@ impl Follower {
             return Ok(true);
         }
         let queue = self.queue.clone();
+        // What comes meanwhile waits in the queue.
+        std::thread::sleep(PACE.saturating_sub(self.taken.elapsed()));
         let batch = queue.take(TURN);
+        if !batch.is_empty() {
+            self.taken = Instant::now();
+        }
         queue.report();
         if self.context.take_changed() {
             self.gate.doubt();
