@@ -120,6 +120,12 @@ pub fn trunc(value: i128, digits: i32) -> i128 {
     }
 }
 
+/// How many digits after the point a bare numeric needs.
+pub fn min_scale(value: i128) -> i32 {
+    let needs = |digits: &i32| unit(*digits).is_none_or(|unit| value % unit == 0);
+    (0..i32::from(NUMERIC_SCALE)).find(needs).unwrap_or(i32::from(NUMERIC_SCALE))
+}
+
 /// What one in the last kept digit weighs, as a bare numeric; None when all or no digits are kept.
 fn unit(digits: i32) -> Option<i128> {
     let dropped = i32::from(NUMERIC_SCALE).saturating_sub(digits);

@@ -239,6 +239,51 @@ impl Json {
     }
 }
 
+impl Json {
+    /// A member or element a line, indented by its depth (`jsonb_pretty`).
+    pub fn to_pretty_text(&self) -> String {
+        let mut out = String::new();
+        self.write_pretty(0, &mut out);
+        out
+    }
+
+    fn write_pretty(&self, depth: usize, out: &mut String) {
+        let line = |depth: usize, out: &mut String| {
+            out.push('\n');
+            out.extend(std::iter::repeat_n("    ", depth));
+        };
+        let next = |at: usize, out: &mut String| {
+            if at > 0 {
+                out.push(',');
+            }
+            line(depth + 1, out);
+        };
+        match self {
+            Json::Array(items) => {
+                out.push('[');
+                for (at, item) in items.iter().enumerate() {
+                    next(at, out);
+                    item.write_pretty(depth + 1, out);
+                }
+                line(depth, out);
+                out.push(']');
+            }
+            Json::Object(members) => {
+                out.push('{');
+                for (at, (key, value)) in members.iter().enumerate() {
+                    next(at, out);
+                    quote(key, out);
+                    out.push_str(": ");
+                    value.write_pretty(depth + 1, out);
+                }
+                line(depth, out);
+                out.push('}');
+            }
+            other => other.write(out),
+        }
+    }
+}
+
 /// Appends a string in quotes, escaped as PostgreSQL's `escape_json` does.
 pub fn quote(text: &str, out: &mut String) {
     out.push('"');

@@ -55,6 +55,7 @@ pub const FUNCTIONS: &[Function] = &[
     f("jsonb_extract_path_text", &[Jsonb, Text], Text, |c| extract(c, true)).variadic(),
     f("json_strip_nulls", &[Json], Json, |c| map1(c, |v: &str| Ok(compact(&strip_nulls(json::parse(v)?))))),
     f("jsonb_strip_nulls", &[Jsonb], Jsonb, |c| map1(c, |v: &str| Ok(strip_nulls(json::parse(v)?).to_text()))),
+    f("jsonb_pretty", &[Jsonb], Text, |c| map1(c, |v: &str| Ok(json::parse(v)?.to_pretty_text()))),
     f("to_json", &[AnyElement], Json, |c| convert(c, false)),
     f("to_jsonb", &[AnyElement], Jsonb, |c| convert(c, true)),
     f("row_to_json", &[Record], Json, |c| convert(c, false)),
@@ -408,6 +409,9 @@ fn gather(call: &Call, row: usize, binary: bool) -> Result<Option<String>> {
         write(&items, element, at, call.zone, &mut out)?;
         texts.push(out);
     }
-    let out = format!("[{}]", texts.join(", "));
+    // PostgreSQL begins a line with each element that has parts.
+    let has_parts = matches!(**element, SqlType::Array(_) | SqlType::Record(_));
+    let separator = if has_parts { ", \n " } else { ", " };
+    let out = format!("[{}]", texts.join(separator));
     if binary { json::normalize(&out).map(Some) } else { Ok(Some(out)) }
 }

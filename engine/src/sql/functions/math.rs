@@ -2,12 +2,12 @@
 
 use super::arithmetic::{double, float_power, numeric_power};
 use super::signature::T::{Float4, Float8, Int2, Int4, Int8, Numeric, Text};
-use super::signature::{Function, f};
+use super::signature::{Function, T, f};
 use crate::data::NUMERIC_SCALE;
 use crate::error::{Error, Result, SqlState};
 use crate::sql::adt::decimal::{self, ONE};
 use crate::sql::adt::{division_by_zero, number_template, out_of_range};
-use crate::sql::rows::{Call, map_rows, map1, map2, map4};
+use crate::sql::rows::{Call, Uuid, map_rows, map1, map2, map4};
 
 pub const FUNCTIONS: &[Function] = &[
     f("to_char", &[Int4, Text], Text, |c| map2(c, |v: i32, template: &str| to_char(i128::from(v) * ONE, template))),
@@ -55,6 +55,7 @@ pub const FUNCTIONS: &[Function] = &[
         })
     }),
     // Without a scale of its own a numeric has no zeros to lose.
+    f("min_scale", &[Numeric], Int4, |c| map1(c, |v: i128| Ok(decimal::min_scale(v)))),
     f("trim_scale", &[Numeric], Numeric, |c| map1(c, |v: i128| Ok(v))),
     f("factorial", &[Int8], Numeric, |c| map1(c, factorial)),
     f("power", &[Float8, Float8], Float8, |c| map2(c, float_power)),
@@ -99,6 +100,7 @@ pub const FUNCTIONS: &[Function] = &[
         })
     }),
     f("random", &[], Float8, random).volatile(),
+    f("gen_random_uuid", &[], T::Uuid, random_uuid).volatile(),
 ];
 
 fn factorial(number: i64) -> Result<i128> {
@@ -244,6 +246,20 @@ fn width_bucket(value: f64, low: f64, high: f64, count: i32) -> Result<i32> {
         return count.checked_add(1).ok_or_else(|| out_of_range("integer"));
     }
     Ok((f64::from(count) * (value - low) / (high - low)) as i32 + 1)
+}
+
+/// A UUID of version 4: 122 bits at random.
+fn random_uuid(call: &Call) -> Result<arrow::array::ArrayRef> {
+    use std::hash::{BuildHasher, RandomState};
+    map_rows(call, |row| {
+        let half = |half: usize| RandomState::new().hash_one((row, half)).to_be_bytes();
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(&half(0));
+        bytes[8..].copy_from_slice(&half(1));
+        bytes[6] = bytes[6] & 0x0f | 0x40;
+        bytes[8] = bytes[8] & 0x3f | 0x80;
+        Ok(Some(Uuid(bytes)))
+    })
 }
 
 /// Uniform in [0, 1), from the randomness the standard library keys its hash maps with.
