@@ -24,6 +24,19 @@ pub const TABLES: &[Shape] = &[
         oid oid, amname name, amhandler regproc, amtype char",
     ),
     table(
+        "pg_amop",
+        2602,
+        "\
+        oid oid, amopfamily oid, amoplefttype oid, amoprighttype oid, amopstrategy int2, amoppurpose char, amopopr \
+        oid, amopmethod oid, amopsortfamily oid",
+    ),
+    table(
+        "pg_amproc",
+        2603,
+        "\
+        oid oid, amprocfamily oid, amproclefttype oid, amprocrighttype oid, amprocnum int2, amproc regproc",
+    ),
+    table(
         "pg_attrdef",
         2604,
         "\
@@ -180,11 +193,29 @@ pub const TABLES: &[Shape] = &[
         inhrelid oid, inhparent oid, inhseqno int4, inhdetachpending bool",
     ),
     table(
+        "pg_init_privs",
+        3394,
+        "\
+        objoid oid, classoid oid, objsubid int4, privtype char, initprivs _text",
+    ),
+    table(
         "pg_language",
         2612,
         "\
         oid oid, lanname name, lanowner oid, lanispl bool, lanpltrusted bool, lanplcallfoid oid, laninline oid, \
         lanvalidator oid, lanacl _text?",
+    ),
+    table(
+        "pg_largeobject",
+        2613,
+        "\
+        loid oid, pageno int4, data bytea",
+    ),
+    table(
+        "pg_largeobject_metadata",
+        2995,
+        "\
+        oid oid, lomowner oid, lomacl _text?",
     ),
     table(
         "pg_namespace",
@@ -212,6 +243,12 @@ pub const TABLES: &[Shape] = &[
         2753,
         "\
         oid oid, opfmethod oid, opfname name, opfnamespace oid, opfowner oid",
+    ),
+    table(
+        "pg_parameter_acl",
+        6243,
+        "\
+        oid oid, parname text, paracl _text?",
     ),
     table(
         "pg_partitioned_table",
@@ -271,6 +308,12 @@ pub const TABLES: &[Shape] = &[
         ev_action text",
     ),
     table(
+        "pg_seclabel",
+        3596,
+        "\
+        objoid oid, classoid oid, objsubid int4, provider text, label text",
+    ),
+    table(
         "pg_sequence",
         2224,
         "\
@@ -290,11 +333,33 @@ pub const TABLES: &[Shape] = &[
         objoid oid, classoid oid, description text",
     ),
     table(
+        "pg_shseclabel",
+        3592,
+        "\
+        objoid oid, classoid oid, provider text, label text",
+    ),
+    table(
+        "pg_statistic",
+        2619,
+        "\
+        starelid oid, staattnum int2, stainherit bool, stanullfrac float4, stawidth int4, stadistinct float4, \
+        stakind1 int2, stakind2 int2, stakind3 int2, stakind4 int2, stakind5 int2, staop1 oid, staop2 oid, staop3 \
+        oid, staop4 oid, staop5 oid, stacoll1 oid, stacoll2 oid, stacoll3 oid, stacoll4 oid, stacoll5 oid, \
+        stanumbers1 _float4?, stanumbers2 _float4?, stanumbers3 _float4?, stanumbers4 _float4?, stanumbers5 \
+        _float4?, stavalues1 _text?, stavalues2 _text?, stavalues3 _text?, stavalues4 _text?, stavalues5 _text?",
+    ),
+    table(
         "pg_statistic_ext",
         3381,
         "\
         oid oid, stxrelid oid, stxname name, stxnamespace oid, stxowner oid, stxstattarget int4, stxkeys \
         int2vector, stxkind _char, stxexprs text?",
+    ),
+    table(
+        "pg_statistic_ext_data",
+        3429,
+        "\
+        stxoid oid, stxdinherit bool, stxdndistinct text?, stxddependencies text?, stxdmcv text?, stxdexpr _text?",
     ),
     table(
         "pg_subscription",
@@ -305,10 +370,22 @@ pub const TABLES: &[Shape] = &[
         subsynccommit text, subpublications _text",
     ),
     table(
+        "pg_subscription_rel",
+        6102,
+        "\
+        srsubid oid, srrelid oid, srsubstate char, srsublsn text?",
+    ),
+    table(
         "pg_tablespace",
         1213,
         "\
         oid oid, spcname name, spcowner oid, spcacl _text?, spcoptions _text?",
+    ),
+    table(
+        "pg_transform",
+        3576,
+        "\
+        oid oid, trftype oid, trflang oid, trffromsql regproc, trftosql regproc",
     ),
     table(
         "pg_trigger",
@@ -323,6 +400,12 @@ pub const TABLES: &[Shape] = &[
         3602,
         "\
         oid oid, cfgname name, cfgnamespace oid, cfgowner oid, cfgparser oid",
+    ),
+    table(
+        "pg_ts_config_map",
+        3603,
+        "\
+        mapcfg oid, maptokentype int4, mapseqno int4, mapdict oid",
     ),
     table(
         "pg_ts_dict",

@@ -7,12 +7,13 @@
 use std::collections::HashMap;
 
 use datafusion::arrow::datatypes::FieldRef;
-use datafusion::common::{Column, DFSchema, Location, Span, Spans};
+use datafusion::common::{Column, DFSchema, Location, ScalarValue, Span, Spans};
 use datafusion::functions::core::expr_fn::named_struct;
-use datafusion::logical_expr::{Expr, lit};
+use datafusion::logical_expr::{Expr, lit, when};
 use sqlparser::ast::{Ident, NamedWindowDefinition};
 
-use crate::data::SqlType;
+use crate::catalog::system::relation_by_id;
+use crate::data::{ObjectId, SqlType};
 use crate::error::{Error, Result, SqlState};
 use crate::sql::bind::hint::similar;
 use crate::sql::bind::{Bound, Clause, SourceText, fold};
@@ -215,6 +216,12 @@ impl<'a> Scope<'a> {
         let (level, column) = match found.map_err(|error| error.at(position))? {
             Found::Column(level, column) => (level, column),
             Found::Row(level, item) => return Ok(row(level, item, position)),
+            Found::TableOid(level, column, table) => {
+                let value = Expr::Literal(ScalarValue::UInt32(Some(table)), None);
+                // Where an outer join found no row there is no table either.
+                let value = when(reference(level, column, first).is_not_null(), value).end()?;
+                return Ok(Bound::new(value, SqlType::Oid, position));
+            }
         };
         Ok(Bound::new(reference(level, column, first), column.ty.clone(), position))
     }
@@ -251,6 +258,12 @@ impl<'a> Scope<'a> {
         match (matches.next(), matches.next()) {
             (Some(column), None) => Ok(Found::Column(level, column)),
             (Some(_), Some(_)) => Err(ambiguous(name)),
+            (None, _)
+                if name == "tableoid"
+                    && let Some((column, table)) = system_table(item) =>
+            {
+                Ok(Found::TableOid(level, column, table))
+            }
             (None, _) => {
                 let message = format!("column {relation}.{name} does not exist");
                 let error = Error::new(SqlState::UNDEFINED_COLUMN, message);
@@ -355,6 +368,16 @@ impl<'a> Scope<'a> {
 enum Found<'s> {
     Column(usize, &'s ScopeColumn),
     Row(usize, &'s ScopeItem),
+    /// The OID of a system's table; with the column by which its rows are known.
+    TableOid(usize, &'s ScopeColumn, u32),
+}
+
+/// The OID of the table of `pg_catalog` that this is, and a column of it that is never NULL.
+fn system_table(item: &ScopeItem) -> Option<(&ScopeColumn, u32)> {
+    let column = item.columns.first()?;
+    let (table, number) = column.origin?;
+    let is_table = relation_by_id(ObjectId(table)).is_some_and(|relation| !relation.is_view);
+    (number == 1 && is_table).then_some((column, table))
 }
 
 /// The expression for a column `level` queries out. It remembers where it was written.

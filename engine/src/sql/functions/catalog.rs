@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::signature::T::{
     Any, Bool, Float8, Int4, Int8, Name, NameArray, Oid, Regclass, Regnamespace, Regproc, Regtype, Text,
 };
-use super::signature::{Function, T, catalog, f};
+use super::signature::{Function, T, catalog, f, rows};
 use crate::catalog::DATABASE;
 use crate::catalog::system::{Object, System, composite_name, function_name};
 use crate::data::SqlType;
@@ -74,6 +74,9 @@ pub const FIXED: &[Function] = &[
     f("pg_opfamily_is_visible", &[Oid], Bool, yes),
     f("pg_conversion_is_visible", &[Oid], Bool, yes),
     f("pg_ts_config_is_visible", &[Oid], Bool, yes),
+    f("pg_ts_dict_is_visible", &[Oid], Bool, yes),
+    f("pg_ts_parser_is_visible", &[Oid], Bool, yes),
+    f("pg_ts_template_is_visible", &[Oid], Bool, yes),
     f("pg_statistics_obj_is_visible", &[Oid], Bool, yes),
     f("pg_tablespace_size", &[Oid], Int8, |c| map1(c, |_: u32| Ok(0i64))),
     f("pg_char_to_encoding", &[Name], Int4, |c| {
@@ -100,6 +103,9 @@ pub const FIXED: &[Function] = &[
     f("pg_get_function_arguments", &[Oid], Text, nothing),
     f("pg_get_function_identity_arguments", &[Oid], Text, nothing),
     f("pg_get_functiondef", &[Oid], Text, nothing),
+    f("pg_get_function_sqlbody", &[Oid], Text, nothing),
+    // No table is partitioned.
+    rows("pg_partition_tree", &[Regclass], T::Partition, nothing),
     f("pg_get_serial_sequence", &[Text, Text], Text, nothing),
     f("has_schema_privilege", &[Any, Any], Bool, allowed),
     f("has_schema_privilege", &[Any, Any, Any], Bool, allowed),

@@ -48,6 +48,8 @@ pub enum T {
     KeyJsonb,
     /// The row `(option_name text, option_value text)`.
     OptionText,
+    /// The row `(relid regclass, parentrelid regclass, isleaf boolean, level integer)`.
+    Partition,
     AnyElement,
     AnyArray,
     AnyNonArray,
@@ -98,6 +100,12 @@ impl T {
             T::KeyJson => pair("key", "value", SqlType::Json),
             T::KeyJsonb => pair("key", "value", SqlType::Jsonb),
             T::OptionText => pair("option_name", "option_value", SqlType::Text),
+            T::Partition => SqlType::Record(vec![
+                ("relid".to_owned(), SqlType::Regclass),
+                ("parentrelid".to_owned(), SqlType::Regclass),
+                ("isleaf".to_owned(), SqlType::Bool),
+                ("level".to_owned(), SqlType::Int4),
+            ]),
             T::AnyElement
             | T::AnyArray
             | T::AnyNonArray
