@@ -4,6 +4,7 @@ mod by_name;
 mod cancel;
 mod conflict;
 mod connector;
+mod cursors;
 mod ddl;
 mod dml;
 mod explain;
@@ -42,6 +43,7 @@ use crate::catalog::DATABASE;
 use crate::data::SqlType;
 use crate::engine::Shared;
 use crate::error::{Error, Result, SqlState};
+use crate::session::cursors::Cursors;
 use crate::session::run::Arguments;
 use crate::session::settings::Version;
 use crate::session::statements::Statements;
@@ -106,6 +108,7 @@ pub struct Session {
     transaction: Option<Transaction>,
     notices: Vec<Notice>,
     statements: Statements,
+    cursors: Cursors,
     /// What the client was last told of reported settings.
     reported: BTreeMap<&'static str, String>,
     /// The settings that were looked through for that.
@@ -139,6 +142,7 @@ impl Session {
             transaction: None,
             notices: Vec::new(),
             statements: Statements::default(),
+            cursors: Cursors::default(),
             reported: BTreeMap::new(),
             reported_version: None,
             cancel: CancelHandle::default(),
@@ -214,7 +218,10 @@ impl Session {
         if self.block == Block::Explicit {
             self.block = Block::Failed;
             // With a savepoint the block can be mended: ROLLBACK TO.
-            self.transaction.take_if(|transaction| !transaction.has_marks());
+            if self.transaction.take_if(|transaction| !transaction.has_marks()).is_some() {
+                self.cursors.clear();
+            }
+            self.activity.end(self.transaction_status());
         }
     }
 

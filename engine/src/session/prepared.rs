@@ -109,6 +109,10 @@ impl Session {
             let columns = self.statement(&fold(&execute.name))?.columns().cloned();
             return Ok(Prepared::unbound(Some(statement), types, columns));
         }
+        if let Command::Fetch(fetch) = &statement.command {
+            let columns = if fetch.skips { None } else { self.cursor_columns(&fold(&fetch.name)).cloned() };
+            return Ok(Prepared::unbound(Some(statement), types, columns));
+        }
         let snapshot = self.engine.snapshot();
         let catalog = self.transaction.as_ref().map_or(&snapshot.catalog, |open| open.catalog());
         let system = self.system_of(catalog.clone(), snapshot.clone());
@@ -146,8 +150,12 @@ fn describe(binder: &mut Binder<'_>, command: &Command, catalog: &Catalog) -> Re
             }
             return Ok(Some(vec![text("QUERY PLAN")]));
         }
-        // EXECUTE has the columns of what it runs, which are known without a binder.
-        Command::Prepare(_) | Command::Execute(_) => return Ok(None),
+        // EXECUTE and FETCH have the columns of what they run, which are known without a binder.
+        Command::Prepare(_) | Command::Execute(_) | Command::Fetch(_) | Command::Refused(_) => return Ok(None),
+        Command::Declare(declare) => {
+            binder.bind_query(&declare.query)?;
+            return Ok(None);
+        }
         Command::ShowCreate { .. } => return Ok(Some(vec![text("Name"), text("Create Sql")])),
     };
     match sql {

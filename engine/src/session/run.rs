@@ -18,7 +18,7 @@ use crate::session::system::SettingChanges;
 use crate::session::transaction::Transaction;
 use crate::session::{Block, Session, ends_block};
 use crate::sql::bind::{BindSettings, Binder, Parameters, Purpose};
-use crate::sql::{CatalogNames, Command, Statement, fold, runnable};
+use crate::sql::{CatalogNames, Command, Statement, runnable};
 
 /// What a statement is run with: the values of its parameters, and the plan that was kept of it.
 #[derive(Clone, Copy)]
@@ -79,6 +79,9 @@ impl Session {
             Command::Prepare(prepare) => return self.prepare_by_name(prepare, statement),
             Command::Execute(execute) => return self.execute_by_name(execute, text).await,
             Command::ShowCreate { kind, name } => return self.show_create(*kind, name),
+            Command::Declare(declare) => return self.declare(declare, text, arguments).await,
+            Command::Fetch(fetch) => return self.fetch(fetch).await,
+            Command::Refused(refused) => return Err(refused.error()),
             Command::Drop(drop) => {
                 return self.drop_all(drop.kind.name(), drop.if_exists, &drop.names, drop.cascade).await;
             }
@@ -105,7 +108,7 @@ impl Session {
             ast::Statement::Savepoint { name } => self.savepoint(name),
             ast::Statement::ReleaseSavepoint { name } => self.release(name),
             ast::Statement::Deallocate { name, .. } => self.deallocate(name),
-            ast::Statement::Close { cursor } => close(cursor),
+            ast::Statement::Close { cursor } => self.close(cursor),
             // There is no LISTEN to take back.
             ast::Statement::UNLISTEN { .. } => Ok(Response::complete("UNLISTEN")),
             other => Err(unsupported_statement(other)),
@@ -237,6 +240,7 @@ impl Session {
     pub(super) async fn commit(&mut self) -> Result<()> {
         self.end_settings(true);
         self.read_only = None;
+        self.cursors.clear();
         match self.transaction.take() {
             Some(transaction) if !transaction.is_clean() => {
                 let (operations, locks) = transaction.into_parts();
@@ -253,6 +257,7 @@ impl Session {
     pub(super) fn roll_back(&mut self) {
         self.end_settings(false);
         self.read_only = None;
+        self.cursors.clear();
         self.transaction = None;
     }
 
@@ -264,17 +269,6 @@ impl Session {
             return Err(Error::new(SqlState::READ_ONLY_TRANSACTION, message));
         }
         Ok(())
-    }
-}
-
-/// CLOSE: there are no cursors, so ALL of them are closed.
-fn close(cursor: &ast::CloseCursor) -> Result<Response> {
-    match cursor {
-        ast::CloseCursor::All => Ok(Response::complete("CLOSE CURSOR ALL")),
-        ast::CloseCursor::Specific { name } => {
-            let message = format!("cursor \"{}\" does not exist", fold(name));
-            Err(Error::new(SqlState::INVALID_CURSOR_NAME, message))
-        }
     }
 }
 

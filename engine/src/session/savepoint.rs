@@ -13,6 +13,7 @@ impl Session {
             settings: self.settings.clone(),
             local_settings: self.local_settings.clone(),
             read_only: self.read_only,
+            cursors: self.cursors.next_number(),
         };
         self.transaction().mark(&folded(name), session);
         Ok(Response::complete("SAVEPOINT"))
@@ -31,6 +32,7 @@ impl Session {
         self.settings = session.settings;
         self.local_settings = session.local_settings;
         self.read_only = session.read_only;
+        self.cursors.close_from(session.cursors);
         self.block = Block::Explicit;
         Ok(Response::complete("ROLLBACK"))
     }

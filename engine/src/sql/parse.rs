@@ -14,6 +14,7 @@ use crate::sql::dialect::Postgres;
 use crate::sql::emit::take_emit_clauses;
 use crate::sql::group_elements::enclose_group_elements;
 use crate::sql::row_star::name_row_stars;
+use crate::sql::spellings::{common_spelling, missing_clause};
 use crate::sql::statement::{Statement, parse_command};
 use crate::sql::trim::trim_blanks;
 use crate::sql::unheeded::{lost, unheeded};
@@ -31,7 +32,7 @@ pub fn parse(sql: &str) -> Result<Vec<Statement>> {
     check_names(&source, &tokens)?;
     check_operators(&source, &tokens)?;
     let mut written = trim_blanks(select_values(enclose_group_elements(continued(&source, &tokens)?)));
-    written = name_row_stars(written);
+    written = common_spelling(name_row_stars(written));
     let emits = take_emit_clauses(&mut written);
     let mut parser = Parser::new(&dialect).with_recursion_limit(MAX_DEPTH).with_tokens_with_locations(written);
     let mut statements = Vec::new();
@@ -47,7 +48,8 @@ pub fn parse(sql: &str) -> Result<Vec<Statement>> {
         })?;
         let next = parser.peek_token_ref();
         if !matches!(next.token, Token::SemiColon | Token::EOF) {
-            return Err(near(&source, &tokens, next.span.start));
+            let place = next.span.start;
+            return Err(missing_clause(&tokens, place).unwrap_or_else(|| near(&source, &tokens, place)));
         }
         let end = if next.token == Token::EOF { sql.len() } else { byte_of(&source, next.span.start) };
         if let Some(sql) = command.sql() {
@@ -132,7 +134,10 @@ fn syntax_error(source: &SourceText, tokens: &[TokenWithSpan], error: &ParserErr
             // At the end of input the parser gives no place.
             let at_end = message.ends_with("found: EOF");
             match at_end {
-                false => near(source, tokens, place_in(message).unwrap_or(seen)),
+                false => {
+                    let place = place_in(message).unwrap_or(seen);
+                    missing_clause(tokens, place).unwrap_or_else(|| near(source, tokens, place))
+                }
                 true => at_end_of_input(source),
             }
         }

@@ -8,8 +8,10 @@ use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
 
 use crate::sql::connector::{CreateConnector, CreateSink, SinkInput, parse_create_connector, parse_create_sink};
+use crate::sql::cursor::{Declare, Fetch, parse_cursor};
 use crate::sql::explain::{Explain, ExplainTarget, parse_explain};
 use crate::sql::prepare::{Execute, Prepare, parse_prepared};
+use crate::sql::refused::{Refused, parse_refused};
 use crate::sql::word::parse_words;
 
 /// A statement of a query string.
@@ -41,6 +43,9 @@ impl Statement {
             | Command::CreateConnector(_)
             | Command::CreateSink(_)
             | Command::ShowCreate { .. }
+            | Command::Declare(_)
+            | Command::Fetch(_)
+            | Command::Refused(_)
             | Command::Drop(_) => None,
         }
     }
@@ -69,6 +74,12 @@ pub enum Command {
         kind: ObjectKind,
         name: ast::ObjectName,
     },
+    /// `DECLARE name CURSOR FOR …`
+    Declare(Box<Declare>),
+    /// `FETCH …`, `MOVE …`
+    Fetch(Fetch),
+    /// What PostgreSQL has and Levada has not.
+    Refused(Refused),
 }
 
 impl Command {
@@ -148,11 +159,20 @@ pub fn parse_command(parser: &mut Parser<'_>) -> Result<Command, ParserError> {
     if let Some(explain) = parse_explain(parser)? {
         return Ok(Command::Explain(Box::new(explain)));
     }
+    if let Some(refused) = parse_refused(parser) {
+        return Ok(Command::Refused(refused));
+    }
     if let Some(prepared) = parse_prepared(parser)? {
         return Ok(prepared);
     }
     if let Some(sink) = parse_create_sink(parser)? {
         return Ok(Command::CreateSink(Box::new(sink)));
+    }
+    if let Some(cursor) = parse_cursor(parser)? {
+        return Ok(cursor);
+    }
+    if parse_words(parser, &["ABORT"]) {
+        return Ok(Command::Sql(Box::new(parser.parse_rollback()?)));
     }
     if parse_words(parser, &["DROP", "SINK"]) {
         return Ok(Command::Drop(parse_drop(parser, ObjectKind::Sink)?));

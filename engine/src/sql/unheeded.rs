@@ -35,8 +35,8 @@ pub fn unheeded(statement: &Statement) -> Option<String> {
     clauses.into_iter().find(|(present, _)| *present).map(|(_, word)| word.to_owned())
 }
 
-/// The word for a counter behind a column's type, which the parser passes over when it is not of its dialect. A column may be
-/// called so: then it stands at the beginning of an element, or inside of an expression.
+/// The word for a counter or an order behind a column's type, which the parser passes over when it is not of its dialect. A
+/// column may be called as a counter: then it stands at the beginning of an element, or inside of an expression.
 pub fn lost<'t>(statement: &Statement, tokens: impl Iterator<Item = &'t TokenWithSpan>) -> Option<&'t TokenWithSpan> {
     let Statement::CreateTable(ast::CreateTable { query: None, .. }) = statement else { return None };
     let is_word = |token: &Token, words: &[&str]| match token {
@@ -48,7 +48,7 @@ pub fn lost<'t>(statement: &Statement, tokens: impl Iterator<Item = &'t TokenWit
         match &token.token {
             Token::LParen => depth += 1,
             Token::RParen => depth -= 1,
-            word if depth == 1 && is_word(word, &["AUTO_INCREMENT", "AUTOINCREMENT"]) => {
+            word if depth == 1 && is_word(word, &["AUTO_INCREMENT", "AUTOINCREMENT", "ASC", "DESC"]) => {
                 let named = matches!(before, Token::LParen | Token::Comma) || is_word(before, &["CONSTRAINT"]);
                 if !named {
                     return Some(token);

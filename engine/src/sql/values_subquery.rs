@@ -66,6 +66,7 @@ pub fn select_values(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
 fn is_sign(token: &Token) -> bool {
     let signs = [
         Token::Comma,
+        Token::LParen,
         Token::Eq,
         Token::Neq,
         Token::Lt,

@@ -75,7 +75,11 @@ impl Connection<'_> {
                 (statement, formats)
             }
             Target::Portal(name) => {
-                let portal = self.portals.get(name).ok_or_else(|| no_portal(name))?;
+                let Some(portal) = self.portals.get(name) else {
+                    // A cursor that was declared is one as well.
+                    let columns = self.session.cursor_columns(name).ok_or_else(|| no_portal(name))?;
+                    return Ok(self.output.push_columns(columns, &vec![Format::Text; columns.len()])?);
+                };
                 (portal.statement.clone(), portal.formats.clone())
             }
         };

@@ -142,9 +142,58 @@ fn last_part(name: &ObjectName) -> Result<String> {
 fn custom(name: &ObjectName) -> Result<SqlType> {
     let quoted = name.0.last().and_then(|part| part.as_ident()).is_some_and(|ident| ident.quote_style.is_some());
     let name = last_part(name)?;
-    by_name(&name, quoted)
-        .ok_or_else(|| Error::new(SqlState::UNDEFINED_OBJECT, format!("type \"{name}\" does not exist")))
+    by_name(&name, quoted).ok_or_else(|| match name.as_str() {
+        "serial" | "serial2" | "serial4" | "serial8" | "smallserial" | "bigserial" => {
+            Error::unsupported(format!("type {name}")).with_hint("DEFAULT gen_random_uuid() makes keys of its own.")
+        }
+        name if MISSING.contains(&name) => Error::unsupported(format!("type {name}")),
+        name => Error::new(SqlState::UNDEFINED_OBJECT, format!("type \"{name}\" does not exist")),
+    })
 }
+
+/// PostgreSQL's types that are not ours, of those that the parser takes for names.
+const MISSING: &[&str] = &[
+    "bit",
+    "box",
+    "cidr",
+    "circle",
+    "datemultirange",
+    "daterange",
+    "inet",
+    "int4multirange",
+    "int4range",
+    "int8multirange",
+    "int8range",
+    "jsonpath",
+    "line",
+    "lseg",
+    "macaddr",
+    "macaddr8",
+    "money",
+    "nummultirange",
+    "numrange",
+    "path",
+    "pg_lsn",
+    "pg_snapshot",
+    "point",
+    "polygon",
+    "regcollation",
+    "regconfig",
+    "regdictionary",
+    "regoper",
+    "regoperator",
+    "regprocedure",
+    "regrole",
+    "timetz",
+    "tsmultirange",
+    "tsquery",
+    "tsrange",
+    "tstzmultirange",
+    "tstzrange",
+    "tsvector",
+    "varbit",
+    "xml",
+];
 
 /// A type of `pg_type` by its name. `char` is `"char"` when quoted.
 pub fn by_name(name: &str, quoted: bool) -> Option<SqlType> {

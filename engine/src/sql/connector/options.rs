@@ -118,6 +118,10 @@ impl CreateConnector {
             return Err(Error::unsupported(format!("{what} without columns"))
                 .with_hint("Declare the columns: there is no schema registry to take them from."));
         }
+        if self.stored && self.options.is_empty() && !self.watermarks.is_empty() {
+            return Err(Error::unsupported("a watermark of a table without a connector")
+                .with_hint("Rows that INSERT writes are not late: watermarks are of what is read from Kafka."));
+        }
         match (self.format.as_deref(), self.encode.as_deref()) {
             (None, _) | (_, None) => {
                 let message = format!("{what} with a connector needs FORMAT and ENCODE");

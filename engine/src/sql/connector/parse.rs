@@ -77,8 +77,16 @@ fn looks_like_connector(parser: &mut Parser<'_>) -> Result<bool, ParserError> {
     parser.expect_keyword(Keyword::TABLE)?;
     let _ = parser.parse_keywords(&[Keyword::IF, Keyword::NOT, Keyword::EXISTS]);
     parser.parse_object_name(false)?;
+    let (mut last_is_watermark, mut has_watermark) = (false, false);
     if parser.peek_token_ref().token == Token::LParen {
-        skip_parentheses(parser, |_| {});
+        // A column may be called so, but FOR is no type.
+        skip_parentheses(parser, |token| {
+            has_watermark |= last_is_watermark && is_word(token, "FOR");
+            last_is_watermark = is_word(token, "WATERMARK");
+        });
+    }
+    if has_watermark {
+        return Ok(true);
     }
     if is_word(&parser.peek_token_ref().token, "INCLUDE") || is_word(&parser.peek_token_ref().token, "FORMAT") {
         return Ok(true);
