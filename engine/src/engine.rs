@@ -67,7 +67,7 @@ use crate::engine::stepper::{Stepper, Suspicion, Unsaved};
 use crate::engine::storage::Storage;
 use crate::error::{Error, Result, SqlState};
 use crate::query::QueryEngine;
-use crate::session::{Session, SessionParams};
+use crate::session::{Activities, Session, SessionParams};
 use crate::source::Intake;
 use crate::sql::query_rules;
 use crate::state::CheckpointSizes;
@@ -160,6 +160,8 @@ pub struct Shared {
     requests: Sender<Request>,
     pub locks: Arc<LockTable>,
     pub queries: QueryEngine,
+    /// The sessions that clients have.
+    pub sessions: Arc<Activities>,
     /// Threads that decode, for statements that read topics themselves.
     pub intake: Arc<Intake>,
     memory: Arc<Memory>,
@@ -274,6 +276,7 @@ impl Engine {
             requests,
             locks,
             queries,
+            sessions: Arc::default(),
             intake,
             memory,
             next_object,

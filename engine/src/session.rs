@@ -1,5 +1,6 @@
 //! A client's session: statements in, responses out.
 
+mod activity;
 mod by_name;
 mod cancel;
 mod conflict;
@@ -33,6 +34,7 @@ use std::time::Duration;
 use datafusion::scalar::ScalarValue;
 use sqlparser::ast;
 
+pub use activity::Activities;
 pub use cancel::CancelHandle;
 pub use prepared::Prepared;
 pub use response::{Notice, Response, Rows, Severity};
@@ -43,6 +45,7 @@ use crate::catalog::DATABASE;
 use crate::data::SqlType;
 use crate::engine::Shared;
 use crate::error::{Error, Result, SqlState};
+use crate::session::activity::Activity;
 use crate::session::cursors::Cursors;
 use crate::session::run::Arguments;
 use crate::session::settings::Version;
@@ -101,14 +104,16 @@ pub struct Session {
     statement: Weak<()>,
     /// What stops the statement that is bound.
     interrupt: Interrupt,
+    /// What `pg_backend_pid()` answers.
     process: i32,
     block: Block,
     /// What BEGIN or SET TRANSACTION said of the current transaction.
     read_only: Option<bool>,
     transaction: Option<Transaction>,
     notices: Vec<Notice>,
-    statements: Statements,
+    statements: Arc<Statements>,
     cursors: Cursors,
+    activity: Arc<Activity>,
     /// What the client was last told of reported settings.
     reported: BTreeMap<&'static str, String>,
     /// The settings that were looked through for that.
@@ -127,6 +132,9 @@ impl Session {
         for (name, value) in &params.settings {
             settings.set(name, Some(value))?;
         }
+        let cancel = CancelHandle::default();
+        let application = settings.get("application_name")?.to_owned();
+        let activity = Arc::new(Activity::new(params.user.clone(), application, cancel.clone()));
         Ok(Session {
             engine,
             user: params.user,
@@ -141,11 +149,12 @@ impl Session {
             read_only: None,
             transaction: None,
             notices: Vec::new(),
-            statements: Statements::default(),
+            statements: Arc::default(),
             cursors: Cursors::default(),
+            activity,
             reported: BTreeMap::new(),
             reported_version: None,
-            cancel: CancelHandle::default(),
+            cancel,
         })
     }
 
@@ -256,16 +265,14 @@ impl Session {
         self.reported_version = Some(self.settings.version().clone());
         for (name, value) in self.settings.reported() {
             if self.reported.get(name).is_none_or(|told| told != value) {
+                if name == "application_name" {
+                    self.activity.set_application(value);
+                }
                 self.reported.insert(name, value.to_owned());
                 changes.push((name.to_owned(), value.to_owned()));
             }
         }
         changes
-    }
-
-    /// What `pg_backend_pid()` answers: the number by which the client's connection is cancelled.
-    pub fn set_process(&mut self, process: i32) {
-        self.process = process;
     }
 
     /// What stops the running statement, from another connection.

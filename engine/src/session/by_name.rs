@@ -1,5 +1,7 @@
 //! Prepared statements by name: those of PREPARE, and those that a client's messages prepare.
 
+use std::sync::Arc;
+
 use datafusion::scalar::ScalarValue;
 use sqlparser::ast;
 
@@ -18,7 +20,7 @@ impl Session {
     /// # Errors
     /// 42P05 where another one has the name, 53400 where the session would have prepared too much.
     pub fn keep_statement(&mut self, name: String, prepared: Prepared) -> Result<()> {
-        self.statements.insert(name, prepared)
+        Arc::make_mut(&mut self.statements).insert(name, prepared)
     }
 
     /// The prepared statement of this name.
@@ -37,7 +39,7 @@ impl Session {
 
     /// Forgets the prepared statement of this name, if there is one.
     pub fn forget_statement(&mut self, name: &str) {
-        self.statements.remove(name);
+        Arc::make_mut(&mut self.statements).remove(name);
     }
 
     /// PREPARE.
@@ -101,6 +103,6 @@ impl Session {
 
     /// All but the unnamed one, which the messages behind it may still want.
     pub(super) fn forget_named_statements(&mut self) {
-        self.statements.clear_named();
+        Arc::make_mut(&mut self.statements).clear_named();
     }
 }

@@ -26,6 +26,9 @@ struct State {
     /// Why it is to stop; 0 while it may go on.
     stop: AtomicU8,
     wake: Notify,
+    /// Whether the client is to be sent away.
+    unwanted: AtomicBool,
+    leave: Notify,
 }
 
 /// Its client wants it no more.
@@ -55,6 +58,35 @@ impl CancelHandle {
     /// Makes the running statement fail with 57P01, because the server stops.
     pub fn terminate(&self) {
         self.stop(TERMINATED);
+    }
+
+    /// Sends the client away: what runs fails with 57P01, and [`disconnected`](CancelHandle::disconnected) is over.
+    pub(super) fn disconnect(&self) {
+        self.0.unwanted.store(true, Ordering::Release);
+        self.terminate();
+        self.0.leave.notify_waiters();
+    }
+
+    /// Whether the client is to be sent away.
+    pub fn is_disconnected(&self) -> bool {
+        self.0.unwanted.load(Ordering::Acquire)
+    }
+
+    /// Waits until the client is to be sent away.
+    pub async fn disconnected(&self) {
+        loop {
+            // Made before the look: it is woken by what happens from here on.
+            let woken = self.0.leave.notified();
+            if self.is_disconnected() {
+                return;
+            }
+            woken.await;
+        }
+    }
+
+    /// Whether a statement runs.
+    pub(super) fn is_running(&self) -> bool {
+        self.0.running.load(Ordering::Acquire)
     }
 
     fn stop(&self, reason: u8) {

@@ -48,6 +48,13 @@ impl Session {
             let message = "current transaction is aborted, commands ignored until end of transaction block";
             return Err(Error::new(SqlState::IN_FAILED_TRANSACTION, message));
         }
+        self.activity.begin(&statement.source);
+        let outcome = self.run_in_transaction(statement, arguments).await;
+        self.activity.end(self.transaction_status());
+        outcome
+    }
+
+    async fn run_in_transaction(&mut self, statement: &Statement, arguments: Arguments<'_>) -> Result<Response> {
         self.renew_snapshot();
         let guard = self.cancel.begin(self.settings.statement_timeout());
         (self.statement, self.interrupt) = (guard.alive(), guard.interrupt());

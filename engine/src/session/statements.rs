@@ -3,14 +3,16 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 
+use crate::catalog::system::PreparedSummary;
 use crate::error::{Error, Result, SqlState};
 use crate::session::Prepared;
+use crate::sql::Statement;
 
 /// Bytes that the statements which one session has prepared may take, about: thousands of them, and any one.
 pub const MOST_PREPARED: usize = 128 << 20;
 
 /// Prepared statements by name; the unnamed one under the empty name.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Statements {
     by_name: BTreeMap<String, Kept>,
     bytes: usize,
@@ -18,8 +20,11 @@ pub(super) struct Statements {
     source: Option<Weak<str>>,
 }
 
+#[derive(Clone)]
 struct Kept {
     prepared: Prepared,
+    /// Microseconds since 1970.
+    prepared_at: i64,
     bytes: usize,
 }
 
@@ -29,9 +34,10 @@ impl Statements {
     /// # Errors
     /// 42P05 where another one has the name, 53400 where there would be too many.
     pub fn insert(&mut self, name: String, prepared: Prepared) -> Result<()> {
+        let prepared_at = chrono::Utc::now().timestamp_micros();
         if name.is_empty() {
             // There is one, of one message, and so it is counted nowhere.
-            self.by_name.insert(name, Kept { prepared, bytes: 0 });
+            self.by_name.insert(name, Kept { prepared, prepared_at, bytes: 0 });
             return Ok(());
         }
         if self.by_name.contains_key(&name) {
@@ -50,12 +56,28 @@ impl Statements {
         }
         self.source = source;
         self.bytes += bytes;
-        self.by_name.insert(name, Kept { prepared, bytes });
+        self.by_name.insert(name, Kept { prepared, prepared_at, bytes });
         Ok(())
     }
 
     pub fn get(&self, name: &str) -> Option<&Prepared> {
         self.by_name.get(name).map(|kept| &kept.prepared)
+    }
+
+    /// Those that have names, as the system's relations show them.
+    pub fn summaries(&self) -> Vec<PreparedSummary> {
+        let named = self.by_name.iter().filter(|(name, _)| !name.is_empty());
+        let summary = |(name, kept): (&String, &Kept)| {
+            let statement = kept.prepared.statement();
+            PreparedSummary {
+                name: name.clone(),
+                statement: statement.map(|statement| statement.source.to_string()).unwrap_or_default(),
+                prepared_at: kept.prepared_at,
+                types: kept.prepared.types().to_vec(),
+                by_sql: statement.is_some_and(Statement::is_prepared_by_sql),
+            }
+        };
+        named.map(summary).collect()
     }
 
     pub fn remove(&mut self, name: &str) {

@@ -12,6 +12,7 @@ use crate::catalog::{Catalog, DEFAULT_SCHEMA};
 use crate::engine::Snapshot;
 use crate::error::{Error, Result};
 use crate::query::Tables;
+use crate::session::activity::SeenSessions;
 use crate::session::sources::SourceTables;
 use crate::session::transaction::Transaction;
 use crate::session::{Session, Settings};
@@ -91,7 +92,9 @@ impl Session {
         let settings = Arc::new(settings);
         let search_path = self.search_path();
         let (user, statement) = (self.user.clone(), self.statement.clone());
-        Arc::new(System { catalog, user, search_path, settings, statistics, statement })
+        let sessions = SeenSessions { all: self.engine.sessions.clone(), prepared: self.statements.clone() };
+        let sessions = Arc::new(sessions);
+        Arc::new(System { catalog, user, search_path, settings, sessions, statistics, statement })
     }
 
     /// The schemas that unqualified names are looked for in, and that there are.

@@ -32,6 +32,12 @@ impl Statement {
         self.source.get(self.range.clone()).unwrap_or_default()
     }
 
+    /// Whether its text is that of a PREPARE, and not its own.
+    pub fn is_prepared_by_sql(&self) -> bool {
+        let first = self.text().split(|c: char| c.is_whitespace() || c == '"').next().unwrap_or_default();
+        first.eq_ignore_ascii_case("prepare")
+    }
+
     /// The parser library's statement, if it is one of those.
     pub fn into_sql(self) -> Option<ast::Statement> {
         match self.command {

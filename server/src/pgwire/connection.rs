@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 
 use levada_engine::error::{Error, Result, SqlState};
-use levada_engine::{Session, TransactionStatus};
+use levada_engine::{CancelHandle, Session, TransactionStatus};
 use pgwire::messages::response::{ReadyForQuery, TransactionStatus as WireStatus};
 use pgwire::messages::startup::{Authentication, BackendKeyData, ParameterStatus, SecretKey};
 use tokio::sync::watch;
@@ -29,6 +29,8 @@ pub struct Connection<'a> {
     /// Portals by name; the unnamed one under the empty name. They last until their transaction ends.
     pub(super) portals: HashMap<String, Portal>,
     stopping: watch::Receiver<bool>,
+    /// Tells when another session sends this client away.
+    handle: CancelHandle,
     state: State,
     /// Until when the client may stay silent.
     deadline: Option<Instant>,
@@ -51,8 +53,9 @@ impl<'a> Connection<'a> {
         registration: &'a Registration,
         stopping: watch::Receiver<bool>,
     ) -> Connection<'a> {
+        let (handle, portals) = (session.cancel_handle(), HashMap::new());
         let (state, deadline) = (State::Ready, None);
-        Connection { session, input, output, registration, portals: HashMap::new(), stopping, state, deadline }
+        Connection { session, input, output, registration, portals, stopping, handle, state, deadline }
     }
 
     /// Answers messages until the client leaves.
@@ -87,11 +90,12 @@ impl<'a> Connection<'a> {
         self.output.push(&BackendKeyData::new(*process, SecretKey::Bytes(secret.clone())))
     }
 
-    /// The next message, unless the server stops, or the client leaves a transaction open for too long.
+    /// The next message, unless the server stops, the client is sent away, or leaves a transaction open for too long.
     async fn next(&mut self) -> Result<Option<(u8, bytes::Bytes)>, Failure> {
         let deadline = self.deadline.take();
         // Messages come together: what is there already is not waited for.
         if !*self.stopping.borrow()
+            && !self.handle.is_disconnected()
             && let Some(message) = self.input.buffered()?
         {
             return Ok(Some(message));
@@ -102,12 +106,14 @@ impl<'a> Connection<'a> {
                 None => std::future::pending().await,
             }
         };
+        let terminated = || {
+            let message = "terminating connection due to administrator command";
+            Err(Failure::Fatal(Error::new(SqlState::ADMIN_SHUTDOWN, message)))
+        };
         tokio::select! {
             biased;
-            _ = self.stopping.wait_for(|stopping| *stopping) => {
-                let message = "terminating connection due to administrator command";
-                Err(Failure::Fatal(Error::new(SqlState::ADMIN_SHUTDOWN, message)))
-            }
+            _ = self.stopping.wait_for(|stopping| *stopping) => terminated(),
+            () = self.handle.disconnected() => terminated(),
             message = self.input.message() => message,
             () = silence => {
                 let message = "terminating connection due to idle-in-transaction timeout";

@@ -109,6 +109,7 @@ impl Listener {
 impl Doorway {
     /// A connection, from its first byte to its last.
     async fn serve(self, socket: TcpStream) {
+        let client = socket.peer_addr().ok();
         if let Err(error) = tune(&socket) {
             tracing::debug!(%error, "cannot tune a connection");
         }
@@ -118,7 +119,7 @@ impl Doorway {
         let started = timeout(STARTUP_TIMEOUT, startup::negotiate(&mut input, &mut output, &self.registry)).await;
         let outcome = match started {
             Err(_) | Ok(Ok(None)) => Ok(()),
-            Ok(Ok(Some(request))) => self.converse(&mut input, &mut output, request).await,
+            Ok(Ok(Some(request))) => self.converse(&mut input, &mut output, request, client).await,
             Ok(Err(failure)) => Err(failure),
         };
         if let Err(failure) = outcome {
@@ -129,14 +130,20 @@ impl Doorway {
     }
 
     /// A session, from when the client may come in to when it leaves.
-    async fn converse(&self, input: &mut Input, output: &mut Output, request: startup::Request) -> Result<(), Failure> {
+    async fn converse(
+        &self,
+        input: &mut Input,
+        output: &mut Output,
+        request: startup::Request,
+        client: Option<SocketAddr>,
+    ) -> Result<(), Failure> {
         let Ok(_place) = self.sessions.try_acquire() else {
             let error = Error::new(SqlState::TOO_MANY_CONNECTIONS, "sorry, too many clients already");
             return Err(Failure::Fatal(error));
         };
         let mut session = self.engine.session(request.session).map_err(Failure::Fatal)?;
         let registration = self.registry.register(session.cancel_handle(), request.key_length)?;
-        session.set_process(registration.process);
+        session.register(registration.process, client);
         let connection = Connection::new(session, input, output, &registration, self.stopping.clone());
         // A panic is a bug of ours, and ends the connection it happened in; the others never notice.
         match AssertUnwindSafe(connection.run()).catch_unwind().await {

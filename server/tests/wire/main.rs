@@ -11,5 +11,6 @@ mod process;
 mod psql;
 mod raw;
 mod server;
+mod sessions;
 mod simple;
 mod startup;

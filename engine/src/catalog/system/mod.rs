@@ -19,6 +19,7 @@ mod pg_tables;
 mod pg_type;
 mod pg_views;
 mod rows;
+mod sessions;
 mod shape;
 mod status;
 #[cfg(test)]
@@ -33,6 +34,7 @@ use arrow::array::RecordBatch;
 pub use composite::type_name as composite_name;
 pub use names::{function_name, namespace_name, namespace_oid};
 pub use objects::{Index, Object, relation_name};
+pub use sessions::{PreparedSummary, SessionSummary, Sessions};
 pub use shape::SystemRelation;
 pub use status::{CheckpointRecord, CheckpointState, EngineStatus, Freshness, Kept};
 
@@ -176,6 +178,7 @@ pub struct System {
     /// The schemas searched for unqualified names, `pg_catalog` among them.
     pub search_path: Vec<String>,
     pub settings: Arc<dyn SettingValues>,
+    pub sessions: Arc<dyn Sessions>,
     pub statistics: Arc<dyn Statistics>,
     /// Gone when the statement has ended: what runs for long looks whether it is still wanted.
     pub statement: Weak<()>,
@@ -276,6 +279,8 @@ fn builder(schema: &str, name: &str) -> Option<Build> {
         ("pg_catalog", "pg_settings") => pg_cluster::settings,
         ("pg_catalog", "pg_am") => pg_cluster::access_methods,
         ("pg_catalog", "pg_collation") => pg_cluster::collations,
+        ("pg_catalog", "pg_stat_activity") => sessions::activity,
+        ("pg_catalog", "pg_prepared_statements") => sessions::prepared_statements,
         ("pg_catalog", "pg_foreign_data_wrapper") => foreign::wrappers,
         ("pg_catalog", "pg_foreign_server") => foreign::servers,
         ("pg_catalog", "pg_foreign_table") => foreign::tables,

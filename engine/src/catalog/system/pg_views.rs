@@ -55,6 +55,13 @@ pub const VIEWS: &[Shape] = &[
         with_check text",
     ),
     view(
+        "pg_prepared_statements",
+        12089,
+        "\
+        name text, statement text, prepare_time timestamptz, parameter_types _regtype, from_sql bool, generic_plans \
+        int8, custom_plans int8",
+    ),
+    view(
         "pg_publication_tables",
         12068,
         "\

@@ -28,6 +28,39 @@ impl SettingValues for OneSetting {
     }
 }
 
+struct OneSession;
+
+impl Sessions for OneSession {
+    fn all(&self) -> Vec<SessionSummary> {
+        vec![SessionSummary {
+            process: 7,
+            user: "ada".into(),
+            application: String::new(),
+            client: None,
+            began_at: 1,
+            transaction_began_at: None,
+            query_began_at: Some(2),
+            changed_at: 3,
+            is_active: true,
+            state: "active",
+            query: "SELECT 1".into(),
+        }]
+    }
+
+    fn cancel(&self, process: i32) -> bool {
+        process == 7
+    }
+
+    fn terminate(&self, process: i32) -> bool {
+        process == 7
+    }
+
+    fn prepared(&self) -> Vec<PreparedSummary> {
+        let types = vec![SqlType::Int4];
+        vec![PreparedSummary { name: "p".into(), statement: "PREPARE p".into(), prepared_at: 1, types, by_sql: true }]
+    }
+}
+
 impl Statistics for NoStatistics {
     fn error_count(&self, _: ObjectId) -> u64 {
         1
@@ -127,6 +160,7 @@ fn system() -> System {
         user: "ada".into(),
         search_path: vec!["pg_catalog".into(), "public".into()],
         settings: Arc::new(OneSetting),
+        sessions: Arc::new(OneSession),
         statistics: Arc::new(NoStatistics),
         statement: Weak::new(),
     }

@@ -21,6 +21,10 @@ pub const FUNCTIONS: &[Function] = &[
     catalog("current_setting", &[Text], Text, current_setting),
     catalog("current_setting", &[Text, Bool], Text, current_setting),
     catalog("pg_sleep", &[Float8], T::Void, sleep).volatile(),
+    catalog("pg_cancel_backend", &[Int4], Bool, |s, c| map1(c, |process: i32| Ok(s.sessions.cancel(process))))
+        .volatile(),
+    catalog("pg_terminate_backend", &[Int4], Bool, |s, c| map1(c, |process: i32| Ok(s.sessions.terminate(process))))
+        .volatile(),
     catalog("set_config", &[Text, Text, Bool], Text, set_config).volatile(),
     catalog("pg_get_userbyid", &[Oid], Name, |s, c| map1(c, |oid: u32| Ok(s.role_name(oid)))),
     catalog("pg_get_viewdef", &[Oid], Text, view_definition),
