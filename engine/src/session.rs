@@ -107,8 +107,6 @@ pub struct Session {
     /// What `pg_backend_pid()` answers.
     process: i32,
     block: Block,
-    /// What BEGIN or SET TRANSACTION said of the current transaction.
-    read_only: Option<bool>,
     transaction: Option<Transaction>,
     notices: Vec<Notice>,
     statements: Arc<Statements>,
@@ -146,7 +144,6 @@ impl Session {
             interrupt: Interrupt::default(),
             process: 0,
             block: Block::None,
-            read_only: None,
             transaction: None,
             notices: Vec::new(),
             statements: Arc::default(),

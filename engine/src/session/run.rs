@@ -108,7 +108,9 @@ impl Session {
             ast::Statement::ShowTables { .. } => self.show_objects("table"),
             ast::Statement::ShowViews { materialized: true, .. } => self.show_objects("materialized view"),
             ast::Statement::ShowViews { .. } => self.show_objects("view"),
-            ast::Statement::StartTransaction { modes, .. } => self.begin(modes),
+            ast::Statement::StartTransaction { modes, begin, .. } => {
+                self.begin(modes, if *begin { "BEGIN" } else { "START TRANSACTION" })
+            }
             ast::Statement::Commit { chain: false, .. } => self.commit_block().await,
             ast::Statement::Rollback { chain: false, savepoint: None, .. } => Ok(self.roll_back_block()),
             ast::Statement::Rollback { chain: false, savepoint: Some(name), .. } => self.roll_back_to(name),
@@ -195,20 +197,16 @@ impl Session {
         Ok(Response::complete("FLUSH"))
     }
 
-    fn begin(&mut self, modes: &[ast::TransactionMode]) -> Result<Response> {
+    fn begin(&mut self, modes: &[ast::TransactionMode], tag: &str) -> Result<Response> {
         if self.block == Block::Explicit {
             let message = "there is already a transaction in progress";
             self.notice(Notice::new(Severity::Warning, SqlState::ACTIVE_TRANSACTION, message));
-            return Ok(Response::complete("BEGIN"));
+            return Ok(Response::complete(tag));
         }
-        let read_only = modes.iter().rev().find_map(|mode| match mode {
-            ast::TransactionMode::AccessMode(mode) => Some(*mode == ast::TransactionAccessMode::ReadOnly),
-            ast::TransactionMode::IsolationLevel(_) => None,
-        });
         self.block = Block::Explicit;
-        self.read_only = read_only;
         self.rollback_settings.get_or_insert_with(|| self.settings.clone());
-        Ok(Response::complete("BEGIN"))
+        self.set_transaction(modes, false)?;
+        Ok(Response::complete(tag))
     }
 
     async fn commit_block(&mut self) -> Result<Response> {
@@ -246,7 +244,6 @@ impl Session {
     /// Makes the open transaction durable and visible; nothing to do when it has only read.
     pub(super) async fn commit(&mut self) -> Result<()> {
         self.end_settings(true);
-        self.read_only = None;
         self.cursors.clear();
         match self.transaction.take() {
             Some(transaction) if !transaction.is_clean() => {
@@ -263,15 +260,13 @@ impl Session {
     /// Forgets the open transaction.
     pub(super) fn roll_back(&mut self) {
         self.end_settings(false);
-        self.read_only = None;
         self.cursors.clear();
         self.transaction = None;
     }
 
     /// Refuses to write in a transaction that is read-only.
     pub(super) fn check_writable(&mut self, command: &str) -> Result<()> {
-        let by_default = self.settings.get("default_transaction_read_only")? == "on";
-        if self.read_only.unwrap_or(by_default) {
+        if self.settings.get("transaction_read_only")? == "on" {
             let message = format!("cannot execute {command} in a read-only transaction");
             return Err(Error::new(SqlState::READ_ONLY_TRANSACTION, message));
         }

@@ -12,7 +12,6 @@ impl Session {
         let session = SessionMark {
             settings: self.settings.clone(),
             local_settings: self.local_settings.clone(),
-            read_only: self.read_only,
             cursors: self.cursors.next_number(),
         };
         self.transaction().mark(&folded(name), session);
@@ -31,7 +30,6 @@ impl Session {
         let session = self.transaction().roll_back_to(&folded(name))?;
         self.settings = session.settings;
         self.local_settings = session.local_settings;
-        self.read_only = session.read_only;
         self.cursors.close_from(session.cursors);
         self.block = Block::Explicit;
         Ok(Response::complete("ROLLBACK"))

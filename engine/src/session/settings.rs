@@ -55,6 +55,12 @@ static ALL: LazyLock<Vec<&'static Setting>> = LazyLock::new(|| {
 static SPELLED: LazyLock<HashMap<&'static str, &'static Setting>> =
     LazyLock::new(|| ALL.iter().map(|setting| (setting.name, *setting)).collect());
 
+/// Settings of the current transaction, and those from which each takes them.
+const OF_TRANSACTION: [(&str, &str); 2] = [
+    ("transaction_isolation", "default_transaction_isolation"),
+    ("transaction_read_only", "default_transaction_read_only"),
+];
+
 /// The values of a session's settings.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
@@ -92,8 +98,27 @@ impl Settings {
         {
             return Ok(value);
         }
-        let setting = find(name)?;
-        Ok(self.values.get(setting.name).map_or(setting.default, String::as_str))
+        Ok(self.value(find(name)?))
+    }
+
+    fn value(&self, setting: &Setting) -> &str {
+        match self.values.get(setting.name) {
+            Some(value) => value,
+            None => match OF_TRANSACTION.iter().find(|(name, _)| *name == setting.name) {
+                // Both are there.
+                Some((_, default)) => self.known(default),
+                None => setting.default,
+            },
+        }
+    }
+
+    /// Forgets what was said of the transaction that ends.
+    pub fn end_transaction(&mut self) {
+        for (name, _) in OF_TRANSACTION {
+            if self.values.remove(name).is_some() {
+                self.version = Version::default();
+            }
+        }
     }
 
     /// The value of a setting that is known to exist.
@@ -138,10 +163,7 @@ impl Settings {
 
     /// Name, value and description of every setting, in the order of the names.
     pub fn all(&self) -> impl Iterator<Item = (&'static str, &str, &'static str)> {
-        ALL.iter().map(|setting| {
-            let value = self.values.get(setting.name).map_or(setting.default, String::as_str);
-            (setting.name, value, setting.description)
-        })
+        ALL.iter().map(|setting| (setting.name, self.value(setting), setting.description))
     }
 
     /// Another one after every change.

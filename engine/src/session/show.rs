@@ -10,7 +10,7 @@ use crate::catalog::Item;
 use crate::data::SqlType;
 use crate::error::{Error, Result, SqlState};
 use crate::session::settings::spelled;
-use crate::session::{Block, Response, Session};
+use crate::session::{Block, Notice, Response, Session, Severity};
 use crate::sql::{ObjectKind, OutputColumn};
 
 impl Session {
@@ -28,7 +28,13 @@ impl Session {
             ast::Set::SetNames { charset_name, collation_name: None } => {
                 self.set_one("client_encoding", Some(&charset_name.value), false)?;
             }
-            ast::Set::SetTransaction { modes, session, .. } => self.set_transaction(modes, *session)?,
+            ast::Set::SetTransaction { modes, session, .. } => {
+                if !session && self.block == Block::None {
+                    let message = "SET TRANSACTION can only be used in transaction blocks";
+                    self.notice(Notice::new(Severity::Warning, SqlState::NO_ACTIVE_TRANSACTION, message));
+                }
+                self.set_transaction(modes, *session)?;
+            }
             other => return Err(Error::unsupported(other)),
         }
         Ok(Response::complete("SET"))
@@ -47,21 +53,21 @@ impl Session {
         self.settings.set(name, value)
     }
 
-    fn set_transaction(&mut self, modes: &[ast::TransactionMode], session: bool) -> Result<()> {
+    /// What a transaction is to be, or each of the session's. Every one reads one epoch, which is at least what each level of
+    /// isolation asks for.
+    pub(super) fn set_transaction(&mut self, modes: &[ast::TransactionMode], session: bool) -> Result<()> {
         for mode in modes {
-            match mode {
+            let (name, default, value) = match mode {
                 ast::TransactionMode::AccessMode(mode) => {
-                    let read_only = *mode == ast::TransactionAccessMode::ReadOnly;
-                    if session {
-                        let value = if read_only { "on" } else { "off" };
-                        self.set_one("default_transaction_read_only", Some(value), false)?;
-                    } else {
-                        self.read_only = Some(read_only);
-                    }
+                    let value = if *mode == ast::TransactionAccessMode::ReadOnly { "on" } else { "off" };
+                    ("transaction_read_only", "default_transaction_read_only", value.to_owned())
                 }
-                // Every transaction reads one epoch, which is at least what each level asks for.
-                ast::TransactionMode::IsolationLevel(_) => {}
-            }
+                ast::TransactionMode::IsolationLevel(level) => {
+                    let level = level.to_string().to_ascii_lowercase();
+                    ("transaction_isolation", "default_transaction_isolation", level)
+                }
+            };
+            self.set_one(if session { default } else { name }, Some(&value), false)?;
         }
         Ok(())
     }
@@ -76,11 +82,14 @@ impl Session {
                 self.settings.set(name, Some(value)).ok();
             }),
         }
+        self.settings.end_transaction();
     }
 
     pub(super) fn reset(&mut self, reset: &ast::ResetStatement) -> Result<Response> {
         match &reset.reset {
             ast::Reset::ALL => self.settings.reset(),
+            // There is no SET ROLE to take back.
+            ast::Reset::ConfigurationParameter(name) if name.to_string().eq_ignore_ascii_case("role") => {}
             ast::Reset::ConfigurationParameter(name) => self.set_one(&name.to_string(), None, false)?,
         }
         Ok(Response::complete("RESET"))

@@ -248,7 +248,6 @@ struct Mark {
 pub struct SessionMark {
     pub settings: Settings,
     pub local_settings: BTreeMap<String, String>,
-    pub read_only: Option<bool>,
     /// The number of the first cursor after it.
     pub cursors: u64,
 }
