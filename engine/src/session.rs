@@ -284,7 +284,8 @@ impl Session {
             Some(transaction) => transaction.catalog().clone(),
             None => self.engine.snapshot().catalog.clone(),
         };
-        FormatSettings { time_zone, relations: RelationNames(Some(catalog)) }
+        let float_digits = self.settings.float_digits();
+        FormatSettings { time_zone, float_digits, relations: RelationNames(Some(catalog)) }
     }
 
     fn notice(&mut self, notice: Notice) {

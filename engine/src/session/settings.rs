@@ -187,6 +187,11 @@ impl Settings {
         self.zone.clone().unwrap_or(TimeZone::UTC)
     }
 
+    /// What `extra_float_digits` says of how numbers with a floating point print.
+    pub fn float_digits(&self) -> i32 {
+        self.values.get("extra_float_digits").and_then(|digits| digits.parse().ok()).unwrap_or(1)
+    }
+
     /// How long a statement may run; None is for ever.
     pub fn statement_timeout(&self) -> Option<Duration> {
         self.duration("statement_timeout")

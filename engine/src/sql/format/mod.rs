@@ -1,5 +1,5 @@
-//! Values as text, as PostgreSQL's output functions print them (`extra_float_digits = 1`, `DateStyle = ISO`,
-//! `IntervalStyle = postgres`, `bytea_output = hex`).
+//! Values as text, as PostgreSQL's output functions print them (`DateStyle = ISO`, `IntervalStyle = postgres`,
+//! `bytea_output = hex`).
 
 mod nested;
 mod number;
@@ -28,13 +28,16 @@ use crate::error::{Error, Result};
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct FormatSettings {
     pub time_zone: TimeZone,
+    /// `extra_float_digits`: the shortest digits that read back as the same value from 1 on, else how many more than
+    /// always suffice.
+    pub float_digits: i32,
     pub relations: RelationNames,
 }
 
 impl FormatSettings {
     /// Settings by which relations print as their OIDs.
     pub fn new(time_zone: TimeZone) -> FormatSettings {
-        FormatSettings { time_zone, relations: RelationNames::default() }
+        FormatSettings { time_zone, float_digits: 1, relations: RelationNames::default() }
     }
 }
 
@@ -67,8 +70,12 @@ pub fn text(array: &ArrayRef, ty: &SqlType, row: usize, settings: &FormatSetting
         SqlType::Int2 => append(out, array.as_primitive::<Int16Type>().value(row)),
         SqlType::Int4 => append(out, array.as_primitive::<Int32Type>().value(row)),
         SqlType::Int8 => append(out, array.as_primitive::<Int64Type>().value(row)),
-        SqlType::Float4 => number::float4(array.as_primitive::<Float32Type>().value(row), out),
-        SqlType::Float8 => number::float8(array.as_primitive::<Float64Type>().value(row), out),
+        SqlType::Float4 => {
+            number::float4_digits(array.as_primitive::<Float32Type>().value(row), settings.float_digits, out);
+        }
+        SqlType::Float8 => {
+            number::float8_digits(array.as_primitive::<Float64Type>().value(row), settings.float_digits, out);
+        }
         SqlType::Numeric(modifier) => {
             let scale = modifier.map_or(NUMERIC_SCALE, |(_, scale)| scale);
             decimal::format(array.as_primitive::<Decimal128Type>().value(row), scale, modifier.is_none(), out);
