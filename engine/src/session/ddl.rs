@@ -246,8 +246,14 @@ impl Session {
         if !others.is_empty() && !cascade {
             let target = targets.iter().find(|target| catalog.dependents(target.id).next().is_some());
             let target = target.map(|target| describe(target)).unwrap_or_default();
+            // What an object stands on directly was made last: views behind views are among what it depends on.
+            let below = |item: &Item| {
+                let goes = |id: &&ObjectId| all.binary_search_by_key(*id, |item| item.id).is_ok();
+                let nearest = item.depends_on.iter().filter(goes).max().and_then(|id| catalog.by_id(*id));
+                nearest.map_or_else(|| target.clone(), |item| describe(item))
+            };
             let lines: Vec<String> =
-                others.iter().map(|item| format!("{} depends on {target}", describe(item))).collect();
+                others.iter().map(|item| format!("{} depends on {}", describe(item), below(item))).collect();
             let message = format!("cannot drop {target} because other objects depend on it");
             return Err(Error::new(SqlState::DEPENDENT_OBJECTS, message)
                 .with_detail(lines.join("\n"))

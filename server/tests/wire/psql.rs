@@ -29,6 +29,21 @@ fn queries_and_errors_look_as_they_do_with_postgres() {
     let expected = "ERROR:  relation \"nope\" does not exist\nLINE 1: SELECT * FROM nope\n                      ^\n";
     assert_eq!(text(&wrong.stderr), expected);
 
+    for statement in [
+        "CREATE TABLE t (id int PRIMARY KEY)",
+        "CREATE VIEW near AS SELECT id FROM t",
+        "CREATE VIEW far AS SELECT id FROM near",
+    ] {
+        assert!(psql(&server, &["-c", statement]).status.success());
+    }
+    let refused = psql(&server, &["-c", "DROP TABLE t"]);
+    let expected = "ERROR:  cannot drop table t because other objects depend on it
+DETAIL:  view near depends on table t
+view far depends on view near
+HINT:  Use DROP ... CASCADE to drop the dependent objects too.
+";
+    assert_eq!(text(&refused.stderr), expected);
+
     let notice = psql(&server, &["-c", "DROP TABLE IF EXISTS absent"]);
     assert_eq!(text(&notice.stderr), "NOTICE:  table \"absent\" does not exist, skipping\n");
     assert_eq!(text(&notice.stdout), "DROP TABLE\n");
