@@ -4,6 +4,7 @@
 //! do the rest. Queries run on threads of their own, fewer than the machine's cores, so that a scan cannot starve the steps.
 //! A [`PointQuery`] needs neither planner nor threads.
 
+mod in_turn;
 mod point;
 mod reading;
 mod stream;
@@ -20,6 +21,7 @@ use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::execution::{SessionState, TaskContext};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::optimizer::OptimizerRule;
+use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::physical_plan::{ExecutionPlan, displayable, execute_stream};
 use datafusion::prelude::SessionConfig;
 use futures::TryStreamExt;
@@ -28,6 +30,7 @@ use tokio::runtime::{Builder, Runtime};
 use crate::catalog::RelationSource;
 use crate::data::STACK;
 use crate::error::{Error, Result};
+use crate::query::in_turn::ComputeInTurn;
 use crate::view::RowSnapshot;
 
 pub use point::PointQuery;
@@ -85,10 +88,13 @@ impl QueryEngine {
         // Sorted apart, the inputs of a UNION ALL are sorted without the columns that are constant in each, but the first
         // rows of all are told from each other by what is left (DataFusion 55.2).
         config.options_mut().optimizer.repartition_sorts = false;
+        let mut physical_rules = PhysicalOptimizer::new().rules;
+        physical_rules.push(Arc::new(ComputeInTurn));
         let state = SessionStateBuilder::new_with_default_features()
             .with_config(config)
             .with_runtime_env(environment)
             .with_optimizer_rules(rules)
+            .with_physical_optimizer_rules(physical_rules)
             .build();
         Ok(QueryEngine { state, runtime: Some(runtime) })
     }

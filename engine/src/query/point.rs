@@ -27,6 +27,7 @@ use datafusion::scalar::ScalarValue;
 
 use crate::catalog::RelationSource;
 use crate::error::{Error, Result, SqlState};
+use crate::query::in_turn::in_turn;
 use crate::view::{RowSnapshot, Wanted};
 
 /// Rows of a relation that is read as a whole, and rows that are sorted, at most: this is done on the threads of connections,
@@ -324,7 +325,8 @@ fn substituted(expr: &Expr, parameters: &[ScalarValue]) -> Result<Expr> {
 }
 
 fn physical(expr: &Expr, schema: &DFSchema) -> Result<Arc<dyn PhysicalExpr>> {
-    Ok(create_physical_expr(expr, schema, &ExecutionProps::new(), &PhysicalPlanningContext::default())?)
+    let context = PhysicalPlanningContext::default();
+    Ok(in_turn(create_physical_expr(expr, schema, &ExecutionProps::new(), &context)?)?)
 }
 
 /// The value of an expression that has one for the whole query.
