@@ -3,7 +3,6 @@
 use datafusion::common::ScalarValue;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::functions_aggregate::count::count;
-use datafusion::functions_aggregate::first_last::first_value;
 use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, lit};
 use std::sync::Arc;
@@ -85,7 +84,7 @@ impl Binder<'_> {
         let input = plan::extend(plan::extend(input, computed)?, keyed)?;
         let aggregated = match grouping.explicit {
             false => {
-                calls.extend(names.iter().zip(&keys).filter_map(shown_value));
+                calls.extend(names.iter().zip(&keys).filter_map(|group| self.shown_value(group)));
                 let keys = keys.iter().chain(&determined).map(column).collect();
                 grouped(input, keys, &calls, self.fresh()).and_then(|plan| with_grouping(plan, &asked))?
             }
@@ -95,6 +94,11 @@ impl Binder<'_> {
             Some(having) => plan::filter(aggregated, having),
             None => Ok(aggregated),
         }
+    }
+
+    /// What gives the value of a group whose key is not the value itself.
+    fn shown_value(&self, (name, key): (&String, &String)) -> Option<(Expr, String)> {
+        (name != key).then(|| (plan::shown(name, self.purpose), name.clone()))
     }
 
     /// Replaces arguments of an aggregate that hold subqueries by columns computed before.
@@ -124,7 +128,7 @@ impl Binder<'_> {
         let mut inputs = Vec::with_capacity(grouping.sets.len());
         for set in &grouping.sets {
             let keys = set.iter().map(|index| column(&group_keys[*index])).collect();
-            let shown = set.iter().filter_map(|index| shown_value((&names[*index], &group_keys[*index])));
+            let shown = set.iter().filter_map(|index| self.shown_value((&names[*index], &group_keys[*index])));
             let calls: Vec<(Expr, String)> = calls.iter().cloned().chain(shown).collect();
             let mut outputs = Vec::new();
             let called = calls[..count].iter().map(|(_, name)| column(name));
@@ -147,11 +151,6 @@ impl Binder<'_> {
             _ => plan::union_all(inputs),
         }
     }
-}
-
-/// The value of a group whose key is not the value itself: that of any of its rows.
-fn shown_value((name, key): (&String, &String)) -> Option<(Expr, String)> {
-    (name != key).then(|| (first_value(column(name), Vec::new()), name.clone()))
 }
 
 /// One aggregation. Without keys and calls it still tells whether there is a group, by a count under `spare`.

@@ -11,7 +11,7 @@ use crate::data::SqlType;
 use crate::error::{Error, Result, SqlState};
 use crate::sql::bind::target::Target;
 use crate::sql::bind::{Binder, Bound, BoundQuery, Clause, Purpose, Scope, column, fold, plan};
-use crate::sql::functions::comparison::{array_key, has_sort_key, plain_order, sort_key};
+use crate::sql::functions::comparison::{array_key, plain_order, sort_key};
 
 /// A key of ORDER BY.
 #[derive(Clone, Debug)]
@@ -132,9 +132,9 @@ impl Binder<'_> {
         Ok(BoundQuery { plan, columns: query.columns })
     }
 
-    /// Whether values of a type are compared by their [`sort_key`]: a view's operators make keys canonical themselves.
+    /// Whether values of a type are compared by their [`sort_key`].
     pub(super) fn keyed(&self, ty: &SqlType) -> bool {
-        self.purpose == Purpose::Query && has_sort_key(ty)
+        plan::keyed(ty, self.purpose)
     }
 
     /// Whether values of a type are ordered by their [`order_key`]. A view's operators know that of floats.

@@ -12,6 +12,7 @@ use datafusion::logical_expr::{
 };
 
 use datafusion::functions_aggregate::first_last::first_value;
+use datafusion::functions_aggregate::min_max::min;
 use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 
@@ -52,6 +53,23 @@ pub(super) fn sort(input: LogicalPlan, expr: Vec<SortExpr>) -> LogicalPlan {
     LogicalPlan::Sort(Sort { expr, input: Arc::new(input), fetch: None })
 }
 
+/// Whether values of a type are grouped by their [`sort_key`]. A view's operators make keys canonical themselves, but of
+/// JSON they see the text, in which equal numbers can be written differently.
+pub(super) fn keyed(ty: &SqlType, purpose: Purpose) -> bool {
+    match purpose {
+        Purpose::View => *ty == SqlType::Jsonb,
+        Purpose::Query => has_sort_key(ty),
+    }
+}
+
+/// The value of a group whose key is not the value itself: that of any of its rows, in a view always the same of them.
+pub(super) fn shown(name: &str, purpose: Purpose) -> Expr {
+    match purpose {
+        Purpose::View => min(column(name)),
+        Purpose::Query => first_value(column(name), Vec::new()),
+    }
+}
+
 /// Each row once. Of a view it stays an operator of its own; elsewhere it is an aggregation from the start, because the
 /// rule that would make it one skips it where DataFusion believes the rows unique, and it believes so of unnested rows
 /// if they were before (DataFusion 55.2).
@@ -59,16 +77,16 @@ pub(super) fn sort(input: LogicalPlan, expr: Vec<SortExpr>) -> LogicalPlan {
 /// `types` are those of the columns: of rows that differ only in how equal values are written, one stays.
 pub(super) fn distinct(input: LogicalPlan, types: &[SqlType], purpose: Purpose) -> Result<LogicalPlan> {
     let input = Arc::new(input);
-    if purpose == Purpose::View {
+    if purpose == Purpose::View && !types.iter().any(|ty| keyed(ty, purpose)) {
         return Ok(LogicalPlan::Distinct(Distinct::All(input)));
     }
     let (mut keys, mut values) = (Vec::new(), Vec::new());
     let names: Vec<String> = input.schema().fields().iter().map(|field| field.name().clone()).collect();
     for (name, ty) in names.iter().zip(types) {
-        match has_sort_key(ty) {
+        match keyed(ty, purpose) {
             true => {
                 keys.push(sort_key(column(name), ty).alias(format!("{name}_key")));
-                values.push(first_value(column(name), Vec::new()).alias(name));
+                values.push(shown(name, purpose).alias(name));
             }
             false => keys.push(column(name)),
         }
