@@ -87,9 +87,12 @@ fn a_session_sends_another_client_away() {
         }
         let terminate = format!("SELECT pg_terminate_backend({})", process(&key));
         assert_eq!(other.rows(&terminate), [["t"]]);
-        let error = client.last_error();
+        // Behind the rows that were on their way.
+        let messages = client.until('E');
+        let error = messages.last().expect("an error").fields();
         assert_eq!((error[&'S'].as_str(), error[&'C'].as_str()), ("FATAL", "57P01"));
         assert_eq!(error[&'M'], "terminating connection due to administrator command");
+        assert_eq!(client.try_read(), None);
     }
     comes(&mut other, "SELECT count(*) FROM pg_stat_activity", "1");
 }
