@@ -11,6 +11,7 @@ use sqlparser::ast::{
 use crate::data::SqlType;
 use crate::error::{Error, Result, SqlState};
 use crate::sql::adt::time_zone::TimeZone;
+use crate::sql::bind::named_argument::in_place;
 use crate::sql::bind::order::order_key;
 use crate::sql::bind::type_name::by_name;
 use crate::sql::bind::{Binder, Bound, Clause, Purpose, Scope, fold};
@@ -123,7 +124,9 @@ impl Binder<'_> {
     ) -> Result<Bound> {
         let position = self.position(call.name.span());
         // Made of another aggregate, by whose name it would be refused later.
-        if self.purpose == Purpose::View && matches!(function.name, "json_agg" | "jsonb_agg") {
+        if self.purpose == Purpose::View
+            && matches!(function.name, "json_agg" | "jsonb_agg" | "json_object_agg" | "jsonb_object_agg")
+        {
             return Err(Error::unsupported(format!("{}() in a materialized view", function.name)));
         }
         let is_window = matches!(function.body, Body::Window(_));
@@ -296,12 +299,21 @@ pub(super) fn clauses(call: &Function) -> Result<Clauses<'_>> {
         return Ok(out);
     };
     out.distinct = list.duplicate_treatment == Some(DuplicateTreatment::Distinct);
+    let mut named = Vec::new();
     for arg in &list.args {
         match arg {
+            FunctionArg::Named { name, arg: FunctionArgExpr::Expr(expr), .. } => named.push((name, expr)),
+            FunctionArg::Unnamed(_) if !named.is_empty() => {
+                let message = "positional argument cannot follow named argument";
+                return Err(Error::new(SqlState::SYNTAX_ERROR, message));
+            }
             FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => out.args.push(expr),
             FunctionArg::Unnamed(FunctionArgExpr::Wildcard) => out.star = true,
             other => return Err(Error::unsupported(format!("the argument {other}"))),
         }
+    }
+    if !named.is_empty() {
+        out.args = in_place(&function_name(call)?, &out.args, &named)?;
     }
     for clause in &list.clauses {
         match clause {

@@ -6,8 +6,9 @@ use sqlparser::ast::{self, BinaryOperator, CastKind, ObjectName, Spanned};
 use crate::data::SqlType;
 use crate::error::{Error, Result, SqlState};
 use crate::sql::bind::coerce::Coercion;
-use crate::sql::bind::type_name::sql_type;
+use crate::sql::bind::type_name::{coarse, sql_type};
 use crate::sql::bind::{Binder, Bound, Scope, fold};
+use crate::sql::functions::rounded_seconds;
 
 impl Binder<'_> {
     /// Binds a scalar expression. Its errors say where.
@@ -87,6 +88,10 @@ impl Binder<'_> {
     ) -> Result<Bound> {
         if !matches!(kind, CastKind::Cast | CastKind::DoubleColon) {
             return Err(Error::new(SqlState::SYNTAX_ERROR, "syntax error: only CAST(… AS …) and :: are known"));
+        }
+        if let Some((fine, digits)) = coarse(data_type) {
+            let bound = self.bind_cast(kind, expr, &fine, scope)?;
+            return Ok(Bound { expr: rounded_seconds(bound.expr, &bound.ty, digits), ..bound });
         }
         let target = sql_type(data_type).map_err(|error| error.at(self.type_position(data_type)))?;
         // ARRAY[…]::t[] gives its elements the type at once.

@@ -41,6 +41,7 @@ mod insert;
 mod join;
 mod literal;
 mod name;
+mod named_argument;
 mod operator;
 mod order;
 mod ordered_set;

@@ -5,7 +5,7 @@ use sqlparser::ast::{
 };
 
 use crate::sql::bind::fold;
-use crate::sql::bind::type_name::sql_type;
+use crate::sql::bind::type_name::{coarse, sql_type};
 
 /// The name that PostgreSQL gives a column of this expression.
 pub(super) fn column_name(expr: &Expr) -> String {
@@ -78,7 +78,8 @@ fn cast(inner: Option<(String, Strength)>, data_type: &DataType) -> Option<(Stri
     match inner {
         Some(name @ (_, Strength::Certain)) => Some(name),
         _ => {
-            let ty = sql_type(data_type).ok()?;
+            let fine = coarse(data_type);
+            let ty = sql_type(fine.as_ref().map_or(data_type, |(fine, _)| fine)).ok()?;
             let name = ty.type_name();
             Some((name.strip_prefix('_').map(str::to_owned).unwrap_or(name), Strength::Weak))
         }

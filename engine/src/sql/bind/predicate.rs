@@ -96,6 +96,19 @@ impl Binder<'_> {
             return self.compare_rows(&lefts, operator, &rights, scope);
         }
         let (left, right) = (self.bind_expr(left, scope)?, self.bind_expr(right, scope)?);
+        // As in PostgreSQL it is IS [NOT] NULL of any type, but for a row whose fields are all NULL.
+        let position = left.position;
+        let is_null = |bound: &Bound| bound.ty == SqlType::Unknown && is_null_literal(&bound.expr);
+        let other = match (is_null(&left), is_null(&right)) {
+            (false, true) => Some(&left),
+            (true, false) => Some(&right),
+            _ => None,
+        };
+        if let Some(other) = other.filter(|other| matches!(other.ty, SqlType::Record(_))) {
+            let expr = other.expr.clone();
+            let expr = if operator == Operator::IsDistinctFrom { expr.is_not_null() } else { expr.is_null() };
+            return Ok(Bound::new(expr, SqlType::Bool, position));
+        }
         self.apply_comparison(left, operator, right)
     }
 
@@ -416,4 +429,8 @@ fn escape_char(escape: &ValueWithSpan) -> Result<Option<char>> {
         _ => Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, "invalid escape string")
             .with_hint("Escape string must be empty or one character.")),
     }
+}
+
+fn is_null_literal(expr: &Expr) -> bool {
+    matches!(expr, Expr::Literal(value, _) if value.is_null())
 }

@@ -121,6 +121,16 @@ fn characters(length: &CharacterLength, ty: &str) -> Result<u32> {
     }
 }
 
+/// Of a type of times with fewer digits of seconds than six: the type without that, and how many.
+pub(super) fn coarse(name: &DataType) -> Option<(DataType, i32)> {
+    let (fine, digits) = match name {
+        DataType::Timestamp(Some(digits), zone) => (DataType::Timestamp(None, *zone), digits),
+        DataType::Time(Some(digits), zone) => (DataType::Time(None, *zone), digits),
+        _ => return None,
+    };
+    i32::try_from(*digits).ok().filter(|digits| *digits < 6).map(|digits| (fine, digits))
+}
+
 /// Times have microseconds; coarser ones are not kept.
 fn seconds(precision: Option<u64>, ty: &str) -> Result<()> {
     match precision {

@@ -4,7 +4,7 @@ use arrow::array::{Array, ArrayRef, AsArray};
 
 use super::{FormatSettings, expected, text};
 use crate::data::SqlType;
-use crate::error::Result;
+use crate::error::{Error, Result, SqlState};
 
 /// `{1,2,NULL,"a b"}`.
 pub fn array(
@@ -31,7 +31,7 @@ pub fn array(
         if nested || !needs_quotes_in_array(&item) {
             out.push_str(&item);
         } else {
-            quote(&item, |c| if matches!(c, '"' | '\\') { Some('\\') } else { None }, out);
+            quote(&item, |c| if matches!(c, '"' | '\\') { Some('\\') } else { None }, out)?;
         }
     }
     out.push('}');
@@ -71,7 +71,7 @@ pub fn record(
         let special = |c: char| matches!(c, '"' | '\\' | '(' | ')' | ',') || is_space(c);
         if item.is_empty() || item.contains(special) {
             // Doubled, where arrays put a backslash.
-            quote(&item, |c| if matches!(c, '"' | '\\') { Some(c) } else { None }, out);
+            quote(&item, |c| if matches!(c, '"' | '\\') { Some(c) } else { None }, out)?;
         } else {
             out.push_str(&item);
         }
@@ -80,13 +80,22 @@ pub fn record(
     Ok(())
 }
 
-fn quote(item: &str, escape: impl Fn(char) -> Option<char>, out: &mut String) {
+/// Bytes of the text of a value within another. Each level of nesting doubles the quotes of those inside, so that a short
+/// expression is a text without end.
+const LONGEST: usize = 64 << 20;
+
+fn quote(item: &str, escape: impl Fn(char) -> Option<char>, out: &mut String) -> Result<()> {
+    if out.len() + item.len() > LONGEST {
+        return Err(Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, "the text of a nested value is too long")
+            .with_detail(format!("It may have about {} MB.", LONGEST >> 20)));
+    }
     out.push('"');
     for c in item.chars() {
         out.extend(escape(c));
         out.push(c);
     }
     out.push('"');
+    Ok(())
 }
 
 /// `int2vector` and `oidvector`: elements with blanks between.
@@ -105,4 +114,24 @@ pub fn vector(
         text(&values, element, at, settings, out)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quotes_of_quotes_come_to_an_end() {
+        let mut out = String::from(" ");
+        let mut levels = 0;
+        let error = loop {
+            let item = std::mem::take(&mut out);
+            match quote(&item, |_| Some('"'), &mut out) {
+                Ok(()) => levels += 1,
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error.sqlstate(), SqlState::PROGRAM_LIMIT_EXCEEDED);
+        assert!((20..30).contains(&levels), "{levels}");
+    }
 }

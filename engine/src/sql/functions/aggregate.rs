@@ -297,6 +297,8 @@ pub const FUNCTIONS: &[Function] = &[
     aggregate("bit_xor", &[Int8], Int8, |call| call.same(bit_xor_udaf())),
     aggregate("string_agg", &[Text, Text], Text, strings),
     aggregate("array_agg", &[AnyNonArray], T::AnyArray, array),
+    aggregate("json_object_agg", &[Any, Any], Json, |call| super::json_object::aggregate(call, SqlType::Json)),
+    aggregate("jsonb_object_agg", &[Any, Any], Jsonb, |call| super::json_object::aggregate(call, SqlType::Jsonb)),
     aggregate("json_agg", &[Any], Json, |call| super::json::aggregate(call, SqlType::Json)),
     aggregate("jsonb_agg", &[Any], Jsonb, |call| super::json::aggregate(call, SqlType::Jsonb)),
 ];

@@ -231,7 +231,7 @@ fn compact(value: &Value) -> String {
 }
 
 /// Appends any value as JSON (`to_json`).
-fn write(array: &ArrayRef, ty: &SqlType, row: usize, zone: &TimeZone, out: &mut String) -> Result<()> {
+pub(super) fn write(array: &ArrayRef, ty: &SqlType, row: usize, zone: &TimeZone, out: &mut String) -> Result<()> {
     if array.is_null(row) {
         out.push_str("null");
         return Ok(());

@@ -19,6 +19,7 @@ pub mod event_windows;
 mod gathered;
 mod interval_aggregates;
 mod json;
+mod json_object;
 pub mod math;
 mod numeric_sum;
 pub mod ordered_set;
@@ -26,6 +27,7 @@ mod pairs;
 pub mod reference;
 mod regexp;
 pub mod resolve;
+mod seconds;
 pub mod signature;
 mod system;
 mod text;
@@ -34,6 +36,7 @@ mod udf;
 mod window;
 
 pub use resolve::{Choice, choose, element};
+pub use seconds::rounded_seconds;
 pub use udf::{PgScalar, itself, named_itself};
 
 use crate::data::SqlType;
