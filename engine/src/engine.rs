@@ -64,13 +64,13 @@ use crate::engine::metrics::Metrics;
 use crate::engine::snapshot::LiveSnapshots;
 use crate::engine::sources::Sources;
 use crate::engine::stepper::{Stepper, Suspicion, Unsaved};
-use crate::engine::storage::Storage;
+use crate::engine::storage::{Storage, StorageSizes};
 use crate::error::{Error, Result, SqlState};
 use crate::query::QueryEngine;
 use crate::session::{Activities, Session, SessionParams};
 use crate::source::Intake;
 use crate::sql::query_rules;
-use crate::state::CheckpointSizes;
+use crate::state::{CheckpointSizes, StoreMemory};
 
 /// How an engine is opened.
 #[derive(Clone, Debug)]
@@ -110,9 +110,13 @@ const QUERY_SHARE: u64 = 25;
 /// The same for messages that wait for a step, and how much of it is of use.
 const INTAKE_SHARE: u64 = 5;
 const MOST_INTAKE: usize = 128 << 20;
-/// The same for changes that no checkpoint has, and what is worth one in any case.
+/// The same for changes that no checkpoint has, and what is worth one in any case where there is room for it.
 const UNSAVED_SHARE: u64 = 1;
 const LEAST_UNSAVED: u64 = 64 << 20;
+const MOST_UNSAVED_SHARE: u64 = 12;
+/// The same for rows that only old snapshots have.
+const OLD_SNAPSHOTS_SHARE: u64 = 25;
+const MOST_OLD_SNAPSHOTS: u64 = 1 << 30;
 
 impl EngineOptions {
     /// The defaults for a directory: all cores for steps, all but one for queries, 70 % of the memory there is.
@@ -128,7 +132,7 @@ impl EngineOptions {
             unsaved_memory: 0,
             memory_limit,
             memory_gauge: MemoryGauge::Process,
-            snapshots: SnapshotLimits { age: Duration::from_secs(3600), memory: 1 << 30 },
+            snapshots: SnapshotLimits { age: Duration::from_secs(3600), memory: 0 },
             time: TimeSource::System,
             checkpoints: CheckpointSizes::default(),
             hydrations: HydrationLimit::new(4),
@@ -136,14 +140,16 @@ impl EngineOptions {
         options.with_memory_limit(memory_limit)
     }
 
-    /// The same with a budget of so many bytes for the process; queries, messages that wait, and changes that no checkpoint
-    /// has, have their shares of it.
+    /// The same with a budget of so many bytes for the process; queries, messages that wait, changes that no checkpoint
+    /// has, rows that only old snapshots have, and RocksDB, have their shares of it.
     #[must_use]
     pub fn with_memory_limit(self, bytes: u64) -> EngineOptions {
         let share = |of_it| usize::try_from(percent(bytes, of_it)).unwrap_or(usize::MAX);
         let (query_memory, intake_memory) = (share(QUERY_SHARE), share(INTAKE_SHARE).min(MOST_INTAKE));
-        let unsaved_memory = percent(bytes, UNSAVED_SHARE).max(LEAST_UNSAVED);
-        EngineOptions { memory_limit: bytes, query_memory, intake_memory, unsaved_memory, ..self }
+        let unsaved_memory = percent(bytes, UNSAVED_SHARE).max(LEAST_UNSAVED.min(percent(bytes, MOST_UNSAVED_SHARE)));
+        let old = MOST_OLD_SNAPSHOTS.min(percent(bytes, OLD_SNAPSHOTS_SHARE));
+        let snapshots = SnapshotLimits { memory: old, ..self.snapshots };
+        EngineOptions { memory_limit: bytes, query_memory, intake_memory, unsaved_memory, snapshots, ..self }
     }
 }
 
@@ -192,7 +198,9 @@ impl Engine {
             let message = format!("cannot create the data directory \"{}\"", directory.display());
             Error::new(SqlState::IO_ERROR, message).with_source(error)
         })?;
-        let storage = Storage::open(directory, options.checkpoints)?;
+        let memory = StoreMemory::of(options.memory_limit);
+        let storage_sizes = StorageSizes { checkpoints: options.checkpoints, memory };
+        let storage = Storage::open(directory, storage_sizes)?;
         let intake = Intake::new(options.intake_memory, options.step_threads)?;
         let (requests, inbox) = channel();
         let memory = Arc::new(Memory::new(options.memory_limit, options.memory_gauge));
@@ -236,7 +244,7 @@ impl Engine {
             reports: requests.clone(),
             storage: Some(storage),
             data_dir: options.data_dir.clone(),
-            checkpoint_sizes: options.checkpoints,
+            storage_sizes,
             dataflows: recovered.dataflows,
             epoch: recovered.epoch,
             position: recovered.position,

@@ -6,6 +6,7 @@
 //!
 //! `levada demo` does the same on a stream that it makes itself, and shows how it is doing.
 
+mod allocator;
 mod config;
 mod demo;
 mod memory_limit;
@@ -103,6 +104,7 @@ async fn run(config: Config) -> Result<(), Box<dyn Error>> {
         Some(limit) => limit.apply(options)?,
         None => options,
     };
+    allocator::fit(options.memory_limit);
     let engine = tokio::select! {
         opened = tokio::task::spawn_blocking(|| Engine::open(options)) => opened??,
         () = &mut stop => return Ok(()),

@@ -6,8 +6,8 @@ use std::str::FromStr;
 use levada_engine::{EngineOptions, available_memory};
 use serde::Deserialize;
 
-/// With less nothing works.
-const LEAST: u64 = 64 << 20;
+/// With less a server that was filled would not go on once it is emptied: what it keeps for itself would be too much.
+const LEAST: u64 = 128 << 20;
 /// Units as PostgreSQL has them, which are powers of 1024.
 const UNITS: [(&str, u32); 5] = [("B", 0), ("KB", 10), ("MB", 20), ("GB", 30), ("TB", 40)];
 
@@ -52,7 +52,7 @@ impl fmt::Display for InvalidLimit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             InvalidLimit::Syntax => "memory_limit is a number of bytes, or a text such as '4GB' or '70%'",
-            InvalidLimit::Range => "memory_limit must be at least 64MB, and at most 100% of what there is",
+            InvalidLimit::Range => "memory_limit must be at least 128MB, and at most 100% of what there is",
             InvalidLimit::Unknown => "memory_limit must be in bytes: the system does not tell how much there is",
         })
     }
@@ -119,7 +119,7 @@ mod tests {
             ("1073741824", MemoryLimit::Bytes(1 << 30)),
             ("4GB", MemoryLimit::Bytes(4 << 30)),
             (" 512 mb ", MemoryLimit::Bytes(512 << 20)),
-            ("65536kB", MemoryLimit::Bytes(64 << 20)),
+            ("131072kB", MemoryLimit::Bytes(128 << 20)),
             ("70%", MemoryLimit::Percent(70)),
         ] {
             assert_eq!(text.parse(), Ok(limit), "{text}");
@@ -127,7 +127,7 @@ mod tests {
         for text in ["", "GB", "4 GiB", "-1", "1.5GB", "70 % of it"] {
             assert_eq!(text.parse::<MemoryLimit>(), Err(InvalidLimit::Syntax), "{text}");
         }
-        for text in ["0%", "101%", "63MB", "99999999999TB"] {
+        for text in ["0%", "101%", "127MB", "99999999999TB"] {
             assert_eq!(text.parse::<MemoryLimit>(), Err(InvalidLimit::Range), "{text}");
         }
     }
@@ -142,7 +142,7 @@ mod tests {
         assert_eq!(read("memory_limit = 134217728").unwrap(), MemoryLimit::Bytes(128 << 20));
         assert_eq!(read("memory_limit = '50%'").unwrap(), MemoryLimit::Percent(50));
         assert!(read("memory_limit = true").unwrap_err().message().contains("'4GB' or '70%'"));
-        assert!(read("memory_limit = '1MB'").unwrap_err().message().contains("at least 64MB"));
+        assert!(read("memory_limit = '1MB'").unwrap_err().message().contains("at least 128MB"));
     }
 
     #[test]

@@ -28,9 +28,9 @@ use crate::engine::memory::Memory;
 use crate::engine::metrics::Metrics;
 use crate::engine::snapshot::{LiveSnapshots, Snapshot, SnapshotLimits};
 use crate::engine::sources::Sources;
-use crate::engine::storage::Storage;
+use crate::engine::storage::{Storage, StorageSizes};
 use crate::error::{Error, Result};
-use crate::state::{CheckpointSizes, LogPosition};
+use crate::state::LogPosition;
 pub use suspicion::Suspicion;
 
 pub use unsaved::Unsaved;
@@ -44,7 +44,7 @@ struct End(Option<(oneshot::Sender<Result<()>>, Result<()>)>);
 /// Everything that the step thread owns.
 pub struct Stepper {
     pub data_dir: PathBuf,
-    pub checkpoint_sizes: CheckpointSizes,
+    pub storage_sizes: StorageSizes,
     /// None only when opening it again has failed, and then for good.
     pub storage: Option<Storage>,
     pub dataflows: Dataflows,

@@ -13,7 +13,7 @@ use futures::TryStreamExt;
 
 use super::*;
 use crate::data::ZSet;
-use crate::engine::storage::Storage;
+use crate::engine::storage::{Storage, StorageSizes};
 use crate::session::Response;
 
 fn open(directory: &Path) -> Engine {
@@ -65,7 +65,7 @@ async fn commit(engine: &Engine, operations: Vec<Operation>) -> Result<Arc<Snaps
 
 /// How many entries the log ever had, of a database that is closed.
 fn logged(directory: &Path) -> u64 {
-    Storage::open(directory, CheckpointSizes::default()).unwrap().log.last().0
+    Storage::open(directory, StorageSizes::default()).unwrap().log.last().0
 }
 
 #[tokio::test]
@@ -137,7 +137,7 @@ async fn what_is_logged_is_not_given_up() {
     let group = [impossible(&engine, t)];
     drop(engine);
     let records = record::transactions(group.iter().map(Vec::as_slice)).unwrap();
-    Storage::open(directory.path(), CheckpointSizes::default()).unwrap().log.append(&records).unwrap();
+    Storage::open(directory.path(), StorageSizes::default()).unwrap().log.append(&records).unwrap();
     for _ in 0..2 {
         let error = Engine::open(EngineOptions::new(directory.path())).err().unwrap();
         assert!(error.detail().is_some_and(|detail| detail.contains("cannot be applied")), "{error}");

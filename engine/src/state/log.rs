@@ -13,7 +13,7 @@ use crate::state::crash::crash_point;
 use crate::state::format;
 use crate::state::key;
 use crate::state::meta::LogPosition;
-use crate::state::rocks::{self, failure};
+use crate::state::rocks::{self, StoreMemory, failure};
 
 /// Also keeps an entry below RocksDB's own limit of 4 GiB.
 const MAX_ENTRY: usize = 1 << 30;
@@ -40,8 +40,16 @@ impl Log {
     /// # Errors
     /// As [`StateStore::open`](super::StateStore::open).
     pub fn open(dir: &Path) -> Result<Log> {
+        Log::open_within(dir, StoreMemory::default())
+    }
+
+    /// The same with so much memory.
+    ///
+    /// # Errors
+    /// As [`open`](Log::open).
+    pub fn open_within(dir: &Path, memory: StoreMemory) -> Result<Log> {
         format::prepare(dir)?;
-        let db = rocks::open(&rocks::log_options(), dir, "log")?;
+        let db = rocks::open(&rocks::log_options(memory), dir, "log")?;
         let trimmed = match db.get_pinned([key::LOG_TRIMMED]).map_err(unreadable)? {
             Some(position) => key::position_of(&position)?,
             None => LogPosition(0),

@@ -25,4 +25,5 @@ pub use key::{KeyKind, bucket};
 pub use loader::{Load, Loader};
 pub use log::{Log, LogEntries};
 pub use meta::{LogPosition, Meta};
+pub use rocks::StoreMemory;
 pub use store::{CheckpointSizes, KeyBounds, Scan, StateStore};

@@ -12,16 +12,47 @@ use crate::error::{Error, Result, SqlState};
 
 const MB: usize = 1 << 20;
 
-/// Blocks kept in memory. State that fits in memory is never read from disk after start-up, so little is enough.
-const CACHE: usize = 64 * MB;
 /// Values from this size go to blob files, which compaction does not rewrite: chunks of rows do, keyed state does not.
 const MIN_BLOB: u64 = 16 << 10;
 
+/// Bytes that RocksDB may take of the memory that the process has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoreMemory {
+    /// Blocks of the state, and of the log. State that fits in memory is never read from disk after start-up, so little is
+    /// enough.
+    state_cache: usize,
+    log_cache: usize,
+    /// A write buffer of each, of which there are two.
+    state_buffer: usize,
+    log_buffer: usize,
+}
+
+impl StoreMemory {
+    /// A sixth of a budget, of one of a gigabyte and more no more than of that.
+    pub fn of(budget: u64) -> StoreMemory {
+        let share = |part: usize, least: usize, most: usize| {
+            usize::try_from(budget).map_or(most, |budget| (budget / part).clamp(least, most))
+        };
+        StoreMemory {
+            state_cache: share(16, 4 * MB, 64 * MB),
+            log_cache: share(64, MB, 16 * MB),
+            state_buffer: share(32, 2 * MB, 32 * MB),
+            log_buffer: share(64, MB, 16 * MB),
+        }
+    }
+}
+
+impl Default for StoreMemory {
+    fn default() -> StoreMemory {
+        StoreMemory::of(u64::MAX)
+    }
+}
+
 /// How the state's RocksDB is set up. Its SST files are built with the same.
-pub(super) fn state_options() -> Options {
+pub(super) fn state_options(memory: StoreMemory) -> Options {
     let mut options = common_options();
     // Opening again replays the WAL, 100 MB in 3.5 s; small write buffers and a small WAL bound that.
-    options.set_write_buffer_size(32 * MB);
+    options.set_write_buffer_size(memory.state_buffer);
     options.set_max_write_buffer_number(2);
     options.set_max_total_wal_size(32 << 20);
     // A large checkpoint adds a file or two to level 0, mostly disjoint from those before.
@@ -34,17 +65,20 @@ pub(super) fn state_options() -> Options {
     options.set_blob_compression_type(DBCompressionType::None);
     options.set_enable_blob_gc(true);
     options.set_blob_gc_force_threshold(0.5);
-    options.set_block_based_table_factory(&table_options());
+    options.set_block_based_table_factory(&table_options(memory));
     options
 }
 
 /// How the log's RocksDB is set up: most entries are trimmed before they are ever flushed.
-pub(super) fn log_options() -> Options {
+pub(super) fn log_options(memory: StoreMemory) -> Options {
     let mut options = common_options();
-    options.set_write_buffer_size(16 * MB);
+    options.set_write_buffer_size(memory.log_buffer);
     options.set_max_write_buffer_number(2);
     options.set_max_total_wal_size(32 << 20);
     options.set_level_zero_file_num_compaction_trigger(2);
+    let mut table = BlockBasedOptions::default();
+    table.set_block_cache(&Cache::new_hyper_clock_cache(memory.log_cache, 0));
+    options.set_block_based_table_factory(&table);
     options
 }
 
@@ -66,13 +100,13 @@ fn common_options() -> Options {
     options
 }
 
-fn table_options() -> BlockBasedOptions {
+fn table_options(memory: StoreMemory) -> BlockBasedOptions {
     let mut table = BlockBasedOptions::default();
     table.set_block_size(16 << 10);
     table.set_bloom_filter(10.0, false);
     table.set_data_block_index_type(DataBlockIndexType::BinaryAndHash);
     // Filters and indexes are charged to the cache too, so that memory stays bounded however large the state is.
-    table.set_block_cache(&Cache::new_hyper_clock_cache(CACHE, 0));
+    table.set_block_cache(&Cache::new_hyper_clock_cache(memory.state_cache, 0));
     table.set_cache_index_and_filter_blocks(true);
     table.set_pin_l0_filter_and_index_blocks_in_cache(true);
     table
@@ -140,4 +174,21 @@ pub(super) fn synced() -> WriteOptions {
     let mut options = WriteOptions::default();
     options.set_sync(true);
     options
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_small_budget_has_small_caches() {
+        let all =
+            |memory: StoreMemory| memory.state_cache + memory.log_cache + 2 * (memory.state_buffer + memory.log_buffer);
+        for budget in [128_usize, 200, 500, 1000] {
+            let taken = all(StoreMemory::of((budget * MB) as u64));
+            assert!(taken <= budget * MB / 5 && taken >= budget * MB / 7, "{taken} of {budget} MB");
+        }
+        assert_eq!(StoreMemory::of(1 << 30), StoreMemory::default());
+        assert_eq!(StoreMemory::default().state_cache, 64 * MB);
+    }
 }

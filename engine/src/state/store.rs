@@ -12,7 +12,7 @@ use crate::state::checkpoint::{Checkpoint, NO_OPERATOR, Sealed, Write};
 use crate::state::crash::crash_point;
 use crate::state::key::{self, KeyKind};
 use crate::state::meta::Meta;
-use crate::state::rocks::{self, failure};
+use crate::state::rocks::{self, StoreMemory, failure};
 use crate::state::{format, sst};
 
 /// How checkpoints are written: small ones in one batch through the WAL. Larger ones would hold up RocksDB's single writer
@@ -53,8 +53,16 @@ impl StateStore {
     /// 55006 while another server has it open, 0A000 for another on-disk format, XX001 when it is damaged, 58030 when it
     /// cannot be read or written.
     pub fn open(dir: &Path) -> Result<StateStore> {
+        StateStore::open_within(dir, StoreMemory::default())
+    }
+
+    /// The same with so much memory.
+    ///
+    /// # Errors
+    /// As [`open`](StateStore::open).
+    pub fn open_within(dir: &Path, memory: StoreMemory) -> Result<StateStore> {
         format::prepare(dir)?;
-        let options = rocks::state_options();
+        let options = rocks::state_options(memory);
         let db = rocks::open(&options, dir, "state")?;
         let ingest = dir.join("ingest");
         sst::clear(&ingest)?;

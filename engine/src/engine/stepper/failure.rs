@@ -119,7 +119,7 @@ impl Stepper {
     fn reopen(&mut self) -> Result<Recovered> {
         // Readers hold stores of which some may not have been read yet.
         self.dataflows.finish_loading();
-        Storage::reopen(&mut self.storage, &self.data_dir, self.checkpoint_sizes)?;
+        Storage::reopen(&mut self.storage, &self.data_dir, self.storage_sizes)?;
         let storage = Storage::of(&self.storage)?;
         let mut checkpointer = Checkpointer::start(storage.clone(), self.reports.clone(), self.metrics.clone())?;
         checkpointer.keep_pace(&self.checkpointer);

@@ -24,13 +24,13 @@ async fn refused(engine: &Engine, sql: &str) -> Error {
 
 /// The operators of which something is saved.
 fn saved(directory: &Path) -> BTreeSet<OperatorId> {
-    let storage = Storage::open(directory, CheckpointSizes::default()).unwrap();
+    let storage = Storage::open(directory, StorageSizes::default()).unwrap();
     operators::load(&storage.store).unwrap().into_values().collect()
 }
 
 /// Overwrites what operators have saved of a kind; how many values.
 fn damage(directory: &Path, kind: KeyKind, operators: impl IntoIterator<Item = OperatorId>) -> usize {
-    let Storage { store, .. } = Storage::open(directory, CheckpointSizes::default()).unwrap();
+    let Storage { store, .. } = Storage::open(directory, StorageSizes::default()).unwrap();
     let (mut checkpoint, mut damaged) = (store.checkpoint(), 0);
     for operator in operators {
         for pair in store.scan(kind, operator).unwrap() {
@@ -122,7 +122,7 @@ async fn a_start_fills_anew_what_the_log_cannot_be_applied_to() {
         let groups = [vec![Operation::Write { table: t, change: rows(&engine, t, vec![3]) }]];
         drop(engine);
         let records = record::transactions(groups.iter().map(Vec::as_slice)).unwrap();
-        Storage::open(directory.path(), CheckpointSizes::default()).unwrap().log.append(&records).unwrap();
+        Storage::open(directory.path(), StorageSizes::default()).unwrap().log.append(&records).unwrap();
         // The second time nothing that the first has made is durable yet.
         for round in 0..4 {
             let engine = open(directory.path());
@@ -149,7 +149,7 @@ async fn a_start_says_which_table_the_log_cannot_be_applied_to() {
     let groups = [vec![Operation::Write { table: x, change: rows(&engine, x, vec![3]) }]];
     drop(engine);
     let records = record::transactions(groups.iter().map(Vec::as_slice)).unwrap();
-    Storage::open(directory.path(), CheckpointSizes::default()).unwrap().log.append(&records).unwrap();
+    Storage::open(directory.path(), StorageSizes::default()).unwrap().log.append(&records).unwrap();
     let error = Engine::open(EngineOptions::new(directory.path())).err().unwrap();
     assert_eq!(error.sqlstate().code(), "XX001", "{error}");
     assert!(error.message().contains("\"x\"") && error.detail().unwrap().contains("cannot be applied"), "{error}");
@@ -204,7 +204,7 @@ async fn a_source_whose_rows_would_come_to_a_damaged_view_pauses() {
 
 /// Changes the text of the catalog's items on disk; keeps their hashes, or makes them right again.
 fn alter_catalog(directory: &Path, from: &str, to: &str, resealed: bool) {
-    let Storage { store, .. } = Storage::open(directory, CheckpointSizes::default()).unwrap();
+    let Storage { store, .. } = Storage::open(directory, StorageSizes::default()).unwrap();
     let (mut checkpoint, mut altered) = (store.checkpoint(), 0);
     for pair in store.scan(KeyKind::Catalog, OperatorId(0)).unwrap() {
         let (key, value) = pair.unwrap();

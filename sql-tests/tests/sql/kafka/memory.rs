@@ -2,6 +2,7 @@
 
 use levada_engine::{EngineOptions, ManualClock, ManualMemory, MemoryGauge};
 use rdkafka::producer::{BaseRecord, Producer};
+use tokio_postgres::Client;
 
 use super::Broker;
 use super::broker::PATIENCE;
@@ -119,4 +120,49 @@ async fn a_server_stays_in_its_budget() {
     rows(&client, "DROP TABLE hoard").await;
     until(&client, STATUS, &["running"]).await;
     until(&client, "SELECT count(*), sum(n) FROM trickle", &["10|45"]).await;
+}
+
+/// With little memory too a server that was filled goes on once it is emptied, and again: what it keeps for itself is a small
+/// part of its budget.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_small_server_goes_on_when_it_is_emptied() {
+    let broker = Broker::shared();
+    broker.create_topic("emptied", 1).await;
+    let data = tempfile::tempdir().expect("a temporary folder");
+    let server = Server::run(&["serve", "--memory-limit", "200MB"], data.path());
+    let client = connect(&server).await;
+    rows(&client, &create_table(broker, "emptied", "n bigint")).await;
+    let sums = "SELECT k, count(*) AS c, max(text) AS last FROM filled GROUP BY k";
+    let mut sent = 0;
+    for (round, emptying) in ["DELETE FROM filled", "DROP TABLE filled CASCADE"].into_iter().enumerate() {
+        rows(&client, "CREATE TABLE IF NOT EXISTS filled (n bigint, k bigint, text text)").await;
+        let view = format!("CREATE MATERIALIZED VIEW IF NOT EXISTS sums AS {sums}");
+        rows(&client, &view).await;
+        fill(&client, round).await;
+        send(broker, "emptied", numbers(sent..sent + 10));
+        sent += 10;
+        rows(&client, emptying).await;
+        until(&client, STATUS, &["running"]).await;
+        let read = format!("{sent}|{}", sent * (sent - 1) / 2);
+        until(&client, "SELECT count(*), sum(n) FROM emptied", &[&read]).await;
+        let stay = "SELECT sources_paused, memory_used < memory_limit / 100 * 85 FROM levada_catalog.engine";
+        until(&client, stay, &["0|t"]).await;
+    }
+}
+
+/// Writes rows until there is no memory for more, and sources pause.
+async fn fill(client: &Client, round: usize) {
+    for part in 0..10_000 {
+        let insert = format!(
+            "INSERT INTO filled SELECT n, n % 1000, repeat(md5('{round} {part} ' || n), 10) FROM generate_series(1, 3000) AS g(n)"
+        );
+        if let Err(error) = try_rows(client, &insert).await {
+            assert_eq!(error.code().map(|code| code.code()), Some("53200"), "{error:?}");
+            // What was under way may be freed again.
+            if rows(client, STATUS).await == ["paused: memory"] {
+                return;
+            }
+        }
+    }
+    panic!("10,000 times 1 MB are in 200 MB");
 }
