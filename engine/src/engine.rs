@@ -25,6 +25,7 @@ mod snapshot;
 mod sources;
 mod stepper;
 mod storage;
+mod tally;
 #[cfg(test)]
 mod tests;
 mod upsert;
@@ -222,6 +223,7 @@ impl Engine {
             overdue: recovered.dataflows.overdue(clock.now()),
             late: recovered.dataflows.late_rows(),
             event_times: recovered.dataflows.event_times(),
+            tallies: sources.tallies(),
             watches: sources.watches(),
             outlets: recovered.dataflows.sinks().outlets().clone(),
             metrics: metrics.clone(),

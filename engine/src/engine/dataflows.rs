@@ -485,8 +485,8 @@ impl Dataflows {
         sources: BTreeMap<ObjectId, serde_json::Value>,
     ) -> Result<Meta> {
         let (next_object, next_operator) = (self.next_object, self.next_operator);
-        let event_times = self.event_times.saved()?;
-        Ok(Meta { epoch, log_position, next_object, next_operator, clock, sources, event_times })
+        let (event_times, tallies) = (self.event_times.saved()?, self.histories.counts().saved()?);
+        Ok(Meta { epoch, log_position, next_object, next_operator, clock, sources, event_times, tallies })
     }
 
     /// The next identifier for an object.

@@ -14,6 +14,7 @@ use crate::dataflow::Rows;
 use crate::decode;
 use crate::engine::Operation;
 use crate::engine::event_time::SourceTime;
+use crate::engine::tally::Counts;
 use crate::error::{Error, Result};
 use crate::source::{
     BadRecord, Delivery, Extent, History, Intake, Kafka, Offsets, Part, Progress, SourceSpec, TopicId, extent,
@@ -36,6 +37,8 @@ struct Shared {
     /// How far the steps have taken in what is read.
     read: Mutex<BTreeMap<ObjectId, Progress>>,
     bad: Mutex<BadHistory>,
+    /// What of sources is no row.
+    counts: Counts,
     /// Views that found less history than there was when they were made, by source.
     shortened: Mutex<BTreeMap<ObjectId, BTreeMap<ObjectId, Partial>>>,
     /// What the histories that were read to their end said of event time, by view and source.
@@ -43,9 +46,14 @@ struct Shared {
 }
 
 impl Histories {
-    pub fn new(intake: Arc<Intake>, read: BTreeMap<ObjectId, Progress>) -> Histories {
+    pub fn new(intake: Arc<Intake>, read: BTreeMap<ObjectId, Progress>, counts: Counts) -> Histories {
         let (bad, shortened, times) = Default::default();
-        Histories(Arc::new(Shared { intake, read: Mutex::new(read), bad, shortened, times }))
+        Histories(Arc::new(Shared { intake, read: Mutex::new(read), bad, counts, shortened, times }))
+    }
+
+    /// What of sources is no row.
+    pub fn counts(&self) -> &Counts {
+        &self.0.counts
     }
 
     /// Memory and threads of readers.

@@ -14,6 +14,7 @@ use crate::engine::hydrations::Hydrations;
 use crate::engine::record::{self, Record};
 use crate::engine::sources::saved_progress;
 use crate::engine::storage::Storage;
+use crate::engine::tally::Counts;
 use crate::error::{Error, Result, SqlState};
 use crate::source::{Intake, Progress};
 use crate::state::LogPosition;
@@ -86,7 +87,7 @@ fn apply(
 ) -> Result<Recovered, Failure> {
     let Storage { store, log } = storage;
     let meta = store.meta()?.unwrap_or_default();
-    let histories = Histories::new(intake.clone(), saved_progress(&meta.sources)?);
+    let histories = Histories::new(intake.clone(), saved_progress(&meta.sources)?, Counts::load(&meta.tallies)?);
     let load = || Dataflows::load(store, &meta, threads, hydrations, histories.clone(), lost);
     let (mut dataflows, mut epoch) = guarded(load)?;
     // Before the log's tail: what it drops is still part of the checkpoint, should this start be cut short.

@@ -17,6 +17,7 @@ use crate::engine::hydrations::Hydrating;
 use crate::engine::metrics::Metrics;
 use crate::engine::sinks::Outlets;
 use crate::engine::sources::Watches;
+use crate::engine::tally::{Tallies, Tally};
 use crate::source::{PartitionState, PartitionStatus, Pause, Watch};
 use crate::view::RowStore;
 
@@ -38,6 +39,8 @@ pub struct Snapshot {
     pub late: ViewErrors,
     /// How far sources have come in event time.
     pub event_times: Arc<BTreeMap<ObjectId, SourceTime>>,
+    /// What of sources is no row.
+    pub tallies: Arc<Tallies>,
     /// How sources are doing: not as of the epoch, but when it is looked at.
     pub watches: Watches,
     /// How sinks are doing, likewise.
@@ -121,11 +124,14 @@ impl Statistics for Snapshot {
 
     fn partitions(&self, relation: ObjectId) -> Vec<Partition> {
         let Some(status) = self.watches.read().get(&relation).map(Watch::status) else { return self.idle(relation) };
-        let connection = status.error;
+        // Of a partition that is read, what went wrong is over.
+        let connection = |state| status.error.clone().filter(|_| state != PartitionState::Running);
         let for_memory = status.paused == Some(Pause::Memory);
         let times = self.event_times.get(&relation);
         let time = |partition: i32| times.and_then(|times| times.partitions.get(&partition));
         let partition = |(partition, status): (i32, PartitionStatus)| Partition {
+            bad: self.tally(relation, partition).bad,
+            lost: self.tally(relation, partition).lost,
             partition,
             state: match status.state {
                 PartitionState::Running if for_memory => "paused: memory",
@@ -135,13 +141,11 @@ impl Statistics for Snapshot {
             lag: status.lag(),
             messages: status.messages,
             bytes: status.bytes,
-            bad: status.bad,
-            lost: status.lost,
             watermark: time(partition).and_then(|time| time.watermark),
             source_watermark: times.and_then(|times| times.watermark),
             idle: time(partition).map(|time| time.idle),
             late: time(partition).map(|time| time.late),
-            error: status.error.or_else(|| connection.clone()),
+            error: status.error.or_else(|| connection(status.state)),
         };
         status.partitions.into_iter().map(partition).collect()
     }
@@ -160,11 +164,18 @@ fn kept(StateSize { rows, bytes }: StateSize) -> Kept {
 }
 
 impl Snapshot {
+    fn tally(&self, relation: ObjectId, partition: i32) -> Tally {
+        self.tallies.get(&relation).and_then(|tallies| tallies.get(&partition)).copied().unwrap_or_default()
+    }
+
     /// The partitions of a source that nothing reads now.
     fn idle(&self, relation: ObjectId) -> Vec<Partition> {
         let item = self.catalog.by_id(relation).filter(|item| item.is_source());
         let Some(Ok(spec)) = item.map(|item| spec_of(item)) else { return Vec::new() };
-        let idle = |(partition, _)| Partition { partition, state: "idle", ..Partition::default() };
+        let idle = |(partition, _)| {
+            let Tally { bad, lost } = self.tally(relation, partition);
+            Partition { partition, state: "idle", bad, lost, ..Partition::default() }
+        };
         spec.kafka.start.iter().map(idle).collect()
     }
 }
@@ -270,7 +281,7 @@ mod tests {
 
     fn snapshot(epoch: u64) -> Arc<Snapshot> {
         let (catalog, stores, errors, late, event_times, hydrating, overdue) = Default::default();
-        let (watches, outlets) = Default::default();
+        let (watches, outlets, tallies) = Default::default();
         let epoch = Epoch(epoch);
         let metrics = METRICS.clone();
         Arc::new(Snapshot {
@@ -280,6 +291,7 @@ mod tests {
             errors,
             late,
             event_times,
+            tallies,
             hydrating,
             overdue,
             watches,

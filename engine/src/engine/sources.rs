@@ -15,6 +15,7 @@ use crate::decode;
 use crate::engine::commit::Request;
 use crate::engine::dataflows::Dataflows;
 use crate::engine::history::{Histories, spec_of};
+use crate::engine::tally::Tallies;
 use crate::engine::{Operation, dead_letters, record, upsert};
 use crate::error::{Error, Result};
 use crate::source::{Delivery, Intake, PartitionState, Progress, Reader, SourceSpec, Watch};
@@ -79,6 +80,11 @@ impl Sources {
         self.watches.clone()
     }
 
+    /// What of sources is no row, as of the last step.
+    pub fn tallies(&self) -> Arc<Tallies> {
+        self.histories.counts().all()
+    }
+
     /// Stops reading for good.
     pub fn stop(&mut self) {
         self.readers.clear();
@@ -126,6 +132,7 @@ impl Sources {
         let is_followed = |item: &Arc<Item>| !item.is_source() || catalog.is_read(item.id);
         self.readers.retain(|id, _| catalog.by_id(*id).is_some_and(is_followed));
         self.histories.retain(|id| catalog.by_id(id).is_some_and(is_followed));
+        self.histories.counts().retain(|id| catalog.by_id(id).is_some());
         for item in catalog.items().filter(|item| item.connector().is_some() && is_followed(item)) {
             if let Err(error) = self.follow_one(item, dataflows) {
                 self.readers.remove(&item.id);
@@ -200,7 +207,7 @@ impl Sources {
         }
     }
 
-    /// What deliveries write, and messages of histories that are no rows, to a step that follows `epoch`.
+    /// What deliveries write, and messages of histories that are no rows, to a step that follows `epoch`; those are counted.
     pub fn operations(
         &self,
         deliveries: &[Delivery],
@@ -215,9 +222,14 @@ impl Sources {
         }
         let stores = dataflows.stores();
         dead_letters::forget_known(stores, epoch, &mut bad)?;
+        // A step that fails goes back to what a checkpoint has counted.
+        let counts = self.histories.counts();
+        bad.iter().for_each(|(source, _, record)| counts.bad(*source, record));
         for delivery in deliveries {
             let Some(source) = self.readers.get(&delivery.relation) else { continue };
             by_table.entry(delivery.relation).or_default().push(delivery);
+            delivery.bad.iter().for_each(|record| counts.bad(delivery.relation, record));
+            delivery.lost.iter().for_each(|range| counts.lost(delivery.relation, range));
             let lost = delivery.lost.iter().map(dead_letters::lost);
             let records = delivery.bad.iter().cloned().chain(lost);
             bad.extend(records.map(|record| (delivery.relation, source.name.clone(), record)));

@@ -232,6 +232,7 @@ impl Stepper {
             overdue: self.dataflows.overdue(self.clock.now()),
             late: self.dataflows.late_rows(),
             event_times: self.dataflows.event_times(),
+            tallies: self.sources.tallies(),
             watches: self.sources.watches(),
             outlets: self.dataflows.sinks().outlets().clone(),
             metrics: self.metrics.clone(),

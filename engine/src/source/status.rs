@@ -29,23 +29,11 @@ pub struct PartitionStatus {
     /// Messages and their bytes since the reader started, bad ones included.
     pub messages: u64,
     pub bytes: u64,
-    pub bad: u64,
-    /// Offsets that were skipped because Kafka no longer had them.
-    pub lost: u64,
 }
 
 impl PartitionStatus {
     pub(super) fn new(next: i64) -> PartitionStatus {
-        PartitionStatus {
-            state: PartitionState::Connecting,
-            next,
-            end: None,
-            error: None,
-            messages: 0,
-            bytes: 0,
-            bad: 0,
-            lost: 0,
-        }
+        PartitionStatus { state: PartitionState::Connecting, next, end: None, error: None, messages: 0, bytes: 0 }
     }
 
     /// Offsets between here and the end.

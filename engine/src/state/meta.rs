@@ -40,6 +40,9 @@ pub struct Meta {
     /// How far each source with a watermark has come in event time.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub event_times: BTreeMap<ObjectId, serde_json::Value>,
+    /// What was counted of each source.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tallies: BTreeMap<ObjectId, serde_json::Value>,
 }
 
 impl Meta {

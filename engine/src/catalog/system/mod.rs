@@ -132,9 +132,10 @@ pub struct Partition {
     pub next_offset: Option<i64>,
     /// Messages between there and the end, where the end is known.
     pub lag: Option<i64>,
-    /// Since the server started: messages, their bytes, those that are no rows, and offsets that Kafka no longer had.
+    /// Messages that its reader has read since it was started, and their bytes.
     pub messages: u64,
     pub bytes: u64,
+    /// Messages that became rows of `source_errors`, and offsets that Kafka no longer had, since the relation was created.
     pub bad: u64,
     pub lost: u64,
     /// Event times in microseconds since 1970, where the source has a watermark: the partition's and the source's.

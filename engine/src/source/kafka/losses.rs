@@ -100,9 +100,6 @@ impl Follower {
         for (partition, first) in found.first.iter() {
             self.add(partition, first)?;
         }
-        for LostRange { partition, from, to, .. } in &lost {
-            self.shared.tracker.lock().lost(*partition, (to - from).unsigned_abs());
-        }
         let turn = found.topic.map_or(Turn::Back, Turn::Topic);
         Ok((self.deliver)(self.no_rows(found.first, Some(turn), lost)))
     }

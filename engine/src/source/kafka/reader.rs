@@ -379,27 +379,20 @@ impl Follower {
             };
             let (partition, offset) = (messages[refusal.index].partition, messages[refusal.index].offset);
             let error = format!("message at offset {offset}: {}", refusal.reason);
-            self.shared.tracker.lock().bad(partition);
             self.stop(partition, PartitionState::Failed, error);
             messages.retain(|message| message.partition != partition || message.offset < offset);
         }
     }
 
     fn deliver_run(&self, messages: &[Message<'_>], decoded: Decoded) -> bool {
-        let mut tracker = self.shared.tracker.lock();
-        tracker.delivered(messages);
+        self.shared.tracker.lock().delivered(messages);
         let runs =
             if self.spec.watermark.is_some() { runs::partitions(messages, &decoded.refused) } else { Vec::new() };
         let bad: Vec<BadRecord> = decoded
             .refused
             .into_iter()
-            .map(|refusal| {
-                let message = &messages[refusal.index];
-                tracker.bad(message.partition);
-                BadRecord::new(message, refusal.reason)
-            })
+            .map(|refusal| BadRecord::new(&messages[refusal.index], refusal.reason))
             .collect();
-        drop(tracker);
         let bad_bytes: usize = bad.iter().map(BadRecord::bytes).sum();
         let bytes = decoded.rows.get_array_memory_size() + bad_bytes;
         (self.deliver)(Delivery {

@@ -41,13 +41,6 @@ impl Tracker {
         self.status.partitions.clear();
     }
 
-    /// Counts messages that are gone.
-    pub fn lost(&mut self, partition: i32, count: u64) {
-        if let Some(partition) = self.status.partitions.get_mut(&partition) {
-            partition.lost += count;
-        }
-    }
-
     /// Whether a message is the next of a partition that is read: not one from before a stop or a new start.
     pub fn wants(&self, partition: i32, offset: i64) -> bool {
         self.get(partition).is_some_and(|known| !known.state.is_stopped() && offset >= known.next)
@@ -62,13 +55,7 @@ impl Tracker {
             partition.next = partition.next.max(message.offset + 1);
             run(partition);
         }
-        self.status.connected = true;
-    }
-
-    pub fn bad(&mut self, partition: i32) {
-        if let Some(partition) = self.status.partitions.get_mut(&partition) {
-            partition.bad += 1;
-        }
+        (self.status.connected, self.status.error) = (true, None);
     }
 
     /// Everything before this offset has been seen. Whether that is news: control records have offsets too.
@@ -110,7 +97,6 @@ impl Tracker {
     /// Goes on elsewhere: after offsets that are lost, or before some that were cut off.
     pub fn skip(&mut self, partition: i32, to: i64) {
         if let Some(partition) = self.status.partitions.get_mut(&partition) {
-            partition.lost += (to - partition.next).unsigned_abs();
             (partition.next, partition.end) = (to, None);
         }
     }

@@ -97,6 +97,7 @@ impl Workload {
             clock: epoch as i64 * 1_000,
             sources: BTreeMap::from([(ObjectId(16_384), serde_json::json!({ "offset": epoch }))]),
             event_times: BTreeMap::from([(ObjectId(16_384), serde_json::json!({ "watermark": epoch }))]),
+            tallies: BTreeMap::from([(ObjectId(16_384), serde_json::json!({ "0": epoch }))]),
         };
         out.set_meta(meta.clone());
         self.model.meta = Some(meta);

@@ -193,4 +193,5 @@ async fn deleted_records_are_missed_loudly() {
     let client = connect(&server).await;
     stopped(&client, "gap_stop", "gap").await;
     assert_eq!(rows(&client, lost).await, [expected]);
+    until(&client, status, &["running|10|5"]).await;
 }

@@ -66,8 +66,8 @@ async fn views_over_a_source_agree() {
     send(broker, "page_clicks", numbers(0..1000));
     send(broker, "page_clicks", [("bad".to_owned(), Some("{".to_owned())), ("worse".to_owned(), None)]);
     let data = tempfile::tempdir().expect("a temporary folder");
-    let server = Server::start(data.path());
-    let client = connect(&server).await;
+    let mut server = Server::start(data.path());
+    let mut client = connect(&server).await;
     rows(&client, &create_source(broker, "page_clicks", "n bigint, k int")).await;
     let status = "SELECT status, count(*), sum(lag) FROM levada_catalog.sources GROUP BY status";
     assert_eq!(rows(&client, status).await, ["idle|3|NULL"]);
@@ -94,6 +94,8 @@ async fn views_over_a_source_agree() {
     let errors =
         "SELECT source, count(*), count(DISTINCT (partition, \"offset\")) FROM levada_catalog.source_errors GROUP BY 1";
     assert_eq!(rows(&client, errors).await, ["page_clicks|2|2"]);
+    let counted = "SELECT sum(bad_messages) FROM levada_catalog.sources";
+    assert_eq!(rows(&client, counted).await, ["2"]);
     until(&client, status, &["running|3|0"]).await;
 
     rows(&client, "DROP MATERIALIZED VIEW early").await;
@@ -105,6 +107,17 @@ async fn views_over_a_source_agree() {
     send(broker, "page_clicks", numbers(4000..4100));
     until(&client, &format!("{total} again"), &["4100|8402950"]).await;
     assert_eq!(rows(&client, errors).await, ["page_clicks|2|2"]);
+    // Counted for good, by whoever read them: while the source is read, after a restart, and when nobody reads it.
+    assert_eq!(rows(&client, counted).await, ["2"]);
+    rows(&client, "FLUSH").await;
+    server.kill();
+    server = Server::start(data.path());
+    client = connect(&server).await;
+    send(broker, "page_clicks", [("bad again".to_owned(), Some("[".to_owned()))]);
+    until(&client, counted, &["3"]).await;
+    assert_eq!(rows(&client, errors).await, ["page_clicks|3|3"]);
+    rows(&client, "DROP MATERIALIZED VIEW again").await;
+    assert_eq!(rows(&client, counted).await, ["3"]);
 }
 
 /// Views that read ever more of the messages are made, and one of them is dropped, while messages come: no view has a row
@@ -227,8 +240,15 @@ async fn a_view_is_never_behind_what_was_written_from_it() {
     }
     assert_eq!(rows(&client, "SELECT max(c), count(*) FROM written").await, [format!("{}|3", 3 * ROUND)]);
     rows(&client, "SELECT c FROM seen").await;
+    let state = "SELECT DISTINCT status = 'running', error IS NULL FROM levada_catalog.sources";
+    until(&client, state, &["f|f"]).await;
     broker.resume();
     until(&client, "SELECT c FROM seen", &[&(3 * ROUND).to_string()]).await;
+    // What was wrong with the connection is over.
+    until(&client, state, &["t|t"]).await;
+    send(&broker, "steps", numbers(3 * ROUND..4 * ROUND));
+    until(&client, "SELECT c FROM seen", &[&(4 * ROUND).to_string()]).await;
+    assert_eq!(rows(&client, state).await, ["t|t"]);
 }
 
 /// The ends of transactions have offsets too; what was rolled back is no history.

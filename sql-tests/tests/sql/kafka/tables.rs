@@ -146,8 +146,8 @@ async fn bad_messages_are_kept_aside() {
     let broker = Broker::shared();
     broker.create_topic("readings", 1).await;
     let data = tempfile::tempdir().expect("a temporary folder");
-    let server = Server::start(data.path());
-    let client = connect(&server).await;
+    let mut server = Server::start(data.path());
+    let mut client = connect(&server).await;
     rows(&client, &create_table(broker, "readings", "sensor text NOT NULL, value numeric(6,2)", "PLAIN")).await;
     let messages =
         [r#"{"sensor":"a","value":1.5}"#, r#"{"sensor":"a","value":"#, r#"{"value":2}"#, r#"{"sensor":"b"}"#];
@@ -157,6 +157,17 @@ async fn bad_messages_are_kept_aside() {
     let status = "SELECT name, partition, status, next_offset, lag, messages, bad_messages FROM levada_catalog.sources";
     until(&client, status, &["readings|0|running|4|0|4|2"]).await;
     until(&client, kept, &[r#"readings|0|1|{"sensor":"a","value":"#, r#"readings|0|2|{"value":2}"#]).await;
+    // Read again after a start without a checkpoint, or counted in it.
+    let counted =
+        "SELECT bad_messages, (SELECT count(*) FROM levada_catalog.source_errors) FROM levada_catalog.sources";
+    for _ in 0..2 {
+        server.kill();
+        server = Server::start(data.path());
+        client = connect(&server).await;
+        until(&client, counted, &["2|2"]).await;
+        rows(&client, "FLUSH").await;
+    }
+    assert_eq!(rows(&client, counted).await, ["2|2"]);
 }
 
 /// What cannot be a table is refused at once, and says why.
