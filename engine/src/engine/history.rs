@@ -92,11 +92,11 @@ impl Histories {
     }
 
     /// The wanted parts of the rows of a source from where a view begins up to where the steps are now; read by another
-    /// thread, later. Messages that are no rows are left for [`take_bad`](Histories::take_bad).
+    /// thread, later; and how many offsets they have. Messages that are no rows are left for [`take_bad`](Histories::take_bad).
     ///
     /// # Errors
     /// XX000 for a source that is not read. Whatever [`History`] gives comes with the rows.
-    pub fn read(&self, catalog: &Catalog, source: ObjectId, view: ObjectId, wanted: &Parts) -> Result<Rows> {
+    pub fn read(&self, catalog: &Catalog, source: ObjectId, view: ObjectId, wanted: &Parts) -> Result<(Rows, u64)> {
         let read = self.0.read.lock().get(&source).cloned();
         let (Some(item), Some(Progress { offsets, topic })) = (catalog.by_id(source), read) else {
             return Err(Error::internal(format!("relation {source} has no rows to begin with")));
@@ -113,8 +113,9 @@ impl Histories {
         let mut wanted = wanted.clone();
         // The watermark is nobody's node.
         wanted.extend(&Parts::columns(spec.watermark.map(|watermark| watermark.column)));
-        let (history, ended) = (None, false);
-        Ok(Box::new(Reading { histories, view, source, name, spec, wanted, topic, from, to, times, history, ended }))
+        let (history, ended, offsets) = (None, false, to.after(&from));
+        let reading = Reading { histories, view, source, name, spec, wanted, topic, from, to, times, history, ended };
+        Ok((Box::new(reading), offsets))
     }
 
     /// Whether there are messages for [`take_bad`](Histories::take_bad).

@@ -295,7 +295,7 @@ fn work(
     control: &Control,
 ) -> Result<Option<Hydration>> {
     // Who waits for a broker must not keep others waiting.
-    let _place = hydration.expected().map(|_| limit.take(control));
+    let _place = hydration.is_inside().then(|| limit.take(control));
     while !control.is_called_off() {
         limit.pass(control);
         if memory.is_scarce() {
@@ -334,7 +334,7 @@ pub fn are_readable(snapshot: &Snapshot, relations: &[ObjectId]) -> Result<bool>
 /// Why a relation cannot be read.
 pub fn not_readable(catalog: &Catalog, relation: ObjectId, status: &HydrationStatus) -> Error {
     let name = catalog.by_id(relation).map_or("", |item| &item.name);
-    let HydrationStatus { state, rows, expected, error, paused } = status;
+    let HydrationStatus { state, rows, expected, error, paused, .. } = status;
     if let (HydrationState::Failed, Some(reason)) = (state, error) {
         let message = format!("materialized view \"{name}\" could not be filled: {reason}");
         let error = Error::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message);

@@ -30,6 +30,11 @@ impl Offsets {
         end.0.iter().all(|(partition, end)| self.get(*partition).unwrap_or(0) >= *end)
     }
 
+    /// How many offsets there are from `from` up to here. A partition that `from` does not name begins at 0.
+    pub fn after(&self, from: &Offsets) -> u64 {
+        self.iter().map(|(partition, end)| (end - from.get(partition).unwrap_or(0)).max(0).unsigned_abs()).sum()
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = (i32, i64)> {
         self.0.iter().map(|(partition, next)| (*partition, *next))
     }
@@ -109,6 +114,13 @@ mod tests {
             progress.advance(&offsets(&[(0, 0)]), Some(&Turn::Topic(topic("b"))));
             assert_eq!(progress, Progress { offsets: offsets(&[(0, 0)]), topic: Some(topic("b")) });
         }
+    }
+
+    #[test]
+    fn a_stretch_has_the_offsets_between_its_ends() {
+        let end = offsets(&[(0, 10), (1, 5), (2, 7)]);
+        assert_eq!(end.after(&offsets(&[(0, 4), (1, 6), (3, 9)])), 6 + 7);
+        assert_eq!(end.after(&end), 0);
     }
 
     #[test]

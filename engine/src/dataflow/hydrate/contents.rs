@@ -17,8 +17,8 @@ use crate::error::{Error, Result};
 pub type Rows = Box<dyn Iterator<Item = Result<ZSet>> + Send>;
 
 /// Reads again all that a base relation without store has delivered so far, as far as these parts of it are concerned:
-/// asked for once for all that need it together.
-pub type History<'a> = &'a mut dyn FnMut(ObjectId, &Parts) -> Result<Rows>;
+/// asked for once for all that need it together. With about how many rows that is, and hardly more.
+pub type History<'a> = &'a mut dyn FnMut(ObjectId, &Parts) -> Result<(Rows, u64)>;
 
 /// Of what contents are made.
 pub(super) struct Sight<'a> {
@@ -101,9 +101,9 @@ impl Readings {
                     None => continue,
                 },
                 Place::Source(source) => {
-                    sight.progress.expect(None);
                     let Some((parts, takers)) = self.sources.remove(&source) else { continue };
-                    let rows = (sight.history)(source, &parts)?;
+                    let (rows, about) = (sight.history)(source, &parts)?;
+                    sight.progress.expect_from_outside(about);
                     Work::Feed(Reading { rows: sight.counted(rows), takers, rest: None })
                 }
             });
@@ -161,14 +161,14 @@ impl Graph {
         let node = self.node_mut(id)?;
         if let Some(store) = &node.store {
             let snapshot = store.snapshot(sight.at);
-            sight.progress.expect(Some(store.rows()));
+            sight.progress.expect(store.rows());
             let rows = sight.counted(snapshot.zsets());
             readings.stored(rows, self.taker(edge, way, sight.at)?);
             return Ok(());
         }
         if let Some(state) = node.operator.state() {
             let parts = state.contents()?;
-            sight.progress.expect(Some(parts.iter().map(|part| part.len() as u64).sum()));
+            sight.progress.expect(parts.iter().map(|part| part.len() as u64).sum());
             let rows = sight.counted(parts.into_iter().map(Ok));
             readings.stored(rows, self.taker(edge, way, sight.at)?);
             return Ok(());

@@ -79,16 +79,17 @@ impl Hydration {
         self.relation
     }
 
-    /// Rows to be read; None where that is not known.
-    pub fn expected(&self) -> Option<u64> {
-        self.progress.status().expected
+    /// Whether all that is to be read is kept here: then nobody is waited for.
+    pub fn is_inside(&self) -> bool {
+        !self.progress.status().outside
     }
 
     /// Whether there are at most so many rows to read, and to meet in the stores of inputs: one row may meet all of them.
     pub fn is_small(&self, most: u64) -> bool {
         let met: u64 = self.stored.iter().map(|input| input.rows.rows()).sum();
         let known = self.stored.iter().all(|input| input.rows.is_readable());
-        known && met <= most && self.expected().is_some_and(|rows| rows <= most)
+        let status = self.progress.status();
+        known && met <= most && !status.outside && status.expected.is_some_and(|rows| rows <= most)
     }
 
     /// Lets its progress tell that it waits for memory, or no longer does.

@@ -33,8 +33,10 @@ pub struct HydrationStatus {
     pub state: HydrationState,
     /// Rows read, counted for each input that they are read for; those of a source's history once for all.
     pub rows: u64,
-    /// Rows to be read; None where that is not known.
+    /// Rows to be read: of what is kept here, and offsets of topics, of which some may be no rows. None before it has begun.
     pub expected: Option<u64>,
+    /// Whether some of them come from outside, when they come.
+    pub outside: bool,
     /// Why the last try failed.
     pub error: Option<String>,
     /// Whether it waits for memory.
@@ -65,7 +67,8 @@ impl Progress {
     /// A try begins; none of its inputs has been looked at. Returns how many rows may be fed at once.
     pub(super) fn begin(&self) -> usize {
         let mut status = self.status.lock();
-        (status.state, status.rows, status.expected) = (HydrationState::Reading, 0, Some(0));
+        (status.state, status.rows) = (HydrationState::Reading, 0);
+        (status.expected, status.outside) = (Some(0), false);
         self.most_fed.lock().unwrap_or(usize::MAX)
     }
 
@@ -74,10 +77,16 @@ impl Progress {
         *self.most_fed.lock() = Some(rows);
     }
 
-    /// There are so many more rows to read; None when nobody can tell.
-    pub(super) fn expect(&self, rows: Option<u64>) {
+    /// There are so many more rows to read.
+    pub(super) fn expect(&self, rows: u64) {
         let mut status = self.status.lock();
-        status.expected = status.expected.zip(rows).map(|(before, more)| before + more);
+        status.expected = status.expected.map(|before| before + rows);
+    }
+
+    /// There are about so many more rows to read, from outside.
+    pub(super) fn expect_from_outside(&self, rows: u64) {
+        self.expect(rows);
+        self.status.lock().outside = true;
     }
 
     pub(super) fn read(&self, rows: u64) {

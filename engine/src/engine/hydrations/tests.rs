@@ -51,7 +51,8 @@ fn hydrations() -> (Hydrations, Receiver<Request>) {
 /// Begins to fill the view from a history.
 fn start(graph: &mut Graph, hydrations: &mut Hydrations, rows: Rows) {
     let mut rows = Some(rows);
-    let mut history = |_: ObjectId, _: &Parts| rows.take().ok_or_else(|| Error::internal("asked twice"));
+    let mut history =
+        |_: ObjectId, _: &Parts| rows.take().map(|rows| (rows, 1)).ok_or_else(|| Error::internal("asked twice"));
     let hydration = graph.set_aside(VIEW, Epoch(1), &mut history, hydrations.progress(VIEW)).unwrap();
     assert!(hydrations.start(hydration).unwrap().is_none());
 }

@@ -56,6 +56,14 @@ async fn sources_pause_while_memory_is_scarce() {
     database.until(hydration, &["paused: memory"]).await;
     assert!(database.refusal("SELECT * FROM halves").await.contains("55000"));
     database.rows("DROP MATERIALIZED VIEW thirds").await;
+    // How much there is to read of a topic is known before it is read.
+    let source = create_table(broker, "scarce", "n bigint").replace("TABLE scarce", "SOURCE told");
+    database.rows(&source).await;
+    database.rows("CREATE MATERIALIZED VIEW told_sum AS SELECT sum(n) AS s FROM told").await;
+    let told = "SELECT hydration, hydrated_rows, hydration_total FROM levada_catalog.views WHERE name = 'told_sum'";
+    database.until(told, &["paused: memory|0|200"]).await;
+    database.rows("DROP MATERIALIZED VIEW told_sum").await;
+    database.rows("DROP SOURCE told").await;
 
     memory.set(LIMIT);
     database.until("SELECT memory_used FROM levada_catalog.engine", &[&LIMIT.to_string()]).await;

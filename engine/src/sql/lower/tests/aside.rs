@@ -196,7 +196,7 @@ fn a_source_goes_on_while_its_history_is_read() {
     lower_view(&optimized, view, view_schema(&plan), &mut oracle.graph, &mut oracle.ids).unwrap();
     oracle.graph.claim(view).unwrap();
     let mut history = |_: ObjectId, _: &Parts| {
-        Ok(Box::new((0..6).map(batch).collect::<Vec<ZSet>>().into_iter().map(Ok)) as crate::dataflow::Rows)
+        Ok((Box::new((0..6).map(batch).collect::<Vec<ZSet>>().into_iter().map(Ok)) as crate::dataflow::Rows, 13))
     };
     let progress = Arc::new(Progress::default());
     let mut hydration = oracle.graph.set_aside(view, oracle.epoch, &mut history, progress.clone()).unwrap();
@@ -205,7 +205,7 @@ fn a_source_goes_on_while_its_history_is_read() {
         hydration.advance().unwrap();
     }
     let status = progress.status();
-    assert_eq!((status.rows, status.expected), (12, None));
+    assert_eq!((status.rows, status.expected, status.outside), (12, Some(13), true));
     assert_eq!(status.state, HydrationState::CatchingUp);
     step(&mut oracle, node, 20);
     assert!(oracle.graph.recorded() > 0);
@@ -260,7 +260,7 @@ fn both_sides_of_a_join_share_one_reading_of_a_source() {
             let mut history = |_: ObjectId, _: &Parts| {
                 asked += 1;
                 let rows = (0..8).map(|at| batch(&source, at)).collect::<Vec<ZSet>>();
-                Ok(Box::new(rows.into_iter().map(Ok)) as crate::dataflow::Rows)
+                Ok((Box::new(rows.into_iter().map(Ok)) as crate::dataflow::Rows, 16))
             };
             let progress = Arc::new(Progress::default());
             let hydration = oracle.graph.set_aside(view, oracle.epoch, &mut history, progress.clone()).unwrap();
@@ -269,7 +269,7 @@ fn both_sides_of_a_join_share_one_reading_of_a_source() {
             oracle.epoch = oracle.epoch.max(spliced);
             assert_eq!(progress.status().rows, 16);
         } else {
-            let mut nothing = |_: ObjectId, _: &Parts| Ok(Box::new(std::iter::empty()) as crate::dataflow::Rows);
+            let mut nothing = |_: ObjectId, _: &Parts| Ok((Box::new(std::iter::empty()) as crate::dataflow::Rows, 0));
             oracle.epoch = oracle.graph.hydrate(oracle.epoch, &mut nothing).unwrap();
             steps(&mut oracle);
         }

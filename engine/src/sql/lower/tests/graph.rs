@@ -94,7 +94,7 @@ fn a_view_over_a_source_is_fed_the_history() {
         let mut replay = |relation: ObjectId, _: &Parts| {
             assert_eq!(relation, source.id);
             asked += 1;
-            Ok(Box::new(history.clone().into_iter().map(Ok)) as crate::dataflow::Rows)
+            Ok((Box::new(history.clone().into_iter().map(Ok)) as crate::dataflow::Rows, history.len() as u64))
         };
         oracle.epoch = oracle.graph.hydrate(oracle.epoch, &mut replay).unwrap();
         (oracle.rows(view), asked)

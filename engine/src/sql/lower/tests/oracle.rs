@@ -38,7 +38,7 @@ pub fn catalog(known: BTreeMap<Fingerprint, OperatorId>) -> impl FnMut(Fingerpri
 }
 
 /// Nothing here reads sources without store.
-pub fn no_history(_: ObjectId, _: &Parts) -> Result<Rows> {
+pub fn no_history(_: ObjectId, _: &Parts) -> Result<(Rows, u64)> {
     Err(Error::internal("asked for a history"))
 }
 
