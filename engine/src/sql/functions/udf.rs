@@ -3,7 +3,8 @@
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, new_null_array};
+use arrow::array::{Array, ArrayRef};
+use arrow::compute::cast;
 use arrow::datatypes::{DataType, FieldRef};
 use datafusion::common::Result as DataFusionResult;
 use datafusion::logical_expr::{
@@ -123,6 +124,16 @@ impl Hash for PgScalar {
     }
 }
 
+/// Whether values, or parts of them, can only be NULL.
+fn is_untyped(ty: &DataType) -> bool {
+    match ty {
+        DataType::Null => true,
+        DataType::List(element) => is_untyped(element.data_type()),
+        DataType::Struct(fields) => fields.iter().any(|field| is_untyped(field.data_type())),
+        _ => false,
+    }
+}
+
 impl ScalarUDFImpl for PgScalar {
     fn name(&self) -> &str {
         &self.name
@@ -159,8 +170,8 @@ impl ScalarUDFImpl for PgScalar {
                 ColumnarValue::Array(array) => array.clone(),
                 ColumnarValue::Scalar(scalar) => scalar.to_array()?,
             };
-            // The optimizer tries what a predicate makes of NULLs, and gives them no type.
-            Ok(if array.data_type() == &DataType::Null { new_null_array(&ty.arrow(), array.len()) } else { array })
+            // The optimizer tries what a predicate makes of NULLs, and gives them no type: nor to what is made of them.
+            Ok(if is_untyped(array.data_type()) { cast(&array, &ty.arrow())? } else { array })
         });
         let columns = columns.collect::<DataFusionResult<Vec<_>>>()?;
         let array = self.run(&columns, &constant, rows)?;
