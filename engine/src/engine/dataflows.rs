@@ -3,7 +3,9 @@
 //! The same code applies entries while the server runs and after a restart.
 
 mod filling;
+mod saving;
 mod suspending;
+mod time;
 mod unread;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -16,19 +18,19 @@ use crate::data::{Epoch, ObjectId, OperatorId, Parts, ZSet};
 use crate::dataflow::{Fingerprint, Graph, PlanLine, Sizes, ViewErrors};
 use crate::engine::clock::Micros;
 use crate::engine::commit::{Explained, Request};
-use crate::engine::event_time::{EventTimes, SourceTime};
+use crate::engine::event_time::EventTimes;
 use crate::engine::history::Histories;
 use crate::engine::hydrations::{Hydrating, Hydrations};
 use crate::engine::retention::Retention;
 use crate::engine::sinks::Sinks;
 use crate::engine::{Operation, operators};
 use crate::error::{Error, Result};
-use crate::source::Delivery;
 use crate::sql;
 use crate::sql::connector::of_sink;
-use crate::state::{Checkpoint, Loader, LogPosition, Meta, StateStore};
+use crate::state::{Loader, Meta, StateStore};
 use crate::view::RowStore;
 
+use saving::Unsaved;
 pub use suspending::Culprit;
 pub use unread::unreadable;
 
@@ -53,16 +55,6 @@ pub struct Dataflows {
     histories: Histories,
     /// What a start left for later.
     loading: Option<Loader>,
-}
-
-/// What the next checkpoint must hold besides the graph's own changes.
-#[derive(Default)]
-struct Unsaved {
-    created: Vec<ObjectId>,
-    dropped: Vec<ObjectId>,
-    dropped_operators: Vec<OperatorId>,
-    /// Whether nodes became part of the graph.
-    operators_changed: bool,
 }
 
 impl Dataflows {
@@ -342,51 +334,9 @@ impl Dataflows {
         Ok(())
     }
 
-    /// Takes in what the deliveries of the next step, which is at `now`, say of event time.
-    pub fn observe(&mut self, deliveries: &[Delivery], now: Micros) -> Result<()> {
-        self.event_times.observe(deliveries, now)
-    }
-
-    /// When something happens that only time brings about.
-    pub fn due(&self) -> Option<Micros> {
-        let awaited = self.graph.is_due().then_some(0);
-        awaited.into_iter().chain(self.retention.due()).chain(self.event_times.due()).min()
-    }
-
-    /// Does what is due: rows that are too old go, `most` of them at most, and partitions that have been silent for too
-    /// long, though all that they have has been `taken_in`, hold up no watermark any more. Whether anything is visible at
-    /// `epoch`.
-    pub fn tick(
-        &mut self,
-        epoch: Epoch,
-        now: Micros,
-        taken_in: &dyn Fn(ObjectId, i32) -> bool,
-        most: usize,
-    ) -> Result<bool> {
-        let moved = self.event_times.tick(now, taken_in);
-        self.graph.set_watermarks(self.event_times.watermarks());
-        let expired = self.without_unreadable(self.retention.expired(now));
-        let mut report = self.graph.expire(epoch, &expired, most)?;
-        self.retention.refresh(expired.into_iter().map(|(table, _)| table), &self.stores);
-        if report.visited == 0 && (moved || self.graph.is_due()) {
-            report = self.graph.step(epoch, Vec::new())?;
-        }
-        Ok(moved || report.visited > 0)
-    }
-
-    /// The rows that views lack because they came too late.
-    pub fn late_rows(&mut self) -> ViewErrors {
-        self.graph.late_rows()
-    }
-
     /// What all views and sinks read of a source.
     pub fn parts_read(&self, source: ObjectId) -> Result<Parts> {
         self.graph.parts_read(source)
-    }
-
-    /// How far sources have come in event time.
-    pub fn event_times(&self) -> Arc<BTreeMap<ObjectId, SourceTime>> {
-        self.event_times.progress()
     }
 
     /// Ends what a transaction did to the catalog: dropped objects lose their nodes.
@@ -454,50 +404,9 @@ impl Dataflows {
         self.graph.compact(horizon)
     }
 
-    /// About how many bytes of memory the next checkpoint takes while it is written.
-    pub fn unsaved(&mut self) -> u64 {
-        self.graph.unsaved()
-    }
-
-    /// Puts all that changed since the last call into a checkpoint.
-    pub fn save(&mut self, durable: Epoch, out: &mut Checkpoint) -> Result<()> {
-        let Unsaved { created, dropped, dropped_operators, operators_changed } = std::mem::take(&mut self.unsaved);
-        let changed = operators_changed || !dropped.is_empty();
-        dropped_operators.into_iter().for_each(|operator| out.drop_operator(operator));
-        dropped.into_iter().for_each(|id| catalog::store::delete(id, out));
-        for item in created.iter().filter_map(|id| self.catalog.by_id(*id)) {
-            catalog::store::save(item, out)?;
-        }
-        // Without state of theirs, operators that are still hydrated aside must not be known to the next start.
-        if changed {
-            operators::save(&self.graph.operators().collect(), out)?;
-        }
-        self.sinks.measure(&mut self.graph)?;
-        self.graph.save(durable, out)
-    }
-
-    /// What a checkpoint of this state says of itself.
-    pub fn meta(
-        &self,
-        epoch: Epoch,
-        log_position: LogPosition,
-        clock: Micros,
-        sources: BTreeMap<ObjectId, serde_json::Value>,
-    ) -> Result<Meta> {
-        let (next_object, next_operator) = (self.next_object, self.next_operator);
-        let (event_times, tallies) = (self.event_times.saved()?, self.histories.counts().saved()?);
-        Ok(Meta { epoch, log_position, next_object, next_operator, clock, sources, event_times, tallies })
-    }
-
     /// The next identifier for an object.
     pub fn next_object(&self) -> u32 {
         self.next_object
-    }
-
-    /// The owners of durable state: what is lost goes with the next checkpoint, which has what stands in for it.
-    pub fn known_operators(&self) -> HashSet<OperatorId> {
-        let known = self.operators.values().chain(&self.unsaved.dropped_operators).copied();
-        known.chain([operators::OWNER, operators::ERRORS, operators::LATE]).collect()
     }
 }
 
