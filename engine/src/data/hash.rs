@@ -1,4 +1,4 @@
-//! One stable hash of rows, and the canonical form in which values are compared as keys.
+//! One stable hash of rows, and the forms in which values are compared, as keys or as they are.
 //!
 //! The hash decides shard and bucket of durable state, so it must not change with a library's version: it is XXH3 over
 //! bytes that this module defines, or for keys of fixed width MurmurHash3's finaliser.
@@ -43,6 +43,55 @@ fn fold(before: u64, value: u64) -> u64 {
     mixed ^ (mixed >> 32)
 }
 
+/// What makes two values the same. Arrow compares bits, which says so once both are in the [form](Equality::form) of one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Equality {
+    /// That PostgreSQL calls them equal: for keys, groups and joins. '1 mon' is '30 days' and -0.0 is 0.0.
+    Key,
+    /// That nothing can tell them apart: for rows. Whoever takes a row away means that very row, because what is made of it
+    /// (its text, a time that an interval is added to) may differ from what is made of one that is merely equal.
+    Exact,
+}
+
+impl Equality {
+    /// The values in a form in which those that are the same have the same bits. NULL stays NULL.
+    pub fn form(self, column: &ArrayRef) -> ArrayRef {
+        match self {
+            Equality::Key => canonical(column),
+            Equality::Exact => exact(column),
+        }
+    }
+
+    /// Whether the form of a value of the type may be another value, which can be told apart from it.
+    pub fn changes(self, data_type: &DataType) -> bool {
+        use DataType::{Float32, Float64, Interval};
+        self == Equality::Key && matches!(data_type, Float32 | Float64 | Interval(IntervalUnit::MonthDayNano))
+    }
+}
+
+/// Every NaN the same NaN: which of them a computation gives is left open, and nobody sees it.
+fn exact(column: &ArrayRef) -> ArrayRef {
+    match column.data_type() {
+        DataType::Float64 => {
+            let array = column.as_primitive::<Float64Type>();
+            if !array.values().iter().any(|value| value.is_nan()) {
+                return column.clone();
+            }
+            let array: Float64Array = array.unary(|value: f64| if value.is_nan() { f64::NAN } else { value });
+            Arc::new(array)
+        }
+        DataType::Float32 => {
+            let array = column.as_primitive::<Float32Type>();
+            if !array.values().iter().any(|value| value.is_nan()) {
+                return column.clone();
+            }
+            let array: Float32Array = array.unary(|value: f32| if value.is_nan() { f32::NAN } else { value });
+            Arc::new(array)
+        }
+        _ => column.clone(),
+    }
+}
+
 /// Keys compare as PostgreSQL does, where Arrow compares bits: -0.0 becomes 0.0, every NaN the same NaN, and an interval
 /// the one with as many whole months of 30 days and days of 24 hours as it has.
 pub fn canonical(column: &ArrayRef) -> ArrayRef {
@@ -78,11 +127,12 @@ fn canonical_interval(value: IntervalMonthDayNano) -> IntervalMonthDayNano {
     IntervalMonthDayNano::new(months as i32, days as i32, (rest - days * DAY) as i64)
 }
 
-/// A hash a row over several columns of equal length `rows`; equal keys have equal hashes, NULL is a value like any other.
+/// A hash a row over several columns of equal length `rows`, which have the [form](Equality::form) of one equality: what is
+/// the same has the same hash. NULL is a value like any other.
 pub fn hash_columns(columns: &[ArrayRef], rows: usize) -> Result<Vec<u64>> {
     let mut hashes = vec![0; rows];
     for column in columns {
-        hash_column(&canonical(column), &mut hashes)?;
+        hash_column(column, &mut hashes)?;
     }
     Ok(hashes)
 }
@@ -104,6 +154,9 @@ fn hash_column(column: &ArrayRef, hashes: &mut [u64]) -> Result<()> {
         DataType::Time64(arrow::datatypes::TimeUnit::Microsecond) => {
             hash_primitive::<Time64MicrosecondType>(column.as_primitive(), hashes)
         }
+        DataType::Interval(IntervalUnit::MonthDayNano) => {
+            hash_primitive::<IntervalMonthDayNanoType>(column.as_primitive(), hashes)
+        }
         DataType::Boolean => {
             let array = column.as_boolean();
             hash_each(column, hashes, |row| u64::from(array.value(row)) + 1);
@@ -117,7 +170,7 @@ fn hash_column(column: &ArrayRef, hashes: &mut [u64]) -> Result<()> {
             hash_each(column, hashes, |row| mix_bytes(array.value(row)));
         }
         other => {
-            // Rare as keys (lists, structs, intervals): their order-preserving bytes are as good as any.
+            // Rare (lists, structs): their order-preserving bytes are as good as any.
             let converter = RowConverter::new(vec![SortField::new(other.clone())])?;
             let rows = converter.convert_columns(std::slice::from_ref(column))?;
             for (hash, row) in hashes.iter_mut().zip(rows.iter()) {

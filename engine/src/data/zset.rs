@@ -8,7 +8,7 @@ use arrow::datatypes::SchemaRef;
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 
-use crate::data::hash::hash_columns;
+use crate::data::hash::{Equality, hash_columns};
 use crate::error::{Error, Result};
 
 /// A Z-set: each row of the batch with its weight. Insert is +1, delete -1, an update both.
@@ -145,13 +145,13 @@ impl ZSet {
 
     /// The same Z-set with each row once and none of weight 0; the order of first appearance is kept.
     ///
-    /// Rows are equal when [`canonical`](crate::data::hash::canonical) columns are: NULL equals NULL, -0.0 equals 0.0.
-    /// Rows are compared only where their hashes are equal, and copied only if some of them go.
+    /// Rows are the same when nothing tells them apart ([`Equality::Exact`]): NULL is NULL, but -0.0 is not 0.0. They are
+    /// compared only where their hashes are equal, and copied only if some of them go.
     pub fn consolidate(&self) -> Result<ZSet> {
         if self.len() <= 1 {
             return self.filter(&self.nonzero());
         }
-        let columns: Vec<ArrayRef> = self.batch.columns().iter().map(crate::data::hash::canonical).collect();
+        let columns: Vec<ArrayRef> = self.batch.columns().iter().map(|column| Equality::Exact.form(column)).collect();
         if columns.is_empty() {
             return self.consolidate_unit();
         }
@@ -235,7 +235,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn equal_rows_become_one_and_rows_that_differ_stay_as_they_are() {
+    fn the_same_rows_become_one_and_rows_that_differ_stay_as_they_are() {
         let schema = SchemaRef::new(arrow::datatypes::Schema::new(vec![
             arrow::datatypes::Field::new("a", arrow::datatypes::DataType::Float64, true),
             arrow::datatypes::Field::new("b", arrow::datatypes::DataType::Utf8, true),
@@ -246,12 +246,16 @@ mod tests {
             let batch = RecordBatch::try_new(schema.clone(), vec![Arc::new(floats), Arc::new(texts)]).unwrap();
             ZSet::new(batch, rows.iter().map(|(.., weight)| *weight).collect::<Vec<_>>().into())
         };
-        let rows = [(Some(0.0), "x", 2), (None, "y", 1), (Some(1.0), "x", 1), (Some(-0.0), "x", -3), (None, "y", -1)];
+        let rows = [(Some(0.0), "x", 2), (None, "y", 1), (Some(1.0), "x", 1), (Some(0.0), "x", -3), (None, "y", -1)];
         let sum = zset(&rows).consolidate().unwrap();
         assert_eq!(
             (sum.batch(), sum.weights()),
             (zset(&[(Some(0.0), "x", -1), (Some(1.0), "x", 1)]).batch(), Some(&[-1, 1][..]))
         );
+        // Equal is not the same, but no NaN differs from another.
+        let rows = [(Some(0.0), "x", 1), (Some(-0.0), "x", -1), (Some(f64::NAN), "x", 1), (Some(-f64::NAN), "x", -1)];
+        let sum = zset(&rows).consolidate().unwrap();
+        assert_eq!((sum.batch(), sum.weights()), (zset(&rows[..2]).batch(), Some(&[1, -1][..])));
         let all = zset(&[(None, "x", 1), (Some(2.0), "x", -1), (None, "z", 3)]);
         let same = all.consolidate().unwrap();
         assert_eq!((same.batch(), same.weights()), (all.batch(), all.weights()));

@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::error::{Error, Result, SqlState};
 
 /// Covers key coding, the layout of the directory, and every value written into it.
-pub(super) const FORMAT: u32 = 7;
+pub(super) const FORMAT: u32 = 8;
 
 const FILE: &str = "FORMAT";
 

@@ -12,8 +12,8 @@ use super::chunk::{CHUNK_BYTES, CHUNK_ROWS, Chunk, Created, RowAddress, data_byt
 use super::gather::{copy_rows, copy_run};
 use super::index::Index;
 use super::probe::{Keys, Matches};
-use super::store::{Identity, RowStore, Writer, hashes};
-use crate::data::hash::canonical;
+use super::store::{Identity, RowStore, Writer};
+use crate::data::hash::Equality;
 use crate::data::{Epoch, ZSet};
 use crate::error::{Error, Result};
 
@@ -29,7 +29,7 @@ impl RowStore {
     /// Makes the change visible from the epoch on. Epochs never go back; one epoch may bring several changes.
     ///
     /// Rows are copied: nothing of the delta's buffers is kept. Where rows are their own identity, a row inserted again is
-    /// kept beside the first, and a deletion takes the newest of them.
+    /// kept beside the first, and a deletion takes the newest of them, never one that is merely equal.
     ///
     /// Where rows keep the time of their [arrival](RowStore::arriving), a row that goes and comes in one change has arrived
     /// anew; elsewhere nothing happens to it.
@@ -73,13 +73,13 @@ impl RowStore {
         let rows: Vec<u32> = (0..delta.len() as u32).filter(|row| delta.weight(*row as usize) < 0).collect();
         let mut owed: Vec<i64> = rows.iter().map(|row| -delta.weight(*row as usize)).collect();
         let index = self.identity_index(writer)?;
-        let keys = self.delta_keys(delta, &index.columns, &rows)?;
+        let keys = self.delta_keys(delta, &index, &rows)?;
         let chunks = self.chunks();
         let (mut rest, mut gone) = (Vec::new(), Vec::new());
         // The newest live row of the same hash is nearly always the one; the second round is for hashes that collide.
         for exhaustive in [false, true] {
             let mut found = self.live_matches(&index, &keys, &owed, exhaustive)?;
-            keys.retain_equal(&mut found, &chunks, self.schema(), &index.columns)?;
+            keys.retain_equal(&mut found, &chunks, self.schema(), &index)?;
             let mut finder = chunks.finder();
             for (row, address) in found.probe_rows.iter().map(|row| *row as usize).zip(&found.addresses) {
                 let Some((_, chunk)) = finder.find(*address).filter(|_| owed[row] > 0) else { continue };
@@ -154,10 +154,10 @@ impl RowStore {
         if lost { Err(Error::internal("an index names a chunk that is not there")) } else { Ok(found) }
     }
 
-    fn delta_keys(&self, delta: &ZSet, columns: &[usize], rows: &[u32]) -> Result<Keys> {
+    fn delta_keys(&self, delta: &ZSet, index: &Index, rows: &[u32]) -> Result<Keys> {
         let picked = UInt32Array::from(rows.to_vec());
-        let keys = columns.iter().map(|column| Ok(take(delta.column(*column), &picked, None)?));
-        Keys::new(self.schema(), columns, &keys.collect::<Result<Vec<ArrayRef>>>()?, rows.len())
+        let keys = index.columns.iter().map(|column| Ok(take(delta.column(*column), &picked, None)?));
+        Keys::new(self.schema(), index, &keys.collect::<Result<Vec<ArrayRef>>>()?, rows.len())
     }
 
     /// The index that finds a row to delete. Where rows are their own identity, it is built at the first deletion:
@@ -169,7 +169,7 @@ impl RowStore {
         if let Some(index) = &writer.full_row {
             return Ok(index.clone());
         }
-        let index = Index::new((0..self.schema().fields().len()).collect());
+        let index = Index::new((0..self.schema().fields().len()).collect(), Equality::Exact);
         index.fill(&self.chunks().live, Chunk::live)?;
         Ok(writer.full_row.insert(Arc::new(index)).clone())
     }
@@ -206,22 +206,20 @@ impl RowStore {
     pub(super) fn enter(&self, writer: &Writer, chunk: &Chunk) -> Result<()> {
         let primary = self.primary_index().map(|primary| self.index(primary)).transpose()?;
         for index in self.indexes().iter().chain(&writer.full_row) {
-            let hashes = hashes(chunk, &index.columns)?;
-            let joined = index.insert(chunk, &hashes, |row| chunk.live(row))?;
+            let keys = index.keys(chunk)?;
+            let joined = index.insert(chunk, &keys.hashes, |row| chunk.live(row))?;
             if primary.as_ref().is_some_and(|primary| Arc::ptr_eq(primary, index)) {
-                self.check_unique(index, chunk, hashes, joined)?;
+                self.check_unique(index, chunk, keys, joined)?;
             }
         }
         Ok(())
     }
 
-    /// Refuses a live row that has the key of one of the chunk's `joined` rows.
-    pub(super) fn check_unique(&self, index: &Index, chunk: &Chunk, hashes: Vec<u64>, joined: Vec<u32>) -> Result<()> {
+    /// Refuses a live row that has the key of one of the chunk's `joined` rows; `keys` are those of all of its rows.
+    pub(super) fn check_unique(&self, index: &Index, chunk: &Chunk, keys: Keys, joined: Vec<u32>) -> Result<()> {
         if joined.is_empty() {
             return Ok(());
         }
-        let columns = index.columns.iter().map(|column| canonical(chunk.batch.column(*column))).collect();
-        let keys = Keys { columns, hashes };
         let chunks = self.chunks();
         let (mut finder, mut others) = (chunks.finder(), Matches::default());
         index.visit(&keys.hashes, joined, |row, address| {
@@ -231,7 +229,7 @@ impl RowStore {
             }
             true
         });
-        keys.retain_equal(&mut others, &chunks, self.schema(), &index.columns)?;
+        keys.retain_equal(&mut others, &chunks, self.schema(), index)?;
         if others.is_empty() { Ok(()) } else { Err(Error::internal("a second live row has the same primary key")) }
     }
 }

@@ -15,7 +15,7 @@ use rayon::prelude::*;
 use super::chunk::{Chunk, ChunkId, Created};
 use super::compact::{fitting, full};
 use super::encoding::{decode_chunk, decode_rows, encode_chunk, read_chunk_key, read_part_key};
-use super::store::{RowStore, Writer, hashes};
+use super::store::{RowStore, Writer};
 use crate::data::{Epoch, OperatorId};
 use crate::error::{Error, Result};
 use crate::state::{Checkpoint, KeyKind, Load, Loader, StateStore};
@@ -183,7 +183,7 @@ impl RowStore {
             if position == 0 && self.primary_index().is_some() {
                 for (chunk, rows) in joined {
                     let chunk = &chunks.live[chunk];
-                    self.check_unique(index, chunk, hashes(chunk, &index.columns)?, rows)?;
+                    self.check_unique(index, chunk, index.keys(chunk)?, rows)?;
                 }
             }
         }

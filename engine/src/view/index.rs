@@ -19,7 +19,8 @@ use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use rayon::prelude::*;
 
 use super::chunk::{Chunk, ChunkId, RowAddress};
-use super::store::hashes;
+use super::probe::Keys;
+use crate::data::hash::Equality;
 use crate::data::make_room;
 use crate::error::{Error, Result, SqlState};
 
@@ -40,6 +41,8 @@ pub(super) type Move = Option<RowAddress>;
 /// A hash index over some columns of a row store.
 pub(super) struct Index {
     pub(super) columns: Vec<usize>,
+    /// What makes a row one that is looked for.
+    pub(super) equality: Equality,
     shards: [RwLock<Shard>; SHARDS],
     /// Per chunk, each row's node and shard. Only the store's writer comes here.
     slots: Mutex<HashMap<ChunkId, Box<[u32]>>>,
@@ -62,8 +65,14 @@ struct Node {
 }
 
 impl Index {
-    pub(super) fn new(columns: Vec<usize>) -> Index {
-        Index { columns, shards: Default::default(), slots: Mutex::default() }
+    pub(super) fn new(columns: Vec<usize>, equality: Equality) -> Index {
+        Index { columns, equality, shards: Default::default(), slots: Mutex::default() }
+    }
+
+    /// The indexed columns of a chunk's rows, in the form in which they are compared, and the hash of each row.
+    pub(super) fn keys(&self, chunk: &Chunk) -> Result<Keys> {
+        let columns = self.columns.iter().map(|column| self.equality.form(chunk.batch.column(*column)));
+        Keys::of(columns.collect(), chunk.rows())
     }
 
     /// Enters the chunk's rows (`wanted` ones), given the hash of each row's key. Returns the rows whose hash was there
@@ -107,7 +116,7 @@ impl Index {
         let mut joined = Vec::new();
         for (first, part) in chunks.chunks(TOGETHER).enumerate().map(|(at, part)| (at * TOGETHER, part)) {
             let hashed = part.par_iter().map(|chunk| {
-                let hashes = hashes(chunk, &self.columns)?;
+                let hashes = self.keys(chunk)?.hashes;
                 let rows = (0..hashes.len()).filter(|row| wanted(chunk, *row));
                 let rows = by_shard(rows.map(|row| (shard_of(hashes[row]), row as u32)));
                 Ok(Hashed {

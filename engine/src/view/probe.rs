@@ -14,7 +14,7 @@ use super::chunk::{ChunkList, RowAddress};
 use super::gather::Picked;
 use super::index::Index;
 use super::store::{IndexId, RowStore};
-use crate::data::hash::{canonical, hash_columns};
+use crate::data::hash::hash_columns;
 use crate::data::{Epoch, ZSet};
 use crate::error::{Error, Result};
 
@@ -87,23 +87,29 @@ impl Matches {
     }
 }
 
-/// The keys of a probe: canonical columns, as long as each other, and a hash for each row.
+/// The keys of a probe: columns in the form that the index compares, as long as each other, and a hash for each row.
 pub(super) struct Keys {
     pub(super) columns: Vec<ArrayRef>,
     pub(super) hashes: Vec<u64>,
 }
 
 impl Keys {
+    /// What to look up in an index: an array for each of its columns.
+    ///
     /// # Errors
-    /// XX000 when the keys do not have the types of the store's `columns`.
-    pub(super) fn new(schema: &SchemaRef, columns: &[usize], keys: &[ArrayRef], rows: usize) -> Result<Keys> {
+    /// XX000 when the keys do not have the types of the index.
+    pub(super) fn new(schema: &SchemaRef, index: &Index, keys: &[ArrayRef], rows: usize) -> Result<Keys> {
         let fits = |(key, column): (&ArrayRef, &usize)| {
             key.len() == rows && key.data_type() == schema.field(*column).data_type()
         };
-        if keys.len() != columns.len() || !keys.iter().zip(columns).all(fits) {
+        if keys.len() != index.columns.len() || !keys.iter().zip(&index.columns).all(fits) {
             return Err(Error::internal("the keys of a probe do not have the types of the index"));
         }
-        let columns: Vec<ArrayRef> = keys.iter().map(canonical).collect();
+        Keys::of(keys.iter().map(|key| index.equality.form(key)).collect(), rows)
+    }
+
+    /// Columns that have the form already.
+    pub(super) fn of(columns: Vec<ArrayRef>, rows: usize) -> Result<Keys> {
         let hashes = hash_columns(&columns, rows)?;
         Ok(Keys { columns, hashes })
     }
@@ -128,7 +134,7 @@ impl Keys {
         matches: &mut Matches,
         chunks: &ChunkList,
         schema: &SchemaRef,
-        columns: &[usize],
+        index: &Index,
     ) -> Result<()> {
         if matches.is_empty() {
             return Ok(());
@@ -137,8 +143,8 @@ impl Keys {
             .ok_or_else(|| Error::internal("a candidate's chunk is not in the list"))?;
         let probing = UInt32Array::from(matches.probe_rows.clone());
         let mut same: Option<BooleanBuffer> = None;
-        for (key, column) in self.columns.iter().zip(columns) {
-            let stored = canonical(&picked.column(schema, *column)?);
+        for (key, column) in self.columns.iter().zip(&index.columns) {
+            let stored = index.equality.form(&picked.column(schema, *column)?);
             let equal = same_values(&take(key, &probing, None)?, &stored)?;
             same = Some(same.map_or(equal.clone(), |same| &same & &equal));
         }
@@ -211,7 +217,7 @@ impl RowStore {
         let Some(all) = keys.first().map(|key| key.len()) else {
             return Err(Error::internal("a probe needs a key"));
         };
-        let keys = Keys::new(self.schema(), &index.columns, keys, all)?;
+        let keys = Keys::new(self.schema(), index, keys, all)?;
         let rows = keys.rows(nulls_match);
         for _ in 0..RETRIES {
             let mut candidates = Matches::default();
@@ -233,7 +239,7 @@ impl RowStore {
             let chunks = self.chunks();
             let Some(visible) = visible(&candidates, &chunks, at) else { continue };
             candidates.retain(&visible);
-            keys.retain_equal(&mut candidates, &chunks, self.schema(), &index.columns)?;
+            keys.retain_equal(&mut candidates, &chunks, self.schema(), index)?;
             return Ok((candidates, chunks, probed.get()));
         }
         Err(Error::internal("an index names a chunk that is not there"))

@@ -13,7 +13,7 @@ use super::chunk::{Chunk, ChunkList, RowAddress};
 use super::gather::Picked;
 use super::index::Index;
 use super::probe::{Keys, Matches};
-use super::store::{IndexId, RowStore, hashes};
+use super::store::{IndexId, RowStore};
 use crate::data::{Epoch, ZSet};
 use crate::error::{Error, Result, SqlState};
 
@@ -158,14 +158,14 @@ impl RowSnapshot {
     /// The rows that have one of the keys, found by the hash of every row.
     fn scan_for(&self, index: &Index, keys: &[ArrayRef]) -> Result<Matches> {
         let rows = keys.first().map_or(0, |key| key.len());
-        let keys = Keys::new(self.schema(), &index.columns, keys, rows)?;
+        let keys = Keys::new(self.schema(), index, keys, rows)?;
         let mut wanted: HashMap<u64, Vec<u32>> = HashMap::new();
         for key in keys.rows(false) {
             wanted.entry(keys.hashes[key as usize]).or_default().push(key);
         }
         let found = self.chunks.live.par_iter().map(|chunk| {
             let mut found = Vec::new();
-            for (row, hash) in hashes(chunk, &index.columns)?.into_iter().enumerate() {
+            for (row, hash) in index.keys(chunk)?.hashes.into_iter().enumerate() {
                 if let Some(same) = wanted.get(&hash).filter(|_| chunk.visible(row, self.at)) {
                     found.extend(same.iter().map(|key| (*key, RowAddress::new(chunk.id, row))));
                 }
@@ -177,7 +177,7 @@ impl RowSnapshot {
         found.sort_by_key(|(key, address)| (*key, std::cmp::Reverse(*address)));
         let mut matches = Matches::default();
         found.into_iter().for_each(|(key, address)| matches.push(key, address));
-        keys.retain_equal(&mut matches, &self.chunks, self.schema(), &index.columns)?;
+        keys.retain_equal(&mut matches, &self.chunks, self.schema(), index)?;
         Ok(matches)
     }
 }

@@ -3,15 +3,14 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use arrow::array::ArrayRef;
 use arrow::datatypes::SchemaRef;
 use parking_lot::{Mutex, RwLock};
 
-use super::chunk::{Chunk, ChunkId, ChunkList};
+use super::chunk::{ChunkId, ChunkList};
 use super::index::Index;
 use super::journal::Journal;
 use crate::data::Epoch;
-use crate::data::hash::hash_columns;
+use crate::data::hash::Equality;
 use crate::error::{Error, Result};
 use crate::state::Load;
 
@@ -20,7 +19,7 @@ use crate::state::Load;
 pub enum Identity {
     /// The columns of a primary key: one live row a key.
     Key(Vec<usize>),
-    /// All columns; a row may stand several times.
+    /// All columns, [exactly](crate::data::hash::Equality::Exact); a row may stand several times.
     FullRow,
 }
 
@@ -79,7 +78,7 @@ impl RowStore {
     /// A relation without rows. With a key, its index is there from the start.
     pub fn new(schema: SchemaRef, identity: Identity) -> RowStore {
         let indexes = match &identity {
-            Identity::Key(columns) => vec![Arc::new(Index::new(columns.clone()))],
+            Identity::Key(columns) => vec![Arc::new(Index::new(columns.clone(), Equality::Key))],
             Identity::FullRow => Vec::new(),
         };
         RowStore {
@@ -163,7 +162,7 @@ impl RowStore {
         if columns.is_empty() || columns.iter().any(|column| *column >= self.schema.fields().len()) {
             return Err(Error::internal("an index needs columns of its relation"));
         }
-        let index = Index::new(columns);
+        let index = Index::new(columns, Equality::Key);
         index.fill(&self.chunks().live, |_, _| true)?;
         let mut indexes = self.indexes.write();
         indexes.push(Arc::new(index));
@@ -203,10 +202,4 @@ impl RowStore {
     pub(super) fn advance_horizon(&self, to: Epoch) -> Epoch {
         Epoch(self.horizon.fetch_max(to.0, Ordering::AcqRel).max(to.0))
     }
-}
-
-/// The hash of each row's columns at these positions.
-pub(super) fn hashes(chunk: &Chunk, columns: &[usize]) -> Result<Vec<u64>> {
-    let columns: Vec<ArrayRef> = columns.iter().map(|column| chunk.batch.column(*column).clone()).collect();
-    hash_columns(&columns, chunk.rows())
 }

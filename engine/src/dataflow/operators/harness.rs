@@ -8,13 +8,13 @@ use datafusion::scalar::ScalarValue;
 use levada_testing::Dice;
 
 use crate::data::ZSet;
-use crate::data::hash::canonical;
+use crate::data::hash::Equality;
 use crate::dataflow::{Operator, StepContext};
 use crate::{data::Epoch, data::OperatorId, state::StateStore};
 
 pub type Row = Vec<ScalarValue>;
 
-/// Rows by how they print, so that -0.0 and 0.0 are told apart only if not canonical.
+/// Rows by how they print, which tells -0.0 and 0.0 apart.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Relation(pub BTreeMap<String, (Row, i64)>);
 
@@ -45,7 +45,7 @@ pub fn print(row: &[ScalarValue]) -> String {
 }
 
 pub fn rows_of(delta: &ZSet) -> Vec<(Row, i64)> {
-    let columns: Vec<ArrayRef> = delta.batch().columns().iter().map(canonical).collect();
+    let columns: Vec<ArrayRef> = delta.batch().columns().iter().map(|column| Equality::Exact.form(column)).collect();
     let row = |row: usize| columns.iter().map(|column| ScalarValue::try_from_array(column, row).unwrap()).collect();
     (0..delta.len()).map(|index| (row(index), delta.weight(index))).collect()
 }

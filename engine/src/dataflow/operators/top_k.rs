@@ -4,7 +4,8 @@
 //! `ORDER BY … LIMIT k OFFSET o`, `ROW_NUMBER() OVER (PARTITION BY … ORDER BY …) <= k` and DISTINCT ON. Ties are broken by the
 //! bytes of the other columns, so the window depends on the rows alone.
 //!
-//! A row is kept as one key: partition, order, then the other columns.
+//! A row is kept as one key: partition and order in the form in which keys are equal, then everything that these bytes do not
+//! tell of the row, exactly: it comes out as it came in, and of equal rows the same one goes.
 
 mod durable;
 #[cfg(test)]
@@ -20,7 +21,7 @@ use arrow::datatypes::SchemaRef;
 use arrow::row::{RowConverter, Rows, SortField};
 
 use crate::data::ZSet;
-use crate::data::hash::canonical;
+use crate::data::hash::Equality;
 use crate::dataflow::operators::top_k::window::{Run, Window, difference};
 use crate::dataflow::sorted_state::SortedState;
 use crate::dataflow::{Operator, Stateful, StepContext};
@@ -49,58 +50,44 @@ pub struct TopKSpec {
     pub append_only: bool,
 }
 
+impl TopKSpec {
+    /// How many columns the partition has, each once.
+    fn partition_columns(&self) -> usize {
+        self.partition.iter().enumerate().filter(|(at, column)| !self.partition[..*at].contains(column)).count()
+    }
+}
+
 /// The first rows in an order, of each partition.
 #[derive(Debug)]
 pub struct TopK {
     spec: TopKSpec,
-    /// From the columns in the order of `columns` to a key.
+    /// From `parts` of a row to a key.
     rows: RowConverter,
-    columns: Vec<usize>,
-    /// So many of the columns are the partition's.
-    partition_columns: usize,
+    parts: Vec<Part>,
     partition: Option<RowConverter>,
     state: SortedState<Arc<[u8]>>,
+}
+
+/// A column's part of a key.
+#[derive(Clone, Copy, Debug)]
+struct Part {
+    column: usize,
+    form: Equality,
+    /// Whether the column's value can be read from here.
+    shown: bool,
 }
 
 impl TopK {
     /// # Errors
     /// 0A000 for a column whose values cannot be compared.
     pub fn new(spec: TopKSpec) -> Result<TopK> {
-        let plain = SortOptions { descending: false, nulls_first: true };
-        let ordered = spec
-            .order
-            .iter()
-            .map(|key| (key.column, SortOptions { descending: key.descending, nulls_first: key.nulls_first }));
-        let others = (0..spec.schema.fields().len()).map(|column| (column, plain));
-        let mut columns: Vec<usize> = vec![];
-        let mut fields: Vec<SortField> = vec![];
-        for (column, options) in spec.partition.iter().map(|column| (*column, plain)).chain(ordered).chain(others) {
-            if !columns.contains(&column) {
-                let field = spec.schema.fields().get(column);
-                let field = field.ok_or_else(|| Error::internal("TopK over a column that is not there"))?;
-                columns.push(column);
-                fields.push(SortField::new_with_options(field.data_type().clone(), options));
-            }
-        }
+        let (parts, fields) = layout(&spec)?;
         if !RowConverter::supports_fields(&fields) {
             return Err(Error::unsupported("ordering values of such a type"));
         }
-        let partition: Vec<SortField> = columns
-            .iter()
-            .zip(&fields)
-            .filter(|(column, _)| spec.partition.contains(*column))
-            .map(|(_, field)| field.clone())
-            .collect();
-        let partition_columns = partition.len();
+        let partition = fields[..spec.partition_columns()].to_vec();
         let partition = if partition.is_empty() { None } else { Some(RowConverter::new(partition)?) };
-        Ok(TopK {
-            rows: RowConverter::new(fields)?,
-            columns,
-            partition_columns,
-            partition,
-            state: SortedState::default(),
-            spec,
-        })
+        Ok(TopK { rows: RowConverter::new(fields)?, parts, partition, state: SortedState::default(), spec })
     }
 
     fn window(&self) -> Window {
@@ -130,10 +117,10 @@ impl TopK {
 
     /// The keys of some rows, in order, with their net weights.
     fn run(&self, delta: &ZSet) -> Result<Run> {
-        let columns: Vec<ArrayRef> = self.columns.iter().map(|column| canonical(delta.column(*column))).collect();
+        let columns: Vec<ArrayRef> = self.parts.iter().map(|part| part.form.form(delta.column(part.column))).collect();
         let rows = self.rows.convert_columns(&columns)?;
         let partitions = match &self.partition {
-            Some(converter) => Some(converter.convert_columns(&columns[..self.partition_columns])?),
+            Some(converter) => Some(converter.convert_columns(&columns[..self.spec.partition_columns()])?),
             None => None,
         };
         let order = self.order(delta, &rows);
@@ -251,14 +238,39 @@ impl TopK {
         let parser = self.rows.parser();
         let start = |key: &[u8]| if self.partition.is_some() { 4.min(key.len()) } else { 0 };
         let sorted = self.rows.convert_rows(run.iter().map(|(key, _)| parser.parse(&key[start(key)..])))?;
-        let mut columns = vec![None; sorted.len()];
-        for (column, array) in self.columns.iter().zip(sorted) {
-            columns[*column] = Some(array);
+        let mut columns = vec![None; self.spec.schema.fields().len()];
+        for (part, array) in self.parts.iter().zip(sorted).filter(|(part, _)| part.shown) {
+            columns[part.column] = Some(array);
         }
         let columns: Vec<ArrayRef> = columns.into_iter().flatten().collect();
         let batch = RecordBatch::try_new(self.spec.schema.clone(), columns)?;
         Ok(ZSet::new(batch, Int64Array::from_iter_values(run.iter().map(|(_, weight)| *weight))))
     }
+}
+
+/// What a key is made of: the partition's columns, those of the order, the others, and once more those of which the order
+/// does not know everything, because equal values can differ.
+fn layout(spec: &TopKSpec) -> Result<(Vec<Part>, Vec<SortField>)> {
+    let plain = SortOptions { descending: false, nulls_first: true };
+    let of_key = |key: &SortKey| SortOptions { descending: key.descending, nulls_first: key.nulls_first };
+    let ordered = spec.order.iter().map(|key| (key.column, of_key(key)));
+    let mut parts: Vec<Part> = vec![];
+    let mut fields: Vec<SortField> = vec![];
+    for (column, options) in spec.partition.iter().map(|column| (*column, plain)).chain(ordered) {
+        let field = spec.schema.fields().get(column);
+        let field = field.ok_or_else(|| Error::internal("TopK over a column that is not there"))?;
+        if !parts.iter().any(|part| part.column == column) {
+            parts.push(Part { column, form: Equality::Key, shown: !Equality::Key.changes(field.data_type()) });
+            fields.push(SortField::new_with_options(field.data_type().clone(), options));
+        }
+    }
+    for (column, field) in spec.schema.fields().iter().enumerate() {
+        if !parts.iter().any(|part| part.column == column && part.shown) {
+            parts.push(Part { column, form: Equality::Exact, shown: true });
+            fields.push(SortField::new_with_options(field.data_type().clone(), plain));
+        }
+    }
+    Ok((parts, fields))
 }
 
 /// The bytes that all keys of the key's partition begin with: the length of the partition's bytes, and they.

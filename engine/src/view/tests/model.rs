@@ -65,13 +65,12 @@ pub fn zset(rows: &[(Row, i64)]) -> ZSet {
     ZSet::new(batch(&rows), Int64Array::from(weights))
 }
 
-/// The rows of a batch, printed and sorted. -0.0 prints as 0.0: they are one value.
+/// The rows of a batch, printed and sorted; -0.0 does not print as 0.0.
 pub fn printed(batch: &RecordBatch) -> Rows {
     let options = FormatOptions::default().with_null("NULL");
     let mut rows = vec![String::new(); batch.num_rows()];
     for column in batch.columns() {
-        let plain = crate::data::hash::canonical(column);
-        let formatter = ArrayFormatter::try_new(&plain, &options).unwrap();
+        let formatter = ArrayFormatter::try_new(column, &options).unwrap();
         rows.iter_mut().enumerate().for_each(|(row, text)| *text += &format!("{}|", formatter.value(row)));
     }
     rows.sort();
@@ -124,11 +123,14 @@ impl Model {
     }
 }
 
-/// Equal as keys are: NULL is NULL, NaN is NaN, -0.0 is 0.0.
+/// The same to whoever looks: NULL is NULL, NaN is NaN, but -0.0 is not 0.0.
 pub fn same(left: &Row, right: &Row) -> bool {
-    left.key == right.key && left.text == right.text && left.list == right.list && same_float(left.float, right.float)
+    let negative = |row: &Row| row.float.is_some_and(|float| float.is_sign_negative() && !float.is_nan());
+    let floats = same_float(left.float, right.float) && negative(left) == negative(right);
+    left.key == right.key && left.text == right.text && left.list == right.list && floats
 }
 
+/// Equal as keys are: NaN is NaN, -0.0 is 0.0.
 pub fn same_float(left: Option<f64>, right: Option<f64>) -> bool {
     match (left, right) {
         (Some(left), Some(right)) => left == right || left.is_nan() && right.is_nan(),

@@ -16,12 +16,13 @@ pub const DROPS: &[&str] =
 const INTS: &[&str] = &["0", "1", "2", "3", "7", "-1", "NULL"];
 const BIGS: &[&str] = &["0", "5", "3000000000", "-7", "NULL"];
 const TEXTS: &[&str] = &["'a'", "'abc'", "'Abc'", "''", "'x,y'", "' b '", "'€b'", "'1'", "NULL"];
-const FLOATS: &[&str] = &["0", "1.5", "-2.25", "1e10", "'NaN'", "'-Infinity'", "NULL"];
+const FLOATS: &[&str] = &["0", "1.5", "-2.25", "1e10", "'NaN'", "'-0'", "'-Infinity'", "NULL"];
 const NUMERICS: &[&str] = &["0", "1.50", "-2.75", "100.00", "0.01", "NULL"];
 const DATES: &[&str] = &["'2024-02-29'", "'1999-12-31'", "'2000-01-01'", "NULL"];
 const TIMESTAMPS: &[&str] = &["'2024-03-31 23:59:59.999999'", "'2000-01-01'", "'1969-12-31 12:00'", "NULL"];
 const ZONED: &[&str] = &["'2024-02-29 12:34:56+02'", "'2000-01-01 00:00Z'", "NULL"];
-const INTERVALS: &[&str] = &["'1 day'", "'24:00'", "'1 month -1 day'", "'-04:05:06.789'", "NULL"];
+const INTERVALS: &[&str] =
+    &["'1 day'", "'24:00'", "'30 days'", "'1 month'", "'1 month -1 day'", "'-04:05:06.789'", "NULL"];
 const DOCUMENTS: &[&str] =
     &[r#"'{"a": 1, "b": [1, 2]}'"#, "'[1, \"x\", null]'", "'null'", "'\"s\"'", r#"'{"a": {"c": 2.50}}'"#, "NULL"];
 const LISTS: &[&str] = &["'{}'", "'{1,2,3}'", "'{NULL,7}'", "NULL"];

@@ -215,10 +215,11 @@ impl Ty {
         }
     }
 
-    /// The text under which equal values are written alike: equal intervals can be written in several ways.
+    /// The text under which equal values are written alike: equal intervals can be written in several ways, and zero.
     pub fn canonical(self, value: &str) -> String {
         match self {
             Ty::Interval => format!("justify_interval({value})"),
+            Ty::Float8 => format!("({value} + 0)"),
             _ => value.to_owned(),
         }
     }

@@ -10,6 +10,7 @@ use arrow::array::{ArrayRef, BooleanArray, RecordBatch, UInt32Array};
 use arrow::datatypes::{Field, Schema};
 
 use super::Join;
+use crate::data::hash::canonical;
 use crate::data::{Epoch, ZSet};
 use crate::dataflow::operators::isolate::isolate;
 use crate::dataflow::operators::join::JoinKind;
@@ -68,9 +69,10 @@ impl Join {
         Ok(presence)
     }
 
-    /// The distinct keys of a change of the right side, and how many they are.
+    /// The distinct keys of a change of the right side, and how many they are. No two are equal: the left rows of a key
+    /// are to be found once.
     fn changed_keys(&self, right: &ZSet) -> Result<(Vec<ArrayRef>, usize)> {
-        let keys = self.right.keys(right);
+        let keys: Vec<ArrayRef> = self.right.keys(right).iter().map(canonical).collect();
         if keys.is_empty() {
             return Ok((keys, 1));
         }

@@ -27,17 +27,34 @@ fn random_row(random: &mut Dice) -> Row {
     ]
 }
 
-/// -0.0 as 0.0, one NaN.
+/// As a key: -0.0 as 0.0, one NaN.
 fn plain(row: &Row) -> Row {
-    let cell = |cell: &V| match cell {
+    row.iter().map(plain_cell).collect()
+}
+
+fn plain_cell(cell: &V) -> V {
+    match cell {
         V::Float64(Some(value)) => V::Float64(Some(if value.is_nan() { f64::NAN } else { value + 0.0 })),
+        other => other.clone(),
+    }
+}
+
+/// As it is, but one NaN.
+fn one_nan(row: &Row) -> Row {
+    let cell = |cell: &V| match cell {
+        V::Float64(Some(value)) if value.is_nan() => V::Float64(Some(f64::NAN)),
         other => other.clone(),
     };
     row.iter().map(cell).collect()
 }
 
+/// How keys compare.
 fn compare(a: &Row, b: &Row, key: SortKey) -> Ordering {
-    let (a, b) = (&a[key.column], &b[key.column]);
+    compare_cells(&plain_cell(&a[key.column]), &plain_cell(&b[key.column]), key)
+}
+
+/// How the bits of values compare.
+fn compare_cells(a: &V, b: &V, key: SortKey) -> Ordering {
     match (a.is_null(), b.is_null()) {
         (true, true) => Ordering::Equal,
         (null, other) if null != other => {
@@ -60,16 +77,20 @@ fn compare(a: &Row, b: &Row, key: SortKey) -> Ordering {
 fn expected(spec: &TopKSpec, live: &Relation) -> Relation {
     let plain_key = |column| SortKey { column, descending: false, nulls_first: true };
     let partition: Vec<SortKey> = spec.partition.iter().copied().map(plain_key).collect();
-    let keys: Vec<SortKey> =
-        partition.iter().copied().chain(spec.order.iter().copied()).chain((0..3).map(plain_key)).collect();
+    let keys: Vec<SortKey> = partition.iter().copied().chain(spec.order.iter().copied()).collect();
     let mut rows: Vec<Row> = vec![];
     for (row, weight) in live.0.values() {
-        rows.extend(std::iter::repeat_n(plain(row), *weight as usize));
+        rows.extend(std::iter::repeat_n(one_nan(row), *weight as usize));
     }
     let by = |a: &Row, b: &Row, keys: &[SortKey]| {
         keys.iter().map(|key| compare(a, b, *key)).find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
     };
-    rows.sort_by(|a, b| by(a, b, &keys));
+    // Whole rows break ties.
+    let exactly = |a: &Row, b: &Row| {
+        let columns = (0..3).map(plain_key).map(|key| compare_cells(&a[key.column], &b[key.column], key));
+        columns.fold(Ordering::Equal, Ordering::then)
+    };
+    rows.sort_by(|a, b| by(a, b, &keys).then_with(|| exactly(a, b)));
     let mut output = Relation::default();
     for group in rows.chunk_by(|a, b| by(a, b, &partition).is_eq()) {
         let limit = spec.limit.map_or(usize::MAX, |limit| limit as usize);

@@ -30,7 +30,7 @@ fn a_failing_row_is_left_out_until_it_is_mended() {
     let rows: Vec<(Row, i64)> = (0..50).map(|id| (row(id, i64::from(id % 25)), 1)).collect();
     step(&mut oracle, &rows);
     assert_eq!(oracle.rows(view).len(), 48);
-    let zero = |id: i32| ("22012".to_owned(), format!("({id}, {id}, 0, NULL)"), 1);
+    let zero = |id: i32| ("22012".to_owned(), format!("({id}, {id}, 0, NULL, 24 hours)"), 1);
     assert_eq!(failing(&mut oracle, view), vec![zero(0), zero(25)]);
 
     step(&mut oracle, &[(row(0, 0), -1), (row(0, 6), 1)]);

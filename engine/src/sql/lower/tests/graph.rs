@@ -40,7 +40,7 @@ fn a_join_reads_the_rows_of_tables_where_they_are() {
     assert_eq!(oracle.graph.len(), nodes + 2);
     let lines = oracle.graph.explain(joined).unwrap();
     let shown: Vec<(usize, &str)> = lines.iter().map(|line| (line.depth, line.operator.as_str())).collect();
-    let join = "join inner nulls_match=false left[[1][0, 1, 2, 3]] right[[1][0, 1, 2, 3]] where[]";
+    let join = "join inner nulls_match=false left[[1][0, 1, 2, 3, 4]] right[[1][0, 1, 2, 3, 4]] where[]";
     assert_eq!(shown, [(0, "view 100 None"), (1, join), (2, "table 1"), (2, "table 2")]);
 }
 

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int32Array, Int64Array, RecordBatch, StringArray};
+use arrow::array::{ArrayRef, Int32Array, Int64Array, IntervalMonthDayNanoArray, RecordBatch, StringArray};
+use arrow::datatypes::IntervalMonthDayNano;
 use levada_testing::Dice;
 
 use crate::catalog::RelationSource;
 use crate::data::{Column, ObjectId, RelationSchema, SqlType, ZSet};
 
-/// A row of every test table: `(id int, k int, v bigint, s text)`.
+/// A row of every test table: `(id int, k int, v bigint, s text)`, to which comes [`w interval`](length).
 pub type Row = (i32, Option<i32>, Option<i64>, Option<String>);
 
 /// A table and the rows it should have.
@@ -27,6 +28,7 @@ impl Table {
             Column::new("k", SqlType::Int4, true),
             Column::new("v", SqlType::Int8, true),
             Column::new("s", SqlType::Text, true),
+            Column::new("w", SqlType::Interval, true),
         ];
         let schema = RelationSchema { columns, primary_key: keyed.then(|| vec![0]) };
         Table { source: RelationSource::new(ObjectId(id), name, schema), rows: Vec::new(), keyed }
@@ -86,12 +88,26 @@ pub fn zset(source: &RelationSource, delta: &[(Row, i64)]) -> ZSet {
     ZSet::new(batch(source, &rows), weights)
 }
 
+/// The interval beside a text: where the text is dropped, rows are left that are equal and not the same. Values that are not
+/// equal are in the order of their bits.
+fn length(text: Option<&str>) -> Option<IntervalMonthDayNano> {
+    let (months, days, hours) = match text {
+        Some("a") => (1, 0, 0),
+        Some("b") => (0, 30, 0),
+        Some("") => (0, 1, 0),
+        None => (0, 0, 24),
+        Some(_) => return None,
+    };
+    Some(IntervalMonthDayNano::new(months, days, hours * 3_600_000_000_000))
+}
+
 fn batch(source: &RelationSource, rows: &[Row]) -> RecordBatch {
     let columns: Vec<ArrayRef> = vec![
         Arc::new(Int32Array::from_iter_values(rows.iter().map(|row| row.0))),
         Arc::new(rows.iter().map(|row| row.1).collect::<Int32Array>()),
         Arc::new(rows.iter().map(|row| row.2).collect::<Int64Array>()),
         Arc::new(rows.iter().map(|row| row.3.clone()).collect::<StringArray>()),
+        Arc::new(rows.iter().map(|row| length(row.3.as_deref())).collect::<IntervalMonthDayNanoArray>()),
     ];
     RecordBatch::try_new(source.schema.arrow(), columns).unwrap()
 }

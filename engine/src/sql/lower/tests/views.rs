@@ -29,6 +29,7 @@ pub fn all(a: &Source, b: &Source, c: &Source) -> Vec<(String, LogicalPlan)> {
     views.extend(subqueries(a, b, c));
     views.extend(grouped(a, b, c));
     views.extend(top(a, b));
+    views.extend(equal_rows(a, b));
     views.into_iter().map(|(name, plan)| (name.to_owned(), plan.build().unwrap())).collect()
 }
 
@@ -221,5 +222,38 @@ fn top(a: &Source, b: &Source) -> Vec<(&'static str, Plan)> {
             first(range).project(vec![col("v"), col("s")]).unwrap()
         }),
         ("sorted", scan(a, "a").sort(order()).unwrap()),
+    ]
+}
+
+/// Views whose rows are equal without being the same: they have an interval, but not the text that it goes with.
+fn equal_rows(a: &Source, b: &Source) -> Vec<(&'static str, Plan)> {
+    let rows = |source: &Source, name| scan(source, name).project(vec![col("k"), col("v"), col("w")]).unwrap();
+    let part = |source: &Source, name| scan(source, name).project(vec![col("k"), col("w")]).unwrap();
+    let join = |kind| {
+        let right = part(b, "b").build().unwrap();
+        part(a, "a").join(right, kind, on("a.k", "b.k"), None).unwrap()
+    };
+    let order = || ["v", "k", "w"].map(|name| col(name).sort(true, false)).to_vec();
+    let first = |condition: Expr| {
+        let number = row_number().partition_by(vec![col("k")]).order_by(order()).build().unwrap().alias("n");
+        let rows = rows(b, "b").window(vec![number]).unwrap().filter(condition).unwrap();
+        rows.project(vec![col("k"), col("w")]).unwrap()
+    };
+    let semi = |kind| {
+        let right = scan(a, "a").filter(col("a.v").gt(lit(0i64))).unwrap().build().unwrap();
+        part(b, "b").join(right, kind, on("b.k", "a.k"), None).unwrap()
+    };
+    vec![
+        ("equal rows", part(b, "b")),
+        ("equal rows of two tables", part(a, "a").union(part(b, "b").build().unwrap()).unwrap()),
+        ("equal rows that meet", join(JoinType::Inner)),
+        ("equal rows that meet or not", join(JoinType::Left)),
+        ("all equal rows", join(JoinType::Full)),
+        ("equal rows with a match", semi(JoinType::LeftSemi)),
+        ("equal rows without a match", semi(JoinType::LeftAnti)),
+        ("top of equal rows", rows(b, "b").sort(order()).unwrap().limit(0, Some(6)).unwrap()),
+        ("top of equal rows after some", rows(b, "b").sort(order()).unwrap().limit(3, Some(4)).unwrap()),
+        ("first of equal rows", first(col("n").eq(lit(1u64)))),
+        ("first three of equal rows", first(col("n").lt_eq(lit(3u64)))),
     ]
 }
