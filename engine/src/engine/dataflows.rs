@@ -208,12 +208,14 @@ impl Dataflows {
             Operation::Create(item) => {
                 catalog.insert(item.clone())?;
                 self.next_object = self.next_object.max(item.id.0 + 1);
-                self.add(item)?;
-                added.push(item.id);
-                // Hydration looks for the item.
-                self.catalog = Arc::new(catalog.clone());
-                self.claim(item.id)?;
-                now = self.hydrate(epoch)?;
+                if item.suspended.is_none() {
+                    self.add(item)?;
+                    added.push(item.id);
+                    // Hydration looks for the item.
+                    self.catalog = Arc::new(catalog.clone());
+                    self.claim(item.id)?;
+                    now = self.hydrate(epoch)?;
+                }
             }
             Operation::Drop(ids) => ids.iter().rev().for_each(|id| {
                 catalog.remove(*id);

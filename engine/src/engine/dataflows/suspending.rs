@@ -21,13 +21,26 @@ pub struct Culprit {
 }
 
 impl Dataflows {
-    /// A [`step`](Dataflows::step) that was made before, and must be possible again: no operator makes too much for it, even
-    /// if there was more memory then.
-    pub fn step_again(&mut self, epoch: Epoch, now: Micros, operations: &[Operation]) -> Result<()> {
+    /// Does what a transaction did before, after the epoch `last`; returns the last epoch used. It must be possible again: no
+    /// operator makes too much for it, even if there was more memory then, and what it creates over views that are suspended
+    /// only now is suspended with them.
+    pub fn make_again(&mut self, operations: &[Operation], last: Epoch, now: Micros) -> Result<Epoch> {
+        let again = |operation: &Operation| match operation {
+            Operation::Create(item) if item.is_maintained() => {
+                let behind = self.catalog.refusal(&item.depends_on);
+                let why = behind.map(|refusal| refusal.message().to_owned());
+                Operation::Create(why.map_or_else(|| item.clone(), |why| item.clone().suspend(&why)))
+            }
+            other => other.clone(),
+        };
+        let operations: Vec<Operation> = operations.iter().map(again).collect();
+        let epoch = self.create(&operations, last)?.next();
         self.graph.bound_steps(usize::MAX);
-        let outcome = self.step(epoch, now, operations);
+        let outcome = self.step(epoch, now, &operations);
         self.graph.bound_steps(self.hydrations.most_made());
-        outcome
+        outcome?;
+        let (_, last) = self.finish(&operations, epoch)?;
+        Ok(last)
     }
 
     /// Who is to blame for a step that failed with this: a node of views and sinks, unless it is the system's fault, as for a
@@ -48,7 +61,8 @@ impl Dataflows {
     /// Lets go of views and sinks, with all that stand on them: they stay in the catalog, without nodes and without rows.
     /// `epoch` is the last one made; returned is the last one used.
     pub(super) fn suspend(&mut self, relations: &BTreeSet<ObjectId>, why: &str, epoch: Epoch) -> Result<Epoch> {
-        let ids: Vec<ObjectId> = relations.iter().copied().collect();
+        let is_kept = |id: &ObjectId| self.catalog.by_id(*id).is_some_and(|item| item.suspended.is_none());
+        let ids: Vec<ObjectId> = relations.iter().copied().filter(is_kept).collect();
         let stranded = self.awaiting(&ids)?;
         let mut catalog = (*self.catalog).clone();
         for id in ids.into_iter().rev() {

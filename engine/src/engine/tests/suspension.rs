@@ -177,3 +177,41 @@ fn aged_table(engine: &Engine, kept: Duration) -> Item {
         suspended: None,
     }
 }
+
+/// What fails at a view when the log is applied suspends the view, and keeps nobody from opening the database.
+#[tokio::test]
+async fn an_entry_of_the_log_that_fails_at_views_suspends_them() {
+    let directory = tempfile::tempdir().unwrap();
+    let engine = open(directory.path());
+    run(&engine, VIEWS).await;
+    run(&engine, "INSERT INTO t VALUES (1), (2); INSERT INTO u VALUES (2); FLUSH").await;
+    // In the log alone, with a view over one that will have been suspended.
+    let catalog = engine.0.snapshot().catalog.clone();
+    let over = catalog.items().find(|item| item.name == "over").unwrap();
+    let later = Item { id: engine.0.new_object(), name: "later".to_owned(), ..(**over).clone() };
+    let group = [too_often(&engine, table(&engine, "t")), vec![Operation::Create(later)]];
+    drop(engine);
+    let records = record::transactions(group.iter().map(Vec::as_slice)).unwrap();
+    Storage::open(directory.path(), StorageSizes::default()).unwrap().log.append(&records).unwrap();
+    let mut counted = 2 + (1 << 40);
+    for round in 0..4 {
+        let engine = open(directory.path());
+        if round == 0 {
+            assert_eq!(refusal(&engine, "SELECT * FROM later").await.sqlstate().code(), "55000");
+            run(&engine, "DROP MATERIALIZED VIEW later").await;
+        }
+        check(&engine, counted).await;
+        run(&engine, "INSERT INTO t VALUES (5)").await;
+        counted += 1;
+        check(&engine, counted).await;
+        if round == 2 {
+            run(&engine, "FLUSH").await;
+        }
+    }
+    let engine = open(directory.path());
+    run(&engine, "DROP SINK gone; DROP VIEW plain; DROP MATERIALIZED VIEW over, pairs, shifted").await;
+    drop(engine);
+    let engine = open(directory.path());
+    assert_eq!(run(&engine, "SELECT count(*) FROM levada_catalog.views WHERE hydration = 'suspended'").await, ["0"]);
+    assert_eq!(run(&engine, "SELECT c FROM counted").await, [counted.to_string()]);
+}
