@@ -1,5 +1,7 @@
 //! How soon memory that was freed goes back to the system.
 
+#![allow(unsafe_code)]
+
 use std::ffi::{c_int, c_long};
 
 /// Budgets in which what the allocator keeps for later would be a large part. With more it is not worth the calls.

@@ -6,6 +6,8 @@
 //!
 //! Has `unsafe` code: events and what is read of them live until [`Event`] destroys them.
 
+#![allow(unsafe_code)]
+
 use std::time::{Duration, Instant};
 
 use rdkafka::bindings as rd;

@@ -6,6 +6,8 @@
 //! - a message's bytes live as long as the message, so what [`Batch::events`] lends lives as long as the batch; the
 //!   batch borrows the queue.
 
+#![allow(unsafe_code)]
+
 use std::ffi::{CStr, CString, c_char, c_void};
 use std::marker::PhantomData;
 use std::ptr;
