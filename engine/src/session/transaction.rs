@@ -225,7 +225,6 @@ impl Transaction {
     }
 }
 
-/// What a start left for later, and could not be read then.
 /// Keys as bytes that are equal where the keys are; an array for each column.
 pub fn key_rows(columns: &[ArrayRef]) -> Result<Vec<OwnedRow>> {
     let columns: Vec<ArrayRef> = columns.iter().map(canonical).collect();
