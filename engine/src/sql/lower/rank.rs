@@ -3,6 +3,7 @@
 //! The number is not computed. It is carried through projections as a column that only a condition can make use of, and
 //! after the condition has, as one that must not be asked for (unless it can only be one number).
 
+use arrow::datatypes::DataType;
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::logical_expr::expr::WindowFunction;
 use datafusion::logical_expr::utils::split_conjunction;
@@ -132,30 +133,44 @@ fn bound(expr: &Expr, schema: &DFSchema, flow: &Flow, range: Range) -> Result<Op
         (Expr::Literal(value, _), number) if is_number(number)? => (binary.op.swap(), value),
         _ => return Ok(None),
     };
-    let Ok(ScalarValue::Int64(Some(constant))) = constant.cast_to(&arrow::datatypes::DataType::Int64) else {
-        return Err(unsupported_window());
-    };
-    let number = |offset: i64| usize::try_from(constant.saturating_add(offset)).unwrap_or(0);
+    // Between two whole numbers every comparison is one with the lower of them, and none is equal.
+    let (constant, is_whole) = whole(constant).ok_or_else(unsupported_window)?;
+    let below = if is_whole { constant.saturating_sub(1) } else { constant };
     let at_most = |last: usize| Range { last: Some(range.last.map_or(last, |before| before.min(last))), ..range };
     let above = |after: usize| Range { after: range.after.max(after), ..range };
     Ok(Some(match op {
-        Some(Operator::LtEq) => at_most(number(0)),
-        Some(Operator::Lt) => at_most(number(-1)),
-        Some(Operator::GtEq) => above(number(-1)),
-        Some(Operator::Gt) => above(number(0)),
-        Some(Operator::Eq) => {
-            let last = at_most(number(0)).last;
-            Range { after: above(number(-1)).after, last }
-        }
+        Some(Operator::LtEq) => at_most(constant),
+        Some(Operator::Lt) => at_most(below),
+        Some(Operator::GtEq) => above(below),
+        Some(Operator::Gt) => above(constant),
+        Some(Operator::Eq) if !is_whole => at_most(0),
+        Some(Operator::Eq) => Range { last: at_most(constant).last, ..above(below) },
         _ => return Err(unsupported_window()),
     }))
 }
 
-/// The column that an expression is, but for its type.
+/// The column that an expression is, but for its type, in which numbers of rows compare as they do.
 fn number_column(expr: &Expr, schema: &DFSchema) -> Result<Option<usize>> {
     match expr {
         Expr::Column(column) => Ok(Some(schema.index_of_column(column)?)),
-        Expr::Cast(cast) => number_column(&cast.expr, schema),
+        Expr::Cast(cast) if counts(cast.field.data_type()) => number_column(&cast.expr, schema),
         _ => Ok(None),
     }
+}
+
+/// Whether every number of a row is a value of the type.
+fn counts(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Int64 | DataType::UInt64 => true,
+        DataType::Decimal128(precision, scale) => i16::from(*precision) - i16::from(*scale) > 18,
+        _ => false,
+    }
+}
+
+/// The constant without its fraction, 0 for negative ones, and whether it was that number; None where it is none.
+fn whole(constant: &ScalarValue) -> Option<(usize, bool)> {
+    let whole = constant.cast_to(&DataType::Int64).ok()?;
+    let is_whole = whole.cast_to(&constant.data_type()).ok()? == *constant;
+    let ScalarValue::Int64(Some(whole)) = whole else { return None };
+    Some(usize::try_from(whole).map_or((0, true), |number| (number, is_whole)))
 }
