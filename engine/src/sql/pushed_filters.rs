@@ -2,13 +2,15 @@
 
 use datafusion::common::Result;
 use datafusion::common::tree_node::Transformed;
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::{Distinct, LogicalPlan};
 use datafusion::optimizer::push_down_filter::PushDownFilter;
 use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 
-/// [`PushDownFilter`] puts conditions without columns below an aggregation, which without keys has one row even of no
-/// rows (DataFusion 55.2): of `SELECT … FROM (SELECT count(*), 1 AS one …) WHERE one = 2` none is left. Nothing belongs
-/// below such an aggregation.
+/// [`PushDownFilter`] puts conditions where they mean something else (DataFusion 55.2). Nothing belongs below
+///
+/// - an aggregation without keys, which has one row even of no rows: of `SELECT … FROM (SELECT count(*), 1 AS one …) WHERE
+///   one = 2` none is left;
+/// - DISTINCT ON, of which another row would be the first.
 #[derive(Debug, Default)]
 pub struct PushedFilters(PushDownFilter);
 
@@ -26,12 +28,25 @@ impl OptimizerRule for PushedFilters {
     }
 
     fn rewrite(&self, plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
-        if let LogicalPlan::Filter(filter) = &plan
-            && let LogicalPlan::Aggregate(aggregate) = &*filter.input
-            && aggregate.group_expr.is_empty()
-        {
+        if matches!(plan, LogicalPlan::Filter(_)) && is_barrier(filtered(&plan)) {
             return Ok(Transformed::no(plan));
         }
         self.0.rewrite(plan, config)
+    }
+}
+
+/// What is below conditions that follow each other: the rule makes one of them.
+fn filtered(plan: &LogicalPlan) -> &LogicalPlan {
+    match plan {
+        LogicalPlan::Filter(filter) => filtered(&filter.input),
+        other => other,
+    }
+}
+
+fn is_barrier(plan: &LogicalPlan) -> bool {
+    match plan {
+        LogicalPlan::Aggregate(aggregate) => aggregate.group_expr.is_empty(),
+        LogicalPlan::Distinct(distinct) => matches!(distinct, Distinct::On(_)),
+        _ => false,
     }
 }

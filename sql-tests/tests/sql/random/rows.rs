@@ -22,8 +22,14 @@ impl Queries {
             5..=6 => self.select(types, depth, outer),
             7..=9 => self.grouped(types, depth, outer),
             10 if !self.plain => self.windowed(types, depth, outer),
-            11 if orderable => self.top(types, depth, outer),
-            12 if orderable => self.distinct_on(types, depth, outer),
+            11 if orderable => {
+                let rows = self.top(types, depth, outer);
+                self.filtered(rows, types)
+            }
+            12 if orderable => {
+                let rows = self.distinct_on(types, depth, outer);
+                self.filtered(rows, types)
+            }
             13 if orderable && !self.plain => self.ranked(types, depth, outer),
             _ => {
                 let mut kinds = vec!["UNION ALL", "UNION ALL", "UNION"];

@@ -23,6 +23,17 @@ impl Queries {
         format!("SELECT DISTINCT ON (c0) * FROM {rows} ORDER BY c0{first}{}", rest.concat())
     }
 
+    /// The rows, or those of them of which a condition holds.
+    pub(super) fn filtered(&mut self, rows: String, types: &[Ty]) -> String {
+        if self.random.one_in(2) {
+            return rows;
+        }
+        let (at, alias) = (self.random.below(types.len()), self.fresh("f"));
+        let value = self.value_of(types[at], 1, &mut Vec::new());
+        let compare = self.random.pick(&["<", ">=", "<>", "IS DISTINCT FROM"]);
+        format!("SELECT * FROM ({rows}) AS {alias}({}) WHERE c{at} {compare} {value}", Self::columns(types))
+    }
+
     /// Window functions over different rows in an order of all columns.
     pub(super) fn ranked(&mut self, types: &[Ty], depth: usize, outer: &[Name]) -> String {
         let rows = self.named(types, depth, outer);
