@@ -5,7 +5,7 @@ use super::{decimal, time};
 use crate::data::SqlType;
 use crate::decode::NormalizeJsonb;
 
-/// Whole numbers up to here are exact as a float.
+/// Whole numbers below are exact as a float; this one may have been the next.
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
 /// A number without fraction.
@@ -35,8 +35,11 @@ pub fn push_float(buffer: &mut Buffer, value: f64) -> Result<(), String> {
             if value.fract() != 0.0 {
                 return Err(format!("{value} is not a whole number"));
             }
-            if value.abs() > EXACT {
-                return Err(format!("{value} is out of range"));
+            let fits = matches!(buffer.values, Values::Int64(_)) && i64::try_from(value as i128).is_ok();
+            if fits && value.abs() >= EXACT {
+                return Err(format!(
+                    "{value} may be inexact: so large a number must have neither fraction nor exponent"
+                ));
             }
             return push_integer(buffer, value as i128);
         }
