@@ -62,20 +62,7 @@ impl Session {
                 None => topic(item).await?,
             };
             let partial = partial(&extent, extent.begin(&spec)?, &spec.kafka);
-            if partial.missing > 0 || partial.topic.is_some() {
-                let (topic, missing) = (&spec.kafka.topic, partial.missing);
-                let (message, detail) = match &partial.topic {
-                    None => (
-                        format!("{missing} messages of topic \"{topic}\" are missing from \"{view}\""),
-                        format!("Kafka no longer has all messages since source \"{}\" was created.", item.name),
-                    ),
-                    Some(_) => (
-                        format!("messages of topic \"{topic}\" are missing from \"{view}\""),
-                        format!("The topic was deleted and made anew since source \"{}\" was created.", item.name),
-                    ),
-                };
-                let mut notice = Notice::new(Severity::Notice, SqlState::SUCCESSFUL_COMPLETION, message);
-                notice.detail = Some(detail);
+            if let Some(notice) = notice_of_loss(&partial, &spec, &item.name, &format!("\"{view}\"")) {
                 self.notice(notice);
                 partials.insert(item.id, partial);
             }
@@ -97,6 +84,10 @@ impl Session {
         for id in RelationSource::all_in(plan)? {
             let Some(item) = catalog.by_id(id).filter(|item| item.is_source()) else { continue };
             let (spec, extent) = topic(item).await?;
+            let partial = partial(&extent, extent.begin(&spec)?, &spec.kafka);
+            if let Some(notice) = notice_of_loss(&partial, &spec, &item.name, "the answer") {
+                self.notice(notice);
+            }
             tables.insert(id, Arc::new(self.source_table(item, spec, &extent)?));
         }
         Ok(tables)
@@ -118,6 +109,25 @@ impl Session {
         };
         Ok(ReadingTable::new(item.name.clone(), schema, Arc::new(open)))
     }
+}
+
+/// What a client is told where a part of a source is all there is for this view or answer.
+fn notice_of_loss(partial: &Partial, spec: &SourceSpec, source: &str, missing_from: &str) -> Option<Notice> {
+    let (topic, missing) = (&spec.kafka.topic, partial.missing);
+    let (message, detail) = match &partial.topic {
+        None if missing == 0 => return None,
+        None => (
+            format!("{missing} messages of topic \"{topic}\" are missing from {missing_from}"),
+            format!("Kafka no longer has all messages since source \"{source}\" was created."),
+        ),
+        Some(_) => (
+            format!("messages of topic \"{topic}\" are missing from {missing_from}"),
+            format!("The topic was deleted and made anew since source \"{source}\" was created."),
+        ),
+    };
+    let mut notice = Notice::new(Severity::Notice, SqlState::SUCCESSFUL_COMPLETION, message);
+    notice.detail = Some(detail);
+    Some(notice)
 }
 
 /// How a source is read, and what its topic has now.

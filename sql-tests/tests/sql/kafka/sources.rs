@@ -307,6 +307,8 @@ async fn missing_history_is_told() {
     let expected = ["rest|4", "same|4", "whole|0"];
     assert_eq!(rows(&client, missing).await, expected);
     assert_eq!(rows(&client, "SELECT min(n), count(*) FROM fading").await, ["4|6"]);
+    let of_the_answer = "4 messages of topic \"fading\" are missing from the answer";
+    assert_eq!(notices.lock().expect("a lock").last().map(String::as_str), Some(of_the_answer));
 
     send(broker, "fading", numbers(10..12));
     until(&client, answers, &["12|66|8|60|8|60"]).await;
