@@ -22,6 +22,8 @@ const DEFAULTS: &[(&str, &str)] = &[
     ("topic.metadata.refresh.interval.ms", "10000"),
     ("reconnect.backoff.ms", "100"),
     ("reconnect.backoff.max.ms", "2000"),
+    // A broker that is there and says nothing is given up then, not after a minute.
+    ("socket.timeout.ms", "15000"),
     ("fetch.wait.max.ms", "100"),
     ("queued.max.messages.kbytes", "16384"),
     ("client.id", "levada"),
