@@ -32,7 +32,7 @@ use std::sync::{Arc, LazyLock, Weak};
 use arrow::array::RecordBatch;
 
 pub use composite::type_name as composite_name;
-pub use names::{function_name, namespace_name, namespace_oid};
+pub use names::{function_name, function_number, namespace_name, namespace_oid};
 pub use objects::{Index, Object, relation_name};
 pub use sessions::{PreparedSummary, SessionSummary, Sessions};
 pub use shape::SystemRelation;

@@ -26,6 +26,11 @@ pub fn function_name(oid: u32) -> Option<&'static str> {
     super::pg_type::function_name(oid)
 }
 
+/// Number of a function of `pg_proc`.
+pub fn function_number(name: &str) -> Option<u32> {
+    super::pg_type::function_number(name)
+}
+
 /// Name of the role that owns every object.
 pub const OWNER_NAME: &str = DATABASE;
 

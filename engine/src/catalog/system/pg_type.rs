@@ -154,8 +154,7 @@ pub fn types(system: &System, rows: &mut Rows) {
 
 /// `pg_proc`: input and output functions of types. What can be called in SQL is not listed.
 pub fn functions(_: &System, rows: &mut Rows) {
-    let arrays = ARRAY_FUNCTIONS.map(|(name, oid)| (name, i64::from(oid)));
-    for (name, oid) in TypeFacts::all().flat_map(|ty| ty.functions()).chain(arrays).filter(|(_, oid)| *oid != 0) {
+    for (name, oid) in known_functions() {
         rows.add([
             ("oid", oid.into()),
             ("proname", name.into()),
@@ -174,9 +173,18 @@ pub fn functions(_: &System, rows: &mut Rows) {
 
 /// The name of a function of `pg_proc`.
 pub fn function_name(oid: u32) -> Option<&'static str> {
+    known_functions().find(|(_, known)| *known == oid).map(|(name, _)| name)
+}
+
+/// The number of a function of `pg_proc`.
+pub fn function_number(name: &str) -> Option<u32> {
+    known_functions().find(|(known, _)| *known == name).map(|(_, oid)| oid)
+}
+
+fn known_functions() -> impl Iterator<Item = (&'static str, u32)> {
     let arrays = ARRAY_FUNCTIONS.map(|(name, oid)| (name, i64::from(oid)));
-    let mut all = TypeFacts::all().flat_map(|ty| ty.functions()).chain(arrays);
-    all.find(|(_, known)| *known == i64::from(oid)).map(|(name, _)| name)
+    let all = TypeFacts::all().flat_map(|ty| ty.functions()).chain(arrays);
+    all.filter_map(|(name, oid)| Some((name, u32::try_from(oid).ok().filter(|oid| *oid != 0)?)))
 }
 
 /// `typbyval`, `typalign`, `typstorage` and `typcollation` of a type, as `pg_attribute` repeats them.

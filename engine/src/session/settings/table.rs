@@ -80,6 +80,7 @@ pub(super) static SETTINGS: &[Setting] = &[
     setting("is_superuser", "off", Domain::Constant, true, "Shows whether the current user is a superuser."),
     setting("lock_timeout", "0", Domain::Duration, false, "Sets the maximum allowed duration of any wait for a lock."),
     setting("max_identifier_length", "63", Domain::Constant, false, "Shows the maximum identifier length."),
+    setting("max_index_keys", "32", Domain::Constant, false, "Shows the maximum number of index keys."),
     setting(
         "search_path",
         "\"$user\", public",

@@ -3,7 +3,7 @@
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{Expr, lit};
 
-use crate::catalog::system::namespace_oid;
+use crate::catalog::system::{function_number, namespace_oid};
 use crate::data::SqlType;
 use crate::error::{Error, Result, SqlState};
 use crate::sql::bind::call::changing;
@@ -11,6 +11,7 @@ use crate::sql::bind::coerce::{Coercion, convert};
 use crate::sql::bind::type_name::by_name;
 use crate::sql::bind::{Binder, Bound, Purpose, Relation};
 use crate::sql::functions::catalog::{identifiers, relation_oid};
+use crate::sql::functions::named;
 
 impl Binder<'_> {
     /// `current_date` and other values that are written without parentheses, and functions of the session without
@@ -68,7 +69,7 @@ impl Binder<'_> {
         Ok(Some(Bound::new(expr, ty, position)))
     }
 
-    /// A constant name cast to `regclass` or `regtype`, looked up now. None if it is no name.
+    /// A constant name cast to `regclass`, `regtype` and so on, looked up now. None if it is no name.
     pub(super) fn name_constant(&mut self, bound: &Bound, target: &SqlType) -> Result<Option<Bound>> {
         let Expr::Literal(ScalarValue::Utf8(Some(text)), _) = &bound.expr else {
             return Ok(None);
@@ -81,6 +82,7 @@ impl Binder<'_> {
             SqlType::Regclass => self.relation_oid(text).map_err(|error| error.at(bound.position))?,
             SqlType::Regnamespace => schema_oid(text).map_err(|error| error.at(bound.position))?,
             SqlType::Regtype => type_oid(text).map_err(|error| error.at(bound.position))?,
+            SqlType::Regproc => function_oid(text).map_err(|error| error.at(bound.position))?,
             _ => return Ok(None),
         };
         Ok(Some(Bound::new(lit(oid), target.clone(), bound.position)))
@@ -110,6 +112,18 @@ impl Binder<'_> {
 fn schema_oid(text: &str) -> Result<u32> {
     let missing = || Error::new(SqlState::INVALID_SCHEMA_NAME, format!("schema \"{text}\" does not exist"));
     identifiers(text)?.last().and_then(|name| namespace_oid(name)).ok_or_else(missing)
+}
+
+/// Of a function of `pg_proc`; what can be called in SQL has no number.
+fn function_oid(text: &str) -> Result<u32> {
+    let name = identifiers(text)?.pop().unwrap_or_default();
+    if let Some(oid) = function_number(&name) {
+        return Ok(oid);
+    }
+    match named(&name).next() {
+        Some(_) => Err(Error::unsupported(format!("the number of function {name}()"))),
+        None => Err(Error::new(SqlState::UNDEFINED_FUNCTION, format!("function \"{text}\" does not exist"))),
+    }
 }
 
 fn type_oid(text: &str) -> Result<u32> {

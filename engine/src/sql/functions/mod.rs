@@ -15,6 +15,7 @@ pub mod comparison;
 mod datetime;
 mod datetime_operators;
 mod datetime_parts;
+mod drivers;
 pub mod event_windows;
 mod gathered;
 mod interval_aggregates;
@@ -65,6 +66,7 @@ const FUNCTIONS: &[(&str, &[Function])] = &[
     ("Catalog functions", catalog::FUNCTIONS),
     ("Catalog functions", catalog::FIXED),
     ("Catalog functions", pairs::CATALOG),
+    ("Catalog functions", drivers::FUNCTIONS),
 ];
 
 const OPERATORS: &[(&str, &[Function])] = &[

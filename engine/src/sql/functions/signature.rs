@@ -39,6 +39,7 @@ pub enum T {
     Regproc,
     Regnamespace,
     TextArray,
+    Int2Array,
     Int4Array,
     NameArray,
     Void,
@@ -50,6 +51,10 @@ pub enum T {
     OptionText,
     /// The row `(relid regclass, parentrelid regclass, isleaf boolean, level integer)`.
     Partition,
+    /// The row `(x smallint, n integer)`.
+    Numbered,
+    /// The row `(word text, catcode "char", barelabel boolean, catdesc text, baredesc text)`.
+    Keyword,
     AnyElement,
     AnyArray,
     AnyNonArray,
@@ -93,6 +98,7 @@ impl T {
             T::Regproc => SqlType::Regproc,
             T::Regnamespace => SqlType::Regnamespace,
             T::TextArray => SqlType::Text.array(),
+            T::Int2Array => SqlType::Int2.array(),
             T::Int4Array => SqlType::Int4.array(),
             T::NameArray => SqlType::Name.array(),
             T::Void => SqlType::Void,
@@ -105,6 +111,14 @@ impl T {
                 ("parentrelid".to_owned(), SqlType::Regclass),
                 ("isleaf".to_owned(), SqlType::Bool),
                 ("level".to_owned(), SqlType::Int4),
+            ]),
+            T::Numbered => SqlType::Record(vec![("x".to_owned(), SqlType::Int2), ("n".to_owned(), SqlType::Int4)]),
+            T::Keyword => SqlType::Record(vec![
+                ("word".to_owned(), SqlType::Text),
+                ("catcode".to_owned(), SqlType::Char),
+                ("barelabel".to_owned(), SqlType::Bool),
+                ("catdesc".to_owned(), SqlType::Text),
+                ("baredesc".to_owned(), SqlType::Text),
             ]),
             T::AnyElement
             | T::AnyArray
