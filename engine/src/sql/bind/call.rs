@@ -13,10 +13,10 @@ use crate::error::{Error, Result, SqlState};
 use crate::sql::adt::time_zone::TimeZone;
 use crate::sql::bind::named_argument::in_place;
 use crate::sql::bind::order::order_key;
+use crate::sql::bind::select::comparable;
 use crate::sql::bind::type_name::by_name;
 use crate::sql::bind::{Binder, Bound, Clause, Purpose, Scope, fold};
 use crate::sql::functions::aggregate::{AggregateCall, Window};
-use crate::sql::functions::comparison::plain_order;
 use crate::sql::functions::signature::{Body, Function as Signature, Volatility};
 use crate::sql::functions::{Choice, PgScalar, choose, named};
 
@@ -157,6 +157,7 @@ impl Binder<'_> {
         let mut order_by = self.bind_sort(clauses.order_by, &scope.within(Clause::Aggregate))?;
         let distinct_order = match clauses.distinct {
             true => {
+                args.iter().try_for_each(comparable)?;
                 let order = distinct_order(&args, &order_by)?;
                 order_by.clear();
                 order
@@ -263,10 +264,9 @@ fn distinct_order(args: &[Bound], order_by: &[SortExpr]) -> Result<Option<SortOp
         let message = "in an aggregate with DISTINCT, ORDER BY expressions must appear in argument list";
         return Err(Error::new(SqlState::INVALID_COLUMN_REFERENCE, message));
     }
-    let plain = args.first().filter(|arg| plain_order(&arg.ty));
-    match (order_by.first(), plain) {
+    match (order_by.first(), args.first()) {
         // PostgreSQL sorts to find what is distinct.
-        (None, plain) => Ok(plain.map(|_| SortOptions { descending: false, nulls_first: false })),
+        (None, first) => Ok(first.map(|_| SortOptions { descending: false, nulls_first: false })),
         (Some(sort), Some(arg)) if orders(sort, arg) => {
             Ok(Some(SortOptions { descending: !sort.asc, nulls_first: sort.nulls_first }))
         }

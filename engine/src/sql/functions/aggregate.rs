@@ -19,7 +19,7 @@ use datafusion::logical_expr::expr::{
 use datafusion::logical_expr::{AggregateUDF, Cast, Expr, SortExpr, WindowFrame, WindowFunctionDefinition, WindowUDF};
 
 use super::cast;
-use super::comparison::{float_key, float_of_key, sort_key};
+use super::comparison::{array_key, float_key, float_of_key, sort_key, written_apart};
 use super::gathered::{gathered, joined};
 use super::numeric_sum::numeric_sum;
 use super::signature::T::{
@@ -119,8 +119,23 @@ impl AggregateCall {
         self.args.first().cloned().ok_or_else(|| Error::internal("an aggregate without argument"))
     }
 
+    /// Of DISTINCT values those are one that are equal for PostgreSQL, however they are written.
     fn same(&self, function: Arc<AggregateUDF>) -> Result<Expr> {
-        Ok(self.of(function, self.args.clone()))
+        let args = self.args.iter().enumerate().map(|(at, arg)| match self.types.get(at) {
+            Some(ty) if self.distinct => distinct_key(arg.clone(), ty),
+            _ => Ok(arg.clone()),
+        });
+        Ok(self.of(function, args.collect::<Result<_>>()?))
+    }
+}
+
+/// What is the same of equal values.
+fn distinct_key(expr: Expr, ty: &SqlType) -> Result<Expr> {
+    match ty {
+        SqlType::Array(_) if written_apart(ty) => Ok(array_key(expr, ty)),
+        SqlType::Record(_) if written_apart(ty) => Err(Error::unsupported("an aggregate of DISTINCT rows like these")
+            .with_hint("Aggregate over SELECT DISTINCT … in a subquery of FROM.")),
+        _ => Ok(sort_key(expr, ty)),
     }
 }
 
@@ -178,13 +193,7 @@ fn avg_numeric(call: AggregateCall) -> Result<Expr> {
 }
 
 fn count(call: AggregateCall) -> Result<Expr> {
-    let plain = |ty: Option<&SqlType>| !matches!(ty, Some(SqlType::Float4 | SqlType::Float8));
-    if !call.distinct || plain(call.types.first()) {
-        return call.same(count_udaf());
-    }
-    let ty = call.types.first().cloned().unwrap_or(SqlType::Float8);
-    // Of floats those are one that only differ in the sign of a zero or of NaN.
-    Ok(call.of(count_udaf(), vec![sort_key(call.first()?, &ty)]))
+    call.same(count_udaf())
 }
 
 fn min(call: AggregateCall) -> Result<Expr> {

@@ -97,6 +97,15 @@ pub fn has_sort_key(ty: &SqlType) -> bool {
     matches!(ty, SqlType::Float4 | SqlType::Float8 | SqlType::Interval | SqlType::Jsonb)
 }
 
+/// The same of values within lists and rows.
+pub fn written_apart(ty: &SqlType) -> bool {
+    match ty {
+        SqlType::Array(element) => written_apart(element),
+        SqlType::Record(fields) => fields.iter().any(|(_, field)| written_apart(field)),
+        _ => has_sort_key(ty),
+    }
+}
+
 /// A `double precision` as a whole number that is less or greater where PostgreSQL says so: NaN is the greatest, -0 is 0.
 pub fn float_key(expr: Expr) -> Expr {
     let kernel: Kernel = |c| {

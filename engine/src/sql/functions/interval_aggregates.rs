@@ -78,8 +78,8 @@ fn extreme(call: AggregateCall, which: Ordering) -> Result<Expr> {
     if call.over.is_some() {
         return Err(Error::unsupported(format!("{name}(interval) over a window")));
     }
-    refuse_distinct(&call, name)?;
     let value = call.first()?;
     let order_by = vec![sort_key(value.clone(), &SqlType::Interval).sort(which == Ordering::Less, false)];
-    Ok(AggregateCall { order_by, ..call }.of(first_value_udaf(), vec![value]))
+    // DISTINCT changes nothing here.
+    Ok(AggregateCall { order_by, distinct: false, ..call }.of(first_value_udaf(), vec![value]))
 }

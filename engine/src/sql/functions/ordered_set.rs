@@ -4,12 +4,12 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, ListArray, UInt32Array, make_comparator};
-use arrow::compute::{SortOptions, take};
+use arrow::array::{Array, ArrayRef, AsArray, ListArray, UInt32Array};
+use arrow::compute::take;
 use arrow::datatypes::Float64Type;
 
-use crate::data::hash::canonical;
 use crate::error::{Error, Result, SqlState};
+use crate::sql::functions::gathered::element_keys;
 use crate::sql::rows::{Call, map_rows};
 
 /// The values of a row's list: where they begin and how many they are. None for NULL and for the empty list.
@@ -65,13 +65,12 @@ pub fn percentile_cont(call: &Call) -> Result<ArrayRef> {
 /// `mode()` of the list: the value that stands most often, the first of several.
 pub fn mode(call: &Call) -> Result<ArrayRef> {
     let lists = list(call, 0)?;
-    let keys = canonical(lists.values());
-    let compare = make_comparator(&keys, &keys, SortOptions::default())?;
+    let keys = element_keys(lists, &call.types[0])?;
     let pick = |row| {
         let (start, length) = run(lists, call.row(0, row))?;
         let (mut best, mut most, mut first) = (start, 0, start);
         for at in start..start + length {
-            if compare(first, at).is_ne() {
+            if keys.row(first) != keys.row(at) {
                 first = at;
             }
             if at - first + 1 > most {
