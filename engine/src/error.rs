@@ -26,6 +26,7 @@ impl SqlState {
     pub const DATETIME_OVERFLOW: SqlState = SqlState("22008");
     pub const SUBSTRING_ERROR: SqlState = SqlState("22011");
     pub const DIVISION_BY_ZERO: SqlState = SqlState("22012");
+    pub const INVALID_PRECEDING_OR_FOLLOWING_SIZE: SqlState = SqlState("22013");
     pub const INVALID_REGULAR_EXPRESSION: SqlState = SqlState("2201B");
     pub const INVALID_LOG_ARGUMENT: SqlState = SqlState("2201E");
     pub const INVALID_POWER_ARGUMENT: SqlState = SqlState("2201F");

@@ -50,6 +50,7 @@ mod parameter;
 mod plan;
 mod predicate;
 mod query;
+mod range_frame;
 mod record;
 mod row_subquery;
 mod scalar_subquery;

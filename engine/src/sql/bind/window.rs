@@ -14,7 +14,8 @@ use crate::error::{Error, Result, SqlState};
 use crate::sql::bind::coerce::Coercion;
 use crate::sql::bind::select::comparable;
 use crate::sql::bind::target::Target;
-use crate::sql::bind::{Binder, Bound, Clause, Scope, column, fold, plan};
+use crate::sql::bind::{Binder, Clause, Purpose, Scope, column, fold, plan};
+use crate::sql::functions::comparison::window_key;
 
 /// A window: the rows a call sees, and their order.
 #[derive(Clone, Debug)]
@@ -39,12 +40,33 @@ impl Binder<'_> {
             comparable(&bound).map_err(|error| error.at(self.position(expr.span())))?;
             partition_by.push(self.key(bound.expr, &bound.ty));
         }
-        let order_by = self.bind_sort(&spec.order_by, &within)?;
+        let mut order_by = self.window_order(&spec.order_by, &within)?;
         let frame = match &spec.window_frame {
             None => WindowFrame::new((!order_by.is_empty()).then_some(false)),
-            Some(frame) => self.frame(frame, &spec, &within)?,
+            Some(frame) => {
+                let (frame, instead) = self.frame(frame, &spec, &within)?;
+                if let (Some(key), Some(first)) = (instead, order_by.first_mut()) {
+                    first.expr = key;
+                }
+                frame
+            }
         };
         Ok(Over { partition_by, order_by, frame })
+    }
+
+    /// What a window is ordered by. DataFusion has no windows that are ordered by times, bytes and rows.
+    fn window_order(&mut self, keys: &[ast::OrderByExpr], scope: &Scope) -> Result<Vec<SortExpr>> {
+        let mut sorted = self.bind_sort(keys, scope)?;
+        for (sort, key) in sorted.iter_mut().zip(keys) {
+            let ty = self.bind_expr(&key.expr, scope)?.ty;
+            if matches!(ty, SqlType::Record(_)) {
+                return Err(Error::unsupported("a window ordered by rows").at(self.position(key.expr.span())));
+            }
+            if self.purpose == Purpose::Query {
+                sort.expr = window_key(std::mem::take(&mut sort.expr), &ty);
+            }
+        }
+        Ok(sorted)
     }
 
     /// The window of this name, in full.
@@ -98,7 +120,13 @@ impl Binder<'_> {
         Ok(whole)
     }
 
-    fn frame(&mut self, frame: &ast::WindowFrame, spec: &WindowSpec, scope: &Scope) -> Result<WindowFrame> {
+    /// A frame, and what its window is to be ordered by instead of its only key, where that matters.
+    fn frame(
+        &mut self,
+        frame: &ast::WindowFrame,
+        spec: &WindowSpec,
+        scope: &Scope,
+    ) -> Result<(WindowFrame, Option<Expr>)> {
         let wrong = |message: &str| Err(Error::new(SqlState::WINDOWING_ERROR, message));
         let units = match frame.units {
             ast::WindowFrameUnits::Rows => WindowFrameUnits::Rows,
@@ -120,62 +148,49 @@ impl Binder<'_> {
             }
             _ => {}
         }
-        let mut bounds = Vec::with_capacity(2);
-        for bound in [from, to] {
-            bounds.push(match bound {
-                CurrentRow => WindowFrameBound::CurrentRow,
-                Preceding(None) => WindowFrameBound::Preceding(ScalarValue::UInt64(None)),
-                Following(None) => WindowFrameBound::Following(ScalarValue::UInt64(None)),
-                Preceding(Some(by)) => WindowFrameBound::Preceding(self.offset(by, units, spec, scope)?),
-                Following(Some(by)) => WindowFrameBound::Following(self.offset(by, units, spec, scope)?),
-            });
+        let (mut instead, mut offsets) = (None, [None, None]);
+        let written = [from, to].map(|bound| match bound {
+            Preceding(by) | Following(by) => by.as_deref(),
+            CurrentRow => None,
+        });
+        if let Some(by) = written.iter().flatten().next()
+            && units == WindowFrameUnits::Range
+        {
+            let [key] = spec.order_by.as_slice() else {
+                let message = "RANGE with offset PRECEDING/FOLLOWING requires exactly one ORDER BY column";
+                return Err(Error::new(SqlState::WINDOWING_ERROR, message).at(self.position(by.span())));
+            };
+            let (key, distances) = self.range_offsets(&key.expr, written, scope)?;
+            (instead, offsets) = (Some(key), distances);
+        } else {
+            for (place, by) in written.into_iter().enumerate() {
+                offsets[place] = by.map(|by| self.count_of_rows(by, scope)).transpose()?;
+            }
         }
-        let end = bounds.pop().unwrap_or(WindowFrameBound::CurrentRow);
-        let start = bounds.pop().unwrap_or(WindowFrameBound::CurrentRow);
-        Ok(WindowFrame::new_bounds(units, start, end))
+        let bound = |bound: &ast::WindowFrameBound, offset: Option<ScalarValue>| {
+            // Without a distance it is unbounded.
+            let offset = offset.unwrap_or(ScalarValue::UInt64(None));
+            match bound {
+                CurrentRow => WindowFrameBound::CurrentRow,
+                Preceding(_) => WindowFrameBound::Preceding(offset),
+                Following(_) => WindowFrameBound::Following(offset),
+            }
+        };
+        let [first, last] = offsets;
+        Ok((WindowFrame::new_bounds(units, bound(from, first), bound(to, last)), instead))
     }
 
-    /// How far a frame reaches: rows or groups, or for RANGE a distance in what the window is ordered by.
-    fn offset(
-        &mut self,
-        by: &ast::Expr,
-        units: WindowFrameUnits,
-        spec: &WindowSpec,
-        scope: &Scope,
-    ) -> Result<ScalarValue> {
+    /// How many rows or groups a frame reaches.
+    fn count_of_rows(&mut self, by: &ast::Expr, scope: &Scope) -> Result<ScalarValue> {
         let position = self.position(by.span());
         let bound = self.bind_expr(by, &scope.within(Clause::Limit))?;
-        let ty = match (units, &spec.order_by[..]) {
-            (WindowFrameUnits::Rows | WindowFrameUnits::Groups, _) => SqlType::Int8,
-            (WindowFrameUnits::Range, [key]) => {
-                range_type(&self.bind_expr(&key.expr, scope)?).map_err(|e| e.at(position))?
-            }
-            (WindowFrameUnits::Range, _) => {
-                let message = "RANGE with offset PRECEDING/FOLLOWING requires exactly one ORDER BY column";
-                return Err(Error::new(SqlState::WINDOWING_ERROR, message).at(position));
-            }
-        };
-        let bound = self.coerce(bound, &ty, Coercion::Assignment).map_err(|error| error.at(position))?;
-        let value = ExprSimplifier::new(SimplifyContext::default()).simplify(bound.expr)?;
-        let negative = || {
-            let message = match units {
-                WindowFrameUnits::Range => "invalid preceding or following size in window function",
-                _ => "frame starting offset must not be negative",
-            };
-            Error::new(SqlState::INVALID_PARAMETER_VALUE, message).at(position)
-        };
-        match value {
-            Expr::Literal(value, _) if value.is_null() => {
-                Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, "frame starting offset must not be null")
-                    .at(position))
-            }
-            Expr::Literal(ScalarValue::Int64(Some(rows)), _) if units != WindowFrameUnits::Range => {
-                u64::try_from(rows).map(|rows| ScalarValue::UInt64(Some(rows))).map_err(|_| negative())
-            }
-            Expr::Literal(value, _) => match value.partial_cmp(&ScalarValue::new_zero(&value.data_type())?) {
-                Some(std::cmp::Ordering::Less) => Err(negative()),
-                _ => Ok(value),
-            },
+        let bound = self.coerce(bound, &SqlType::Int8, Coercion::Assignment).map_err(|error| error.at(position))?;
+        let wrong = |message: &str| Error::new(SqlState::INVALID_PARAMETER_VALUE, message).at(position);
+        match ExprSimplifier::new(SimplifyContext::default()).simplify(bound.expr)? {
+            Expr::Literal(value, _) if value.is_null() => Err(wrong("frame starting offset must not be null")),
+            Expr::Literal(ScalarValue::Int64(Some(rows)), _) => u64::try_from(rows)
+                .map(|rows| ScalarValue::UInt64(Some(rows)))
+                .map_err(|_| wrong("frame starting offset must not be negative")),
             _ => Err(Error::unsupported("a frame offset that is not a constant").at(position)),
         }
     }
@@ -221,24 +236,5 @@ impl Binder<'_> {
             }
         };
         Ok(Transformed::new(column(name), true, TreeNodeRecursion::Jump))
-    }
-}
-
-/// The type of a RANGE offset over a column of this type.
-fn range_type(key: &Bound) -> Result<SqlType> {
-    match &key.ty {
-        ty @ (SqlType::Int2
-        | SqlType::Int4
-        | SqlType::Int8
-        | SqlType::Float4
-        | SqlType::Float8
-        | SqlType::Numeric(_)) => Ok(ty.clone()),
-        SqlType::Date | SqlType::Timestamp | SqlType::Timestamptz | SqlType::Time | SqlType::Interval => {
-            Ok(SqlType::Interval)
-        }
-        ty => {
-            let message = format!("RANGE with offset PRECEDING/FOLLOWING is not supported for column type {ty}");
-            Err(Error::new(SqlState::FEATURE_NOT_SUPPORTED, message))
-        }
     }
 }

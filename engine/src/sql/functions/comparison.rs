@@ -13,7 +13,7 @@ use crate::sql::adt::time_zone::TimeZone;
 use crate::sql::functions::array;
 use crate::sql::functions::signature::{Function, Kernel, T, Volatility, plan};
 use crate::sql::functions::udf::PgScalar;
-use crate::sql::rows::{Call, map1};
+use crate::sql::rows::{Call, Clock, Uuid, map1};
 
 /// The types that compare with themselves; any other pair is coerced to one of these.
 pub const SIGNATURES: &[Function] = &[
@@ -151,6 +151,17 @@ pub fn key_operand(expr: &Expr) -> &Expr {
         }
         _ => expr,
     }
+}
+
+/// The same for windows, of which DataFusion has none that are ordered by times of day or bytes.
+pub fn window_key(expr: Expr, ty: &SqlType) -> Expr {
+    let (name, result, kernel): (_, _, Kernel) = match ty {
+        SqlType::Time => ("time_key", SqlType::Int8, |c| map1(c, |time: Clock| Ok(time.0))),
+        SqlType::Uuid => ("bytes_key", SqlType::Text, |c| map1(c, |value: Uuid| Ok(text_key(&value.0)))),
+        SqlType::Bytea => ("bytes_key", SqlType::Text, |c| map1(c, |bytes: &[u8]| Ok(text_key(bytes)))),
+        _ => return expr,
+    };
+    PgScalar::new(name, vec![ty.clone()], result, TimeZone::UTC, Volatility::Immutable, kernel).call(vec![expr])
 }
 
 /// A text that orders as bytes do: DataFusion has no windows that are ordered by bytes.
