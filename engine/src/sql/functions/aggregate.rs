@@ -32,7 +32,7 @@ use crate::data::SqlType;
 use crate::error::{Error, Result};
 use crate::sql::adt::decimal;
 use crate::sql::adt::time_zone::TimeZone;
-use crate::sql::rows::map2;
+use crate::sql::rows::{map2, retype, scalar};
 
 /// The window of a call.
 #[derive(Clone, Debug)]
@@ -93,10 +93,16 @@ impl AggregateCall {
         }
     }
 
-    /// This call of DataFusion's window function.
+    /// This call of DataFusion's window function. It makes constants of its values, and of lists those lose the metadata of
+    /// their elements.
     pub fn of_window(&self, function: Arc<WindowUDF>, args: Vec<Expr>) -> Result<Expr> {
         let window = self.over.as_ref().ok_or_else(|| Error::internal("a window function without window"))?;
-        Ok(self.windowed(WindowFunctionDefinition::WindowUDF(function), args, window))
+        let args = args.into_iter().enumerate().map(|(at, arg)| match self.types.get(at).and_then(plain_list) {
+            Some(plain) => relabeled(arg, &plain),
+            None => Ok(arg),
+        });
+        let call = self.windowed(WindowFunctionDefinition::WindowUDF(function), args.collect::<Result<_>>()?, window);
+        Ok(if plain_list(&self.result).is_some() { relabel(call, &self.result) } else { call })
     }
 
     fn windowed(&self, fun: WindowFunctionDefinition, args: Vec<Expr>, window: &Window) -> Expr {
@@ -155,6 +161,20 @@ pub fn relabel(expr: Expr, ty: &SqlType) -> Expr {
         Ok(call.args[0].clone())
     })
     .call(vec![expr])
+}
+
+/// The type of the same lists without metadata of elements, if these have any.
+fn plain_list(ty: &SqlType) -> Option<SqlType> {
+    let SqlType::Array(element) = ty else { return None };
+    SqlType::plain(&element.arrow()).filter(|plain| *plain != **element).map(SqlType::array)
+}
+
+/// The same of a constant, which stays one.
+fn relabeled(expr: Expr, ty: &SqlType) -> Result<Expr> {
+    match expr {
+        Expr::Literal(value, _) => Ok(Expr::Literal(scalar(&retype(value.to_array()?, &ty.arrow())?, 0)?, None)),
+        expr => Ok(relabel(expr, ty)),
+    }
 }
 
 fn sum_as(call: &AggregateCall, ty: SqlType) -> Result<Expr> {
