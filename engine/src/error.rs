@@ -35,6 +35,7 @@ impl SqlState {
     pub const INVALID_LIMIT: SqlState = SqlState("2201W");
     pub const INVALID_OFFSET: SqlState = SqlState("2201X");
     pub const INVALID_PARAMETER_VALUE: SqlState = SqlState("22023");
+    pub const ARRAY_SUBSCRIPT_ERROR: SqlState = SqlState("2202E");
     pub const INVALID_TEXT: SqlState = SqlState("22P02");
     pub const INVALID_BINARY: SqlState = SqlState("22P03");
     pub const BAD_COPY_FORMAT: SqlState = SqlState("22P04");
@@ -113,7 +114,7 @@ impl SqlState {
     /// The one with these five characters among those that an expression raises on a row, for errors of which only the
     /// text was kept.
     pub fn of_expression(code: &str) -> Option<SqlState> {
-        const RAISED: [SqlState; 22] = [
+        const RAISED: [SqlState; 23] = [
             SqlState::FEATURE_NOT_SUPPORTED,
             SqlState::CARDINALITY_VIOLATION,
             SqlState::DATA_EXCEPTION,
@@ -130,6 +131,7 @@ impl SqlState {
             SqlState::INVALID_LIMIT,
             SqlState::INVALID_OFFSET,
             SqlState::INVALID_PARAMETER_VALUE,
+            SqlState::ARRAY_SUBSCRIPT_ERROR,
             SqlState::INVALID_TEXT,
             SqlState::INVALID_BINARY,
             SqlState::CANNOT_COERCE,

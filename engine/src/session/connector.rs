@@ -5,7 +5,6 @@ use crate::data::{Column, Parts, RelationSchema, SqlType};
 use crate::decode;
 use crate::error::{Error, Result, SqlState};
 use crate::session::Session;
-use crate::session::ddl::object_name;
 use crate::session::response::{Notice, Response, Severity};
 use crate::session::run::Arguments;
 use crate::source::{
@@ -24,7 +23,7 @@ impl Session {
     ) -> Result<Response> {
         let (kind, command) = if create.stored { ("table", "CREATE TABLE") } else { ("source", "CREATE SOURCE") };
         self.check_ddl(command)?;
-        let name = object_name(&create.name)?;
+        let name = self.new_name(&create.name)?;
         if !self.is_free(&name) {
             self.begin_ddl(command).await?;
             if self.exists(&name, create.if_not_exists)? {

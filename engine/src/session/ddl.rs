@@ -48,7 +48,7 @@ impl Session {
 
     pub(super) async fn create_table(&mut self, table: &ast::CreateTable, statement: &Statement) -> Result<Response> {
         self.begin_ddl("CREATE TABLE").await?;
-        let name = object_name(&table.name)?;
+        let name = self.new_name(&table.name)?;
         if self.exists(&name, table.if_not_exists)? {
             return Ok(Response::complete("CREATE TABLE"));
         }
@@ -101,7 +101,7 @@ impl Session {
         let command = if view.materialized { "CREATE MATERIALIZED VIEW" } else { "CREATE VIEW" };
         self.check_ddl(command)?;
         view_options(view, command, &statement.source)?;
-        let name = object_name(&view.name)?;
+        let name = self.new_name(&view.name)?;
         let materialized = view.materialized;
         let asked = match materialized && self.is_free(&name) {
             true => self.ask_sources(|session| session.view_item(view, statement)).await?,
@@ -309,13 +309,16 @@ pub(super) fn object_name(name: &ast::ObjectName) -> Result<String> {
     };
     match schema.as_str() {
         DEFAULT_SCHEMA => Ok(name.clone()),
-        "pg_catalog" | "information_schema" | "levada_catalog" => {
-            let message = format!("permission denied for schema {schema}");
-            Err(Error::new(SqlState::INSUFFICIENT_PRIVILEGE, message).with_hint("System relations can only be read."))
-        }
+        "pg_catalog" | "information_schema" | "levada_catalog" => Err(no_permission(schema)),
         _ => Err(Error::new(SqlState::INVALID_SCHEMA_NAME, format!("schema \"{schema}\" does not exist"))
             .with_hint("All objects are in the schema public.")),
     }
+}
+
+/// What is in the system's schemas stays as it is.
+pub(super) fn no_permission(schema: &str) -> Error {
+    let message = format!("permission denied for schema {schema}");
+    Error::new(SqlState::INSUFFICIENT_PRIVILEGE, message).with_hint("System relations can only be read.")
 }
 
 /// The columns of a query as those of a relation.

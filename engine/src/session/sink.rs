@@ -15,7 +15,7 @@ impl Session {
     pub(super) async fn create_sink(&mut self, create: &CreateSink, statement: &Statement) -> Result<Response> {
         self.check_ddl("CREATE SINK")?;
         create.connector(&statement.source)?;
-        let name = object_name(&create.name)?;
+        let name = self.new_name(&create.name)?;
         let asked = match self.is_free(&name) {
             true => self.ask_sources(|session| session.sink_item(create, statement)).await?,
             false => Asked::default(),

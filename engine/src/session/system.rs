@@ -5,14 +5,16 @@ use std::sync::Arc;
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::MemTable;
 use parking_lot::Mutex;
+use sqlparser::ast;
 
 use crate::catalog::RelationSource;
 use crate::catalog::system::{Setting, SettingValues, System, relation_by_id};
 use crate::catalog::{Catalog, DEFAULT_SCHEMA};
 use crate::engine::Snapshot;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SqlState};
 use crate::query::Tables;
 use crate::session::activity::SeenSessions;
+use crate::session::ddl::{no_permission, object_name};
 use crate::session::sources::SourceTables;
 use crate::session::transaction::Transaction;
 use crate::session::{Session, Settings};
@@ -99,6 +101,15 @@ impl Session {
 
     /// The schemas that unqualified names are looked for in, and that there are.
     pub(super) fn search_path(&self) -> Vec<String> {
+        let mut path: Vec<String> = self.listed_schemas().collect();
+        if !path.iter().any(|name| name == "pg_catalog") {
+            path.insert(0, "pg_catalog".to_owned());
+        }
+        path
+    }
+
+    /// The schemas that `search_path` names, of those that there are.
+    fn listed_schemas(&self) -> impl Iterator<Item = String> {
         let setting = self.settings.get("search_path").unwrap_or_default();
         let listed = setting.split(',').map(|name| {
             let name = name.trim();
@@ -107,11 +118,22 @@ impl Session {
                 None => name.to_lowercase(),
             }
         });
-        let mut path: Vec<String> = listed.filter(|name| is_schema(name)).collect();
-        if !path.iter().any(|name| name == "pg_catalog") {
-            path.insert(0, "pg_catalog".to_owned());
+        listed.filter(|name| is_schema(name))
+    }
+
+    /// The name of an object to create: without a schema of its own it belongs to the first of `search_path`.
+    ///
+    /// # Errors
+    /// 3F000 where there is none, 42501 where it is the system's.
+    pub(super) fn new_name(&self, name: &ast::ObjectName) -> Result<String> {
+        if name.0.len() > 1 {
+            return object_name(name);
         }
-        path
+        match self.listed_schemas().next() {
+            Some(schema) if schema == DEFAULT_SCHEMA => object_name(name),
+            Some(schema) => Err(no_permission(&schema)),
+            None => Err(Error::new(SqlState::INVALID_SCHEMA_NAME, "no schema has been selected to create in")),
+        }
     }
 
     /// Does what `set_config()` was called for.

@@ -27,6 +27,7 @@ mod refused;
 mod row_star;
 mod rows;
 mod runnable;
+mod signs;
 mod spellings;
 mod statement;
 mod table;

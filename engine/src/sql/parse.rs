@@ -14,11 +14,13 @@ use crate::sql::dialect::Postgres;
 use crate::sql::emit::take_emit_clauses;
 use crate::sql::group_elements::enclose_group_elements;
 use crate::sql::row_star::name_row_stars;
+use crate::sql::signs::split_signs;
 use crate::sql::spellings::{common_spelling, missing_clause};
-use crate::sql::statement::{Statement, parse_command};
+use crate::sql::statement::{Command, Statement, parse_command};
 use crate::sql::trim::trim_blanks;
 use crate::sql::unheeded::{lost, unheeded};
 use crate::sql::values_subquery::select_values;
+use crate::sql::word::parse_words;
 
 /// Expressions and queries within each other, so that the stack holds.
 pub(super) const MAX_DEPTH: usize = 100;
@@ -28,6 +30,7 @@ pub fn parse(sql: &str) -> Result<Vec<Statement>> {
     let (source, whole) = (SourceText::new(sql), Arc::<str>::from(sql));
     let dialect = Postgres::for_text(sql.len());
     let tokens = Tokenizer::new(&dialect, sql).tokenize_with_location().map_err(|e| lexical_error(&source, &e))?;
+    let tokens = split_signs(&dialect, tokens);
     check_depth(&tokens)?;
     check_names(&source, &tokens)?;
     check_operators(&source, &tokens)?;
@@ -46,6 +49,9 @@ pub fn parse(sql: &str) -> Result<Vec<Statement>> {
             let seen = parser.peek_token_ref().span.start;
             syntax_error(&source, &tokens, &error, seen)
         })?;
+        if let Some(place) = without_data(&mut parser, &command) {
+            return Err(Error::unsupported("WITH NO DATA").at(source.position_of(place)));
+        }
         let next = parser.peek_token_ref();
         if !matches!(next.token, Token::SemiColon | Token::EOF) {
             let place = next.span.start;
@@ -65,6 +71,16 @@ pub fn parse(sql: &str) -> Result<Vec<Statement>> {
             _ => statements.push(statement),
         }
     }
+}
+
+/// Goes past `WITH DATA` of a materialized view; gives the place of `WITH NO DATA`.
+fn without_data(parser: &mut Parser<'_>, command: &Command) -> Option<Location> {
+    let Some(ast::Statement::CreateView(ast::CreateView { materialized: true, .. })) = command.sql() else {
+        return None;
+    };
+    let place = parser.peek_token_ref().span.start;
+    let with_data = parse_words(parser, &["WITH", "DATA"]);
+    (!with_data && parse_words(parser, &["WITH", "NO", "DATA"])).then_some(place)
 }
 
 /// The tokens in which a string constant that goes on in a later line is one constant. In the same line it is 42601.

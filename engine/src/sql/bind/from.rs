@@ -117,6 +117,7 @@ impl Binder<'_> {
                 self.aliased(tables, alias.as_ref())
             }
             TableFactor::Table { name, alias, args: Some(args), .. } if is_window_table(name) => {
+                refuse_table_options(factor)?;
                 self.window_table(name, &args.args, alias.as_ref())
             }
             TableFactor::Derived { subquery, alias, sample: None, .. } => {
@@ -300,16 +301,26 @@ fn is_lateral(factor: &TableFactor) -> bool {
     }
 }
 
-fn refuse_table_options(factor: &TableFactor) -> Result<()> {
-    let TableFactor::Table { with_hints, version, with_ordinality, partitions, json_path, sample, index_hints, .. } =
-        factor
+/// Refuses what may stand behind a relation and is not ours. Rows of a function may be numbered.
+pub(super) fn refuse_table_options(factor: &TableFactor) -> Result<()> {
+    let TableFactor::Table {
+        args,
+        with_hints,
+        version,
+        with_ordinality,
+        partitions,
+        json_path,
+        sample,
+        index_hints,
+        ..
+    } = factor
     else {
         return Ok(());
     };
     let refused = [
         (sample.is_some(), "TABLESAMPLE"),
         (version.is_some(), "a table AS OF a time"),
-        (*with_ordinality, "WITH ORDINALITY on a table"),
+        (*with_ordinality && args.is_none(), "WITH ORDINALITY on a table"),
         (!with_hints.is_empty() || !index_hints.is_empty(), "a table hint"),
         (!partitions.is_empty(), "PARTITION"),
         (json_path.is_some(), "a path into a table"),

@@ -12,7 +12,7 @@ use sqlparser::ast::{self, FunctionArg, JoinConstraint, ObjectName, Spanned, Tab
 
 use crate::data::SqlType;
 use crate::error::{Error, Result, SqlState};
-use crate::sql::bind::from::{Tables, rename};
+use crate::sql::bind::from::{Tables, refuse_table_options, rename};
 use crate::sql::bind::scope::{ScopeColumn, ScopeItem};
 use crate::sql::bind::window_table::is_window_table;
 use crate::sql::bind::{Binder, Bound, Scope, column, fold, plan};
@@ -62,6 +62,7 @@ impl Binder<'_> {
         scope: &Scope,
         nulls: NullHandling,
     ) -> Result<Tables> {
+        refuse_table_options(factor)?;
         let call = call_of(factor)?;
         let mut lists = Vec::new();
         let mut scalars = Vec::new();

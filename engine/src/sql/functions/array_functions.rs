@@ -5,12 +5,12 @@ use arrow::compute::take;
 use arrow::row::{RowConverter, SortField};
 
 use super::array::{build, concatenated, gather, gather_from, lists};
-use super::cast::column_texts;
 use super::signature::T::{
     AnyArray, AnyCompatible, AnyCompatibleArray, AnyElement, Bool, Int4, Int8, Interval, Numeric, Text, TextArray,
     Timestamp, Timestamptz,
 };
 use super::signature::{Function, f, rows};
+use super::text::output_texts;
 use crate::data::SqlType;
 use crate::error::{Error, Result, SqlState};
 use crate::sql::adt::decimal;
@@ -300,7 +300,7 @@ fn sets(call: &Call, test: fn(&[Element], &[Element]) -> bool) -> Result<ArrayRe
 pub fn to_string(call: &Call) -> Result<ArrayRef> {
     let list = lists(call, 0)?;
     let element = super::element(&call.types[0]).unwrap_or(SqlType::Text);
-    let texts = column_texts(list.values(), &element, call.zone)?;
+    let texts = output_texts(list.values(), &element, call.zone)?;
     map_rows(call, |row| {
         let Some(delimiter) = text_at(call, 1, row)? else {
             return Ok(None);

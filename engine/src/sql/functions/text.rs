@@ -2,15 +2,17 @@
 
 use std::borrow::Cow;
 
-use arrow::array::ArrayRef;
+use arrow::array::{ArrayRef, AsArray, StringArray};
 use datafusion::logical_expr::Expr;
 use datafusion::logical_expr::expr::Like;
 
 use super::cast::column_texts;
 use super::signature::T::{Any, AnyNonArray, Bool, Bpchar, Bytea, Int4, Text};
 use super::signature::{Function, f, plan};
+use crate::data::SqlType;
 use crate::error::{Error, Result, SqlState};
 use crate::sql::adt::pattern::{self, Patterns};
+use crate::sql::adt::time_zone::TimeZone;
 use crate::sql::rows::{Call, map_rows, map1, map2, map3, map4};
 
 pub const OPERATORS: &[Function] = &[
@@ -113,21 +115,18 @@ fn concat_strict(call: &Call) -> Result<ArrayRef> {
     })
 }
 
-fn texts(call: &Call) -> Result<Vec<arrow::array::StringArray>> {
-    call.args
-        .iter()
-        .zip(call.types)
-        .map(|(array, ty)| match ty {
-            // Where concat() prints booleans, it uses their output form.
-            crate::data::SqlType::Bool => bools(array),
-            ty => column_texts(array, ty, call.zone),
-        })
-        .collect()
+fn texts(call: &Call) -> Result<Vec<StringArray>> {
+    call.args.iter().zip(call.types).map(|(array, ty)| output_texts(array, ty, call.zone)).collect()
 }
 
-fn bools(array: &ArrayRef) -> Result<arrow::array::StringArray> {
-    use arrow::array::AsArray;
-    Ok(array.as_boolean().iter().map(|value| value.map(|value| if value { "t" } else { "f" })).collect())
+/// Values as they are put out, which of booleans is not what their cast to text gives.
+pub(super) fn output_texts(array: &ArrayRef, ty: &SqlType, zone: &TimeZone) -> Result<StringArray> {
+    match ty {
+        SqlType::Bool => {
+            Ok(array.as_boolean().iter().map(|value| value.map(|value| if value { "t" } else { "f" })).collect())
+        }
+        ty => column_texts(array, ty, zone),
+    }
 }
 
 /// `concat` and `concat_ws` (whose `first` argument separates): NULLs are left away.

@@ -5,9 +5,9 @@ use datafusion::functions::crypto;
 use datafusion::logical_expr::{Cast, Expr, ScalarUDF};
 use std::sync::Arc;
 
-use super::cast::column_texts;
 use super::signature::T::{Any, Bytea, Int4, Int8, Text};
 use super::signature::{Function, f, plan};
+use super::text::output_texts;
 use crate::data::{SqlType, quote_ident};
 use crate::error::{Error, Result, SqlState};
 use crate::sql::input::parse_bytea;
@@ -153,7 +153,7 @@ fn unbase64(text: &str) -> Result<Vec<u8>> {
 
 /// `format(template, …)`: `%s`, `%I`, `%L`, `%%`, with position and width.
 fn format(call: &Call) -> Result<ArrayRef> {
-    let texts = call.args.iter().zip(call.types).map(|(array, ty)| column_texts(array, ty, call.zone));
+    let texts = call.args.iter().zip(call.types).map(|(array, ty)| output_texts(array, ty, call.zone));
     let texts = texts.collect::<Result<Vec<_>>>()?;
     map_rows(call, |row| {
         let Some(template) = text_at(call, 0, row)? else {

@@ -89,10 +89,10 @@ fn malformed_array(text: &str, detail: &str) -> Error {
 /// The elements of `{1,"a b",NULL}`. Where elements are arrays themselves (`nested`), their texts are handed on whole.
 pub fn array_elements(text: &str, nested: bool) -> Result<Elements> {
     let error = |detail: &str| malformed_array(text, detail);
-    let inner = text.trim();
-    let inner = match inner.strip_prefix('[').and_then(|rest| rest.split_once('=')) {
-        Some((_, rest)) => rest.trim_start(),
-        None => inner,
+    let (length, inner) = dimensions(text)?;
+    let fits = |elements: Elements| match length.is_none_or(|length| length == elements.len()) {
+        true => Ok(elements),
+        false => Err(error("Specified array dimensions do not match array contents.")),
     };
     let Some(body) = inner.strip_prefix('{') else {
         return Err(error("Array value must start with \"{\" or dimension information."));
@@ -100,7 +100,7 @@ pub fn array_elements(text: &str, nested: bool) -> Result<Elements> {
     let mut elements = Vec::new();
     let mut rest = body.trim_start();
     if let Some(after) = rest.strip_prefix('}') {
-        return end(after, elements).ok_or_else(|| error("Junk after closing right brace."));
+        return fits(end(after, elements).ok_or_else(|| error("Junk after closing right brace."))?);
     }
     loop {
         let (element, after) = if nested && rest.starts_with('{') {
@@ -114,11 +114,37 @@ pub fn array_elements(text: &str, nested: bool) -> Result<Elements> {
         if let Some(after) = after.strip_prefix(',') {
             rest = after.trim_start();
         } else if let Some(after) = after.strip_prefix('}') {
-            return end(after, elements).ok_or_else(|| error("Junk after closing right brace."));
+            return fits(end(after, elements).ok_or_else(|| error("Junk after closing right brace."))?);
         } else {
             return Err(error("Unexpected end of input."));
         }
     }
+}
+
+/// What `[1:2]=` before an array says of its length, and the array. Ours begin at 1.
+fn dimensions(text: &str) -> Result<(Option<usize>, &str)> {
+    let error = |detail: &str| malformed_array(text, detail);
+    let (mut length, mut rest) = (None, text.trim());
+    if !rest.starts_with('[') {
+        return Ok((None, rest));
+    }
+    while let Some(inner) = rest.strip_prefix('[') {
+        let (bounds, after) = inner.split_once(']').ok_or_else(|| error("Missing array dimension value."))?;
+        let (first, last) = bounds.split_once(':').unwrap_or(("1", bounds));
+        let bound = |text: &str| text.trim().parse::<i32>().map_err(|_| error("Missing array dimension value."));
+        let (first, last) = (bound(first)?, bound(last)?);
+        if last < first {
+            let message = "upper bound cannot be less than lower bound";
+            return Err(Error::new(SqlState::ARRAY_SUBSCRIPT_ERROR, message));
+        }
+        if first != 1 {
+            return Err(Error::unsupported("an array whose subscripts do not begin at 1"));
+        }
+        length = length.or(usize::try_from(last).ok());
+        rest = after.trim_start();
+    }
+    let rest = rest.strip_prefix('=').ok_or_else(|| error("Missing \"=\" after array dimensions."))?;
+    Ok((length, rest.trim_start()))
 }
 
 fn end(after: &str, elements: Elements) -> Option<Elements> {
