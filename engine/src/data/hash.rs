@@ -44,7 +44,7 @@ fn fold(before: u64, value: u64) -> u64 {
 }
 
 /// What makes two values the same. Arrow compares bits, which says so once both are in the [form](Equality::form) of one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Equality {
     /// That PostgreSQL calls them equal: for keys, groups and joins. '1 mon' is '30 days' and -0.0 is 0.0.
     Key,

@@ -9,7 +9,7 @@
 //! | everything else | bytes of arrow-row | yes, NULL first | in the bytes |
 //!
 //! Columns are made [`canonical`] first, so values that PostgreSQL calls equal have one key, and
-//! decoding a key gives the canonical values back.
+//! decoding a key gives the canonical values back. Keys of [`KeyEncoder::exact`] tell such values apart.
 
 mod fixed;
 #[cfg(test)]
@@ -20,13 +20,14 @@ use arrow::buffer::NullBuffer;
 use arrow::datatypes::DataType;
 use arrow::row::{RowConverter, SortField};
 
-use crate::data::hash::canonical;
+use crate::data::hash::{Equality, canonical};
 use crate::error::{Error, Result};
 
 /// Encodes columns as keys and keys as columns.
 #[derive(Debug)]
 pub struct KeyEncoder {
     layout: Layout,
+    equality: Equality,
 }
 
 #[derive(Debug)]
@@ -99,7 +100,28 @@ impl KeyEncoder {
                 None => Layout::Rows(Box::new(row_converter(several)?)),
             },
         };
-        Ok(KeyEncoder { layout })
+        Ok(KeyEncoder { layout, equality: Equality::Key })
+    }
+
+    /// An encoder of one column's values that gives them back as they were: keys order as values do, and equal values that
+    /// are not the same by their bits. Floats do so by themselves; others have the value behind its canonical form.
+    ///
+    /// # Errors
+    /// 0A000 for a type that has no order.
+    pub fn exact(data_type: &DataType) -> Result<KeyEncoder> {
+        if !Equality::Key.changes(data_type) {
+            return KeyEncoder::new(std::slice::from_ref(data_type));
+        }
+        let layout = match fixed::bits(data_type) {
+            Some(_) => Layout::One64(data_type.clone()),
+            None => Layout::Rows(Box::new(row_converter(&[data_type.clone(), data_type.clone()])?)),
+        };
+        Ok(KeyEncoder { layout, equality: Equality::Exact })
+    }
+
+    /// What makes two values have one key.
+    pub fn equality(&self) -> Equality {
+        self.equality
     }
 
     /// The keys of `rows` rows; `columns` are the columns that the encoder was made for, in that order.
@@ -107,7 +129,7 @@ impl KeyEncoder {
         match &self.layout {
             Layout::Unit => Ok(Keys::U64(Fixed { values: vec![0; rows], nulls: None })),
             Layout::One64(_) => {
-                let column = canonical(&columns[0]);
+                let column = self.equality.form(&columns[0]);
                 Ok(Keys::U64(Fixed { values: fixed::to_u64(&column)?, nulls: nulls_of(&column) }))
             }
             Layout::One128(_) => {
@@ -122,8 +144,11 @@ impl KeyEncoder {
                 Ok(Keys::U128(Fixed { values, nulls: None }))
             }
             Layout::Rows(converter) => {
-                let columns: Vec<ArrayRef> = columns.iter().map(canonical).collect();
-                Ok(Keys::Bytes(converter.convert_columns(&columns)?.try_into_binary()?))
+                let mut forms: Vec<ArrayRef> = columns.iter().map(canonical).collect();
+                if self.equality == Equality::Exact {
+                    forms.extend(columns.iter().map(|column| self.equality.form(column)));
+                }
+                Ok(Keys::Bytes(converter.convert_columns(&forms)?.try_into_binary()?))
             }
         }
     }
@@ -140,7 +165,8 @@ impl KeyEncoder {
             (Layout::Packed(parts), Keys::U128(keys)) => parts.iter().map(|part| unpack(part, &keys.values)).collect(),
             (Layout::Rows(converter), Keys::Bytes(keys)) => {
                 let rows = converter.from_binary(keys);
-                Ok(converter.convert_rows(rows.iter())?)
+                let mut forms = converter.convert_rows(rows.iter())?;
+                Ok(if self.equality == Equality::Exact { forms.split_off(forms.len() / 2) } else { forms })
             }
             _ => Err(Error::internal("keys of another layout")),
         }

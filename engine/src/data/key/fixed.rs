@@ -64,7 +64,7 @@ fn each<T: ArrowPrimitiveType>(column: &ArrayRef, f: impl Fn(T::Native) -> u64) 
     column.as_primitive::<T>().values().iter().map(|value| f(*value)).collect()
 }
 
-/// The values as unsigned integers of the type's width that order as the values do. Floats must be canonical.
+/// The values as unsigned integers of the type's width that order as the values do. Floats must have the form of an equality.
 pub fn to_u64(column: &ArrayRef) -> Result<Vec<u64>> {
     Ok(match column.data_type() {
         DataType::Boolean => column.as_boolean().values().iter().map(u64::from).collect(),

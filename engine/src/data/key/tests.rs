@@ -117,6 +117,33 @@ fn equal_intervals_have_one_key() {
     assert_eq!(&back, &(Arc::new(expected) as ArrayRef));
 }
 
+#[test]
+fn exact_keys_order_as_values_and_give_them_back() {
+    let interval = |months, days| Some(IntervalMonthDayNano::new(months, days, 0));
+    let columns: [ArrayRef; 3] = [
+        Arc::new(Float64Array::from(vec![None, Some(-1.0), Some(-0.0), Some(0.0), Some(f64::NAN)])),
+        Arc::new(IntervalMonthDayNanoArray::from(vec![
+            None,
+            interval(0, 29),
+            interval(0, 30),
+            interval(1, 0),
+            interval(0, 31),
+        ])),
+        Arc::new(StringArray::from(vec![None, Some(""), Some("a"), Some("aa"), Some("b")])),
+    ];
+    for column in columns {
+        let encoder = KeyEncoder::exact(column.data_type()).unwrap();
+        let keys = encoder.encode(std::slice::from_ref(&column), 5).unwrap();
+        match &keys {
+            Keys::U64(keys) => assert!(keys.is_null(0) && keys.values[1..].is_sorted_by(|a, b| a < b)),
+            Keys::Bytes(keys) => assert!(keys.iter().is_sorted_by(|a, b| a < b)),
+            Keys::U128(_) => panic!("another layout"),
+        }
+        let back = encoder.decode(keys).unwrap();
+        assert_eq!((back.len(), &back[0]), (1, &column));
+    }
+}
+
 /// Durable keys and their buckets depend on these bytes: a change here needs another on-disk format.
 #[test]
 fn keys_and_hashes_stay_as_they_are() {

@@ -8,6 +8,7 @@ use arrow::buffer::BooleanBuffer;
 use arrow::datatypes::{DataType, Field, Schema};
 
 use crate::data::ZSet;
+use crate::data::hash::Equality;
 use crate::data::key::{KeyEncoder, Keys};
 use crate::dataflow::agg_state::{Answers, GroupOptions, Groups};
 use crate::dataflow::aggregates::{Accumulator, AggregateCall, AggregateFunction, Failures, Finish};
@@ -161,7 +162,7 @@ impl Plan {
         if let Some(at) = self.ordered.iter().position(same) {
             return Ok(Values::Ordered(at));
         }
-        let encoder = KeyEncoder::new(std::slice::from_ref(data_type))?;
+        let encoder = KeyEncoder::exact(data_type)?;
         self.ordered.push(Ordered { argument, filter, encoder });
         Ok(Values::Ordered(self.ordered.len() - 1))
     }
@@ -171,13 +172,13 @@ impl Plan {
         let batch = delta.batch();
         let keys: Vec<ArrayRef> = self.keys.iter().map(|column| batch.column(*column).clone()).collect();
         let keys = self.encoder.encode(&keys, batch.num_rows())?;
-        let mut encoded: BTreeMap<usize, Arc<Keys>> = BTreeMap::new();
+        let mut encoded: BTreeMap<(usize, Equality), Arc<Keys>> = BTreeMap::new();
         let mut values = |encoder: &KeyEncoder, column: usize| -> Result<Arc<Keys>> {
-            if let Some(keys) = encoded.get(&column) {
+            if let Some(keys) = encoded.get(&(column, encoder.equality())) {
                 return Ok(keys.clone());
             }
             let keys = Arc::new(encoder.encode(std::slice::from_ref(batch.column(column)), batch.num_rows())?);
-            encoded.insert(column, keys.clone());
+            encoded.insert((column, encoder.equality()), keys.clone());
             Ok(keys)
         };
         let mut calls = Vec::with_capacity(self.calls.len());

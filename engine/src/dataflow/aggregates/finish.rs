@@ -59,7 +59,7 @@ pub struct BestValue {
 
 impl BestValue {
     fn new(data_type: &DataType, greatest: bool) -> Result<BestValue> {
-        let encoder = KeyEncoder::new(std::slice::from_ref(data_type))?;
+        let encoder = KeyEncoder::exact(data_type)?;
         let null = match encoder.encode(&[new_null_array(data_type, 1)], 1)? {
             Keys::Bytes(keys) => keys.value(0).to_vec(),
             Keys::U64(_) | Keys::U128(_) => vec![],

@@ -54,10 +54,10 @@ pub(super) fn sort(input: LogicalPlan, expr: Vec<SortExpr>) -> LogicalPlan {
 }
 
 /// Whether values of a type are grouped by their [`sort_key`]. A view's operators make keys canonical themselves, but of
-/// JSON they see the text, in which equal numbers can be written differently.
+/// JSON they see the text, in which equal numbers can be written differently, and no interval is to be shown that no row has.
 pub(super) fn keyed(ty: &SqlType, purpose: Purpose) -> bool {
     match purpose {
-        Purpose::View => *ty == SqlType::Jsonb,
+        Purpose::View => matches!(ty, SqlType::Jsonb | SqlType::Interval),
         Purpose::Query => has_sort_key(ty),
     }
 }

@@ -123,6 +123,14 @@ fn plain(value: V) -> V {
     }
 }
 
+fn one_nan(value: V) -> V {
+    match value {
+        V::Float64(Some(value)) if value.is_nan() => V::Float64(Some(f64::NAN)),
+        V::Float32(Some(value)) if value.is_nan() => V::Float32(Some(f32::NAN)),
+        other => other,
+    }
+}
+
 fn unscaled(value: &V) -> (i256, i8) {
     match value {
         V::Int16(Some(value)) => (i256::from_i128((*value).into()), 0),
@@ -146,7 +154,9 @@ fn naive(call: &AggregateCall, result: &DataType, rows: &[(Row, i64)]) -> Option
     let Some(argument) = call.argument else {
         return Some(V::Int64(Some(rows.iter().map(|(_, weight)| weight).sum())));
     };
-    let values = rows.iter().map(|(row, weight)| (plain(row[argument].clone()), *weight));
+    // Least and greatest are values that are there.
+    let form = if matches!(call.function, F::Min | F::Max) { one_nan } else { plain };
+    let values = rows.iter().map(|(row, weight)| (form(row[argument].clone()), *weight));
     let mut values: Vec<(V, i64)> = values.filter(|(value, _)| !value.is_null()).collect();
     values.sort_by(|a, b| compare(&a.0, &b.0));
     if call.distinct {
