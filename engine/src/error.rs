@@ -161,7 +161,18 @@ struct Fields {
     detail: Option<String>,
     hint: Option<String>,
     position: Option<usize>,
+    violated: Option<Violated>,
     source: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+/// What a violated constraint is of, by [name](https://www.postgresql.org/docs/15/protocol-error-fields.html): clients tell
+/// their users by these, not by the message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violated {
+    pub schema: String,
+    pub table: String,
+    pub column: Option<String>,
+    pub constraint: Option<String>,
 }
 
 impl Error {
@@ -173,6 +184,7 @@ impl Error {
             detail: None,
             hint: None,
             position: None,
+            violated: None,
             source: None,
         }))
     }
@@ -201,6 +213,12 @@ impl Error {
     /// Adds what to do about it: one sentence, capitalised, with full stop.
     pub fn with_hint(mut self, hint: impl Into<String>) -> Error {
         self.0.hint = Some(hint.into());
+        self
+    }
+
+    /// Adds what the constraint is of that a row violates.
+    pub fn of(mut self, violated: Violated) -> Error {
+        self.0.violated = Some(violated);
         self
     }
 
@@ -246,6 +264,10 @@ impl Error {
 
     pub fn position(&self) -> Option<usize> {
         self.0.position
+    }
+
+    pub fn violated(&self) -> Option<&Violated> {
+        self.0.violated.as_ref()
     }
 }
 
@@ -306,13 +328,14 @@ impl Error {
 
     /// A copy without the cause.
     pub fn duplicate(&self) -> Error {
-        let Fields { sqlstate, message, detail, hint, position, .. } = &*self.0;
+        let Fields { sqlstate, message, detail, hint, position, violated, .. } = &*self.0;
         Error(Box::new(Fields {
             sqlstate: *sqlstate,
             message: message.clone(),
             detail: detail.clone(),
             hint: hint.clone(),
             position: *position,
+            violated: violated.clone(),
             source: None,
         }))
     }

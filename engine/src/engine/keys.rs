@@ -7,12 +7,12 @@ use std::sync::Arc;
 use arrow::array::ArrayRef;
 use arrow::row::{OwnedRow, RowConverter, SortField};
 
-use crate::catalog::{Catalog, Item};
+use crate::catalog::{Catalog, DEFAULT_SCHEMA, Item};
 use crate::data::hash::canonical;
 use crate::data::{Epoch, ObjectId, ZSet};
 use crate::engine::Operation;
 use crate::engine::dataflows::Stores;
-use crate::error::{Error, Result, SqlState};
+use crate::error::{Error, Result, SqlState, Violated};
 use crate::sql::format;
 use crate::view::RowStore;
 
@@ -132,7 +132,14 @@ fn duplicate_key(item: &Item, columns: &[usize], change: &ZSet, row: usize) -> E
     let values: Vec<String> = (columns.iter())
         .map(|column| format::shown(change.column(*column), &item.schema.columns[*column].ty, row))
         .collect();
-    let message = format!("duplicate key value violates unique constraint \"{}_pkey\"", item.name);
+    let constraint = format!("{}_pkey", item.name);
+    let message = format!("duplicate key value violates unique constraint \"{constraint}\"");
     let detail = format!("Key ({})=({}) already exists.", names.join(", "), values.join(", "));
-    Error::new(SqlState::UNIQUE_VIOLATION, message).with_detail(detail)
+    let (schema, table) = (DEFAULT_SCHEMA.to_owned(), item.name.clone());
+    Error::new(SqlState::UNIQUE_VIOLATION, message).with_detail(detail).of(Violated {
+        schema,
+        table,
+        column: None,
+        constraint: Some(constraint),
+    })
 }

@@ -10,9 +10,9 @@ use datafusion::scalar::ScalarValue;
 use futures::TryStreamExt;
 use sqlparser::ast;
 
-use crate::catalog::{Item, ItemKind};
+use crate::catalog::{DEFAULT_SCHEMA, Item, ItemKind};
 use crate::data::{Column, RelationSchema, ZSet};
-use crate::error::{Error, Result, SqlState};
+use crate::error::{Error, Result, SqlState, Violated};
 use crate::session::conflict::on_conflict;
 use crate::session::ddl::place;
 use crate::session::matched::{check_matched, first_matches, update_from};
@@ -294,7 +294,13 @@ pub(super) fn check_not_null(table: &Item, rows: &ZSet) -> Result<()> {
         let message =
             format!("null value in column \"{name}\" of relation \"{table_name}\" violates not-null constraint");
         let detail = format!("Failing row contains ({}).", row_text(&table.schema, rows, row));
-        return Err(Error::new(SqlState::NOT_NULL_VIOLATION, message).with_detail(detail));
+        let violated = Violated {
+            schema: DEFAULT_SCHEMA.to_owned(),
+            table: table_name.clone(),
+            column: Some(name.clone()),
+            constraint: None,
+        };
+        return Err(Error::new(SqlState::NOT_NULL_VIOLATION, message).with_detail(detail).of(violated));
     }
     Ok(())
 }

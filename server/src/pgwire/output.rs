@@ -3,7 +3,7 @@
 use std::io;
 
 use bytes::{BufMut, BytesMut};
-use levada_engine::error::{Error, Result};
+use levada_engine::error::{Error, Result, Violated};
 use levada_engine::{Notice, OutputColumn};
 use pgwire::messages::Message;
 use pgwire::messages::data::{FieldDescription, RowDescription};
@@ -61,6 +61,10 @@ impl Output {
         };
         let mut fields = fields(severity, error.sqlstate().code(), error.message(), error.detail(), error.hint());
         fields.extend(error.position().map(|position| (b'P', position.to_string())));
+        if let Some(Violated { schema, table, column, constraint }) = error.violated().cloned() {
+            let named = [(b's', Some(schema)), (b't', Some(table)), (b'c', column), (b'n', constraint)];
+            fields.extend(named.into_iter().filter_map(|(kind, name)| Some((kind, name?))));
+        }
         self.push(&ErrorResponse::new(fields))
     }
 

@@ -73,6 +73,33 @@ async fn errors_carry_what_postgres_says() {
 }
 
 #[tokio::test]
+async fn a_violated_constraint_is_named() {
+    let server = Server::start();
+    let client = connect(&server).await;
+    client.batch_execute("CREATE TABLE kept (id int PRIMARY KEY, v int NOT NULL)").await.unwrap();
+    client.batch_execute("INSERT INTO kept VALUES (1, 1)").await.unwrap();
+    for (sql, code, column, constraint) in [
+        ("INSERT INTO kept VALUES (2, 2), (1, 2)", "23505", None, Some("kept_pkey")),
+        ("INSERT INTO kept VALUES (2, NULL)", "23502", Some("v"), None),
+        ("UPDATE kept SET v = NULL", "23502", Some("v"), None),
+    ] {
+        let error = client.execute(sql, &[]).await.unwrap_err();
+        let error = error.as_db_error().unwrap();
+        assert_eq!(error.code().code(), code, "{sql}");
+        assert_eq!((error.schema(), error.table()), (Some("public"), Some("kept")), "{sql}");
+        assert_eq!((error.column(), error.constraint()), (column, constraint), "{sql}");
+    }
+    // What another transaction has committed since is found at COMMIT.
+    let other = connect(&server).await;
+    client.batch_execute("BEGIN; INSERT INTO kept VALUES (5, 5)").await.unwrap();
+    other.batch_execute("INSERT INTO kept VALUES (5, 6)").await.unwrap();
+    let error = client.batch_execute("COMMIT").await.unwrap_err();
+    assert_eq!(error.as_db_error().unwrap().constraint(), Some("kept_pkey"));
+    let error = client.query("SELECT 1 / 0", &[]).await.unwrap_err();
+    assert_eq!(error.as_db_error().unwrap().table(), None);
+}
+
+#[tokio::test]
 async fn a_result_is_cancelled() {
     let server = Server::start();
     let client = connect(&server).await;
