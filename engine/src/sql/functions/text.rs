@@ -119,11 +119,15 @@ fn texts(call: &Call) -> Result<Vec<StringArray>> {
     call.args.iter().zip(call.types).map(|(array, ty)| output_texts(array, ty, call.zone)).collect()
 }
 
-/// Values as they are put out, which of booleans is not what their cast to text gives.
+/// Values as they are put out, which of booleans and of char(n) is not what their cast to text gives.
 pub(super) fn output_texts(array: &ArrayRef, ty: &SqlType, zone: &TimeZone) -> Result<StringArray> {
     match ty {
         SqlType::Bool => {
             Ok(array.as_boolean().iter().map(|value| value.map(|value| if value { "t" } else { "f" })).collect())
+        }
+        SqlType::Bpchar(Some(length)) => {
+            let width = *length as usize;
+            Ok(array.as_string::<i32>().iter().map(|text| text.map(|text| format!("{text:width$}"))).collect())
         }
         ty => column_texts(array, ty, zone),
     }
