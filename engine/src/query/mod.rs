@@ -5,6 +5,7 @@
 //! A [`PointQuery`] needs neither planner nor threads.
 
 mod in_turn;
+mod padded;
 mod plain_lists;
 mod point;
 mod reading;
@@ -32,6 +33,7 @@ use crate::catalog::RelationSource;
 use crate::data::STACK;
 use crate::error::{Error, Result};
 use crate::query::in_turn::ComputeInTurn;
+use crate::query::padded::PadOuterJoins;
 use crate::query::plain_lists::PlainLists;
 use crate::view::RowSnapshot;
 
@@ -91,6 +93,7 @@ impl QueryEngine {
         // rows of all are told from each other by what is left (DataFusion 55.2).
         config.options_mut().optimizer.repartition_sorts = false;
         let mut physical_rules = PhysicalOptimizer::new().rules;
+        physical_rules.insert(0, Arc::new(PadOuterJoins));
         physical_rules.extend([Arc::new(PlainLists) as _, Arc::new(ComputeInTurn) as _]);
         let state = SessionStateBuilder::new_with_default_features()
             .with_config(config)
