@@ -1,6 +1,5 @@
 //! Messages that are no rows: kept as rows of `levada_catalog.source_errors`.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -8,7 +7,7 @@ use arrow::array::{
     TimestampMicrosecondArray, UInt32Array,
 };
 use arrow::compute::filter_record_batch;
-use arrow::datatypes::{Int32Type, Int64Type, UInt32Type};
+use arrow::datatypes::Int64Type;
 
 use crate::catalog::{SOURCE_ERRORS, source_errors};
 use crate::data::{Epoch, ObjectId, ZSet};
@@ -23,9 +22,6 @@ const KEPT: u64 = 100_000;
 /// Epochs and the messages of one of them share the number of a row.
 const NUMBERS_PER_EPOCH: i64 = 1 << 24;
 
-/// Where a message was: the columns of its source, partition and offset.
-const PLACE: [usize; 3] = [1, 3, 4];
-
 /// What messages that are no rows write, to a step that follows `epoch`; older ones make room.
 pub fn operations(stores: &Stores, epoch: Epoch, bad: &[(ObjectId, String, BadRecord)]) -> Result<Vec<Operation>> {
     let Some(store) = stores.get(&SOURCE_ERRORS).filter(|_| !bad.is_empty()) else { return Ok(Vec::new()) };
@@ -33,26 +29,6 @@ pub fn operations(stores: &Stores, epoch: Epoch, bad: &[(ObjectId, String, BadRe
     let mut operations = vec![write(ZSet::inserts(rows(epoch.next(), bad)?))];
     operations.extend(expired(store, epoch)?.map(write));
     Ok(operations)
-}
-
-/// Takes out the messages that are kept already: the history of a source is read for every view anew. The work depends on
-/// how many `bad` ones there are, not on how many are kept.
-pub fn forget_known(stores: &Stores, epoch: Epoch, bad: &mut Vec<(ObjectId, String, BadRecord)>) -> Result<()> {
-    let Some(store) = stores.get(&SOURCE_ERRORS).filter(|_| !bad.is_empty()) else { return Ok(()) };
-    // Made by the first history that has such messages.
-    let by_place = store.add_index(PLACE.to_vec())?;
-    let places: [Arc<dyn Array>; 3] = [
-        Arc::new(UInt32Array::from_iter_values(bad.iter().map(|(source, ..)| source.0))),
-        Arc::new(Int32Array::from_iter_values(bad.iter().map(|(.., record)| record.partition))),
-        Arc::new(Int64Array::from_iter_values(bad.iter().map(|(.., record)| record.offset))),
-    ];
-    let known = store.snapshot(epoch).lookup(by_place, &places)?;
-    let [sources, partitions, offsets] = PLACE.map(|column| known.column(column));
-    let (sources, partitions) = (sources.as_primitive::<UInt32Type>(), partitions.as_primitive::<Int32Type>());
-    let rows = sources.values().iter().zip(partitions.values()).zip(offsets.as_primitive::<Int64Type>().values());
-    let known: HashSet<(u32, i32, i64)> = rows.map(|((source, partition), at)| (*source, *partition, *at)).collect();
-    bad.retain(|(source, _, record)| !known.contains(&(source.0, record.partition, record.offset)));
-    Ok(())
 }
 
 /// What is kept of messages that are lost: where they were.
@@ -145,22 +121,6 @@ mod tests {
             value: Some(vec![b'x'; 90].into()),
             error: "not JSON ..".into(),
         }
-    }
-
-    #[test]
-    fn a_message_is_kept_once() {
-        let store = Arc::new(RowStore::new(source_errors().schema.arrow(), Identity::Key(vec![0])));
-        let bad = |offsets: std::ops::Range<i64>| -> Vec<_> {
-            let of = |source: u32| move |at| (ObjectId(source), "s".to_owned(), record(at));
-            offsets.flat_map(|at| [of(20_000)(at), of(20_001)(at)]).collect()
-        };
-        store.apply(&ZSet::inserts(rows(Epoch(1), &bad(0..1000)).unwrap()), Epoch(1)).unwrap();
-        let stores: Stores = [(SOURCE_ERRORS, store)].into();
-        let mut again = bad(990..1010);
-        forget_known(&stores, Epoch(1), &mut again).unwrap();
-        assert_eq!(again, bad(1000..1010));
-        forget_known(&stores, Epoch(1), &mut again).unwrap();
-        assert_eq!(again.len(), 20);
     }
 
     #[test]

@@ -3,9 +3,12 @@
 //! A view over a source begins with the messages from where the source begins up to the offsets that the steps have
 //! taken in; the steps bring those after. So all views over a source have seen the same messages at every epoch.
 
+mod bad;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use bad::{Bad, BadHistory, Looked};
 use parking_lot::Mutex;
 
 use crate::catalog::{Catalog, Item, Partial};
@@ -20,13 +23,6 @@ use crate::source::{
     BadRecord, Delivery, Extent, History, Intake, Kafka, Offsets, Part, Progress, SourceSpec, TopicId, extent,
 };
 use crate::sql::normalize_jsonb;
-
-/// Messages that are no rows, by source, partition and offset.
-type Bad = BTreeMap<(ObjectId, i32, i64), (String, BadRecord)>;
-
-/// Messages that are no rows are kept up to so many, and so many bytes.
-const MOST_BAD: usize = 100_000;
-const MOST_BAD_BYTES: usize = 64 << 20;
 
 /// How far sources have been taken in, and what reads what they had before. Its clones are one.
 #[derive(Clone)]
@@ -65,6 +61,7 @@ impl Histories {
     pub fn begin(&self, operations: &[Operation]) {
         for operation in operations {
             if let Operation::Begin { source, read } = operation {
+                self.0.counts.begin(*source, read);
                 self.0.read.lock().insert(*source, read.clone());
             }
         }
@@ -73,7 +70,9 @@ impl Histories {
     /// Takes note of a delivery that a step has taken in.
     pub fn advance(&self, delivery: &Delivery) {
         let mut read = self.0.read.lock();
-        read.entry(delivery.relation).or_default().advance(&delivery.offsets, delivery.turn.as_ref());
+        let read = read.entry(delivery.relation).or_default();
+        self.0.counts.advance(delivery, &read.offsets);
+        read.advance(&delivery.offsets, delivery.turn.as_ref());
     }
 
     /// Forgets the offsets of others.
@@ -114,19 +113,19 @@ impl Histories {
         // The watermark is nobody's node.
         wanted.extend(&Parts::columns(spec.watermark.map(|watermark| watermark.column)));
         let (history, ended, offsets) = (None, false, to.after(&from));
-        let reading = Reading { histories, view, source, name, spec, wanted, topic, from, to, times, history, ended };
+        let told = from.clone();
+        let reading = Reading { histories, view, source, name, spec, wanted, topic, from, to, told, times, history, ended };
         Ok((Box::new(reading), offsets))
     }
 
     /// Whether there are messages for [`take_bad`](Histories::take_bad).
     pub fn has_bad(&self) -> bool {
-        !self.0.bad.lock().records.is_empty()
+        !self.0.bad.lock().is_empty()
     }
 
-    /// Messages found to be no rows since the last call, perhaps not for the first time.
-    pub fn take_bad(&self) -> Vec<(ObjectId, String, BadRecord)> {
-        let found = std::mem::take(&mut *self.0.bad.lock()).records;
-        found.into_iter().map(|((source, ..), (name, record))| (source, name, record)).collect()
+    /// Messages found to be no rows since the last call, each for the first time; they are counted.
+    pub fn take_bad(&self) -> Vec<Bad> {
+        self.0.bad.lock().take(&self.0.counts)
     }
 
     /// What the histories that a view has read said of event time, by source.
@@ -151,6 +150,8 @@ struct Reading {
     topic: Option<TopicId>,
     from: Offsets,
     to: Offsets,
+    /// Up to where others know which messages are no rows.
+    told: Offsets,
     /// What was read says of event time.
     times: SourceTime,
     /// None before the first part.
@@ -171,6 +172,7 @@ impl Reading {
             }
         };
         let Some(part) = history.next() else {
+            self.tell_bad(Vec::new(), &self.to.clone());
             self.tell_times();
             return Ok(None);
         };
@@ -184,14 +186,24 @@ impl Reading {
             }
         };
         if !bad.is_empty() {
-            let mut all = self.histories.0.bad.lock();
-            bad.into_iter().for_each(|record| all.add(self.source, &self.name, record));
+            // Those of a partition come in the order of its offsets.
+            let mut looked = Offsets::default();
+            bad.iter().for_each(|record| looked.set(record.partition, record.offset + 1));
+            self.tell_bad(bad, &looked);
         }
         if let Some(watermark) = &self.spec.watermark {
             // What is too far ahead is told when the steps take it in: they have a clock.
             self.times.read(watermark, &rows, &runs, None, i64::MAX)?;
         }
         Ok(Some(ZSet::inserts(rows)))
+    }
+
+    /// Up to there, these are the messages that are no rows, and those told before.
+    fn tell_bad(&mut self, bad: Vec<BadRecord>, to: &Offsets) {
+        let Reading { histories, source, name, topic, told, .. } = self;
+        let looked = Looked { source: *source, name, topic: topic.as_ref(), from: told, to };
+        histories.0.bad.lock().add(&looked, bad, histories.counts());
+        told.advance(to);
     }
 
     /// All is read. A view may read a source twice, and finds the same.
@@ -222,24 +234,6 @@ impl Iterator for Reading {
         let part = self.part();
         self.ended = !matches!(part, Ok(Some(_)));
         part.transpose()
-    }
-}
-
-/// The last messages found to be no rows: older ones go, as they do from the table that they are for.
-#[derive(Default)]
-struct BadHistory {
-    records: Bad,
-    bytes: usize,
-}
-
-impl BadHistory {
-    fn add(&mut self, source: ObjectId, name: &str, record: BadRecord) {
-        self.bytes += record.bytes();
-        let before = self.records.insert((source, record.partition, record.offset), (name.to_owned(), record));
-        self.bytes -= before.map_or(0, |(_, record)| record.bytes());
-        while self.records.len() > MOST_BAD || (self.bytes > MOST_BAD_BYTES && self.records.len() > 1) {
-            self.bytes -= self.records.pop_first().map_or(0, |(_, (_, record))| record.bytes());
-        }
     }
 }
 

@@ -127,7 +127,8 @@ fn apply(
 ) -> Result<Recovered, Failure> {
     let Storage { store, log } = storage;
     let meta = store.meta()?.unwrap_or_default();
-    let histories = Histories::new(intake.clone(), saved_progress(&meta.sources)?, Counts::load(&meta.tallies)?);
+    let counts = Counts::load(&meta.tallies, &meta.told)?;
+    let histories = Histories::new(intake.clone(), saved_progress(&meta.sources)?, counts);
     let load = || Dataflows::load(store, &meta, threads, hydrations, histories.clone(), &without.lost);
     let (mut dataflows, mut epoch) = guarded(load)?;
     // Before the log's tail: what it drops is still part of the checkpoint, should this start be cut short.

@@ -217,18 +217,16 @@ impl Sources {
         let mut by_table: HashMap<ObjectId, Vec<&Delivery>> = HashMap::new();
         let mut bad = Vec::new();
         // Where errors cannot be kept they wait: what is filled from a history does not stop for them.
-        if self.histories.has_bad() && dataflows.prepare([SOURCE_ERRORS]).is_ok() {
+        if !self.histories.has_bad() || dataflows.prepare([SOURCE_ERRORS]).is_ok() {
             bad = self.histories.take_bad();
         }
         let stores = dataflows.stores();
-        dead_letters::forget_known(stores, epoch, &mut bad)?;
         // A step that fails goes back to what a checkpoint has counted.
         let counts = self.histories.counts();
-        bad.iter().for_each(|(source, _, record)| counts.bad(*source, record));
         for delivery in deliveries {
             let Some(source) = self.readers.get(&delivery.relation) else { continue };
             by_table.entry(delivery.relation).or_default().push(delivery);
-            delivery.bad.iter().for_each(|record| counts.bad(delivery.relation, record));
+            delivery.bad.iter().for_each(|record| counts.bad(delivery.relation, record.partition, 1));
             delivery.lost.iter().for_each(|range| counts.lost(delivery.relation, range));
             let lost = delivery.lost.iter().map(dead_letters::lost);
             let records = delivery.bad.iter().cloned().chain(lost);

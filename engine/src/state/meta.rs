@@ -43,6 +43,9 @@ pub struct Meta {
     /// What was counted of each source.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tallies: BTreeMap<ObjectId, serde_json::Value>,
+    /// Which messages of each source that views have read are counted, where they count.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub told: BTreeMap<ObjectId, serde_json::Value>,
 }
 
 impl Meta {

@@ -52,8 +52,8 @@ impl Dataflows {
         sources: BTreeMap<ObjectId, serde_json::Value>,
     ) -> Result<Meta> {
         let (next_object, next_operator) = (self.next_object, self.next_operator);
-        let (event_times, tallies) = (self.event_times.saved()?, self.histories.counts().saved()?);
-        Ok(Meta { epoch, log_position, next_object, next_operator, clock, sources, event_times, tallies })
+        let (event_times, (tallies, told)) = (self.event_times.saved()?, self.histories.counts().saved()?);
+        Ok(Meta { epoch, log_position, next_object, next_operator, clock, sources, event_times, tallies, told })
     }
 
     /// The owners of durable state: what is lost goes with the next checkpoint, which has what stands in for it.

@@ -98,6 +98,7 @@ impl Workload {
             sources: BTreeMap::from([(ObjectId(16_384), serde_json::json!({ "offset": epoch }))]),
             event_times: BTreeMap::from([(ObjectId(16_384), serde_json::json!({ "watermark": epoch }))]),
             tallies: BTreeMap::from([(ObjectId(16_384), serde_json::json!({ "0": epoch }))]),
+            told: BTreeMap::from([(ObjectId(16_384), serde_json::json!({ "1": epoch }))]),
         };
         out.set_meta(meta.clone());
         self.model.meta = Some(meta);

@@ -1,5 +1,6 @@
 //! Sources on a real Apache Kafka broker.
 
+mod bad_records;
 mod broker;
 mod crash;
 mod database;
