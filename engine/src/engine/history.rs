@@ -85,6 +85,14 @@ impl Histories {
         self.0.read.lock().clone()
     }
 
+    /// Whether the steps have taken in what is read of a source as far as this, or read another topic by now.
+    pub fn has_reached(&self, source: ObjectId, place: &Progress) -> bool {
+        self.0.read.lock().get(&source).is_some_and(|read| {
+            let other = read.topic.as_ref().zip(place.topic.as_ref()).is_some_and(|(now, then)| now != then);
+            other || read.offsets.reaches(&place.offsets)
+        })
+    }
+
     /// How far the steps have taken in a partition.
     pub fn taken_in(&self, source: ObjectId, partition: i32) -> Option<i64> {
         self.0.read.lock().get(&source).and_then(|read| read.offsets.get(partition))

@@ -110,15 +110,17 @@ impl Sources {
         if news.is_empty() { Ok(None) } else { record::sources(&news).map(Some) }
     }
 
-    /// Whether all that is read has been taken in as far as this, in the same topics.
+    /// Whether all that is read has been taken in as far as this.
     pub fn have_reached(&self, places: &BTreeMap<ObjectId, Progress>) -> bool {
-        let read = self.histories.progress();
-        places.iter().filter(|(source, _)| self.readers.contains_key(source)).all(|(source, place)| {
-            read.get(source).is_some_and(|read| {
-                let other = read.topic.as_ref().zip(place.topic.as_ref()).is_some_and(|(now, then)| now != then);
-                other || read.offsets.reaches(&place.offsets)
-            })
-        })
+        places.iter().all(|(source, place)| self.has_reached(*source, place))
+    }
+
+    /// Whether a source has been taken in as far as this, in the same topic: as far as it can be, if its reading or that of
+    /// some of its partitions has stopped.
+    pub fn has_reached(&self, source: ObjectId, place: &Progress) -> bool {
+        let Some(Source { reader, halted: false, .. }) = self.readers.get(&source) else { return true };
+        let place = Progress { offsets: reader.status().within_reach(&place.offsets), topic: place.topic.clone() };
+        self.histories.has_reached(source, &place)
     }
 
     /// Starts the readers of what is to be read now and stops those of what is not: of objects that are gone, and of

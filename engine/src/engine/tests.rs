@@ -2,6 +2,7 @@
 
 mod corruption;
 mod damage;
+mod sources;
 mod suspension;
 
 use std::path::Path;

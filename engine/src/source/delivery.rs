@@ -140,6 +140,14 @@ impl fmt::Display for LostRange {
     }
 }
 
+/// Rows and the offsets behind them, as a reader might deliver them.
+#[cfg(test)]
+pub fn delivery(relation: ObjectId, rows: RecordBatch, offsets: Offsets) -> Delivery {
+    let permit = crate::source::Intake::new(1000, 1).unwrap().take(&crate::source::intake::Share::default(), 100);
+    let (runs, deleted, turn, bad, lost, times) = Default::default();
+    Delivery { relation, rows, runs, deleted, offsets, turn, bad, lost, times, permit }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -148,23 +156,17 @@ mod tests {
     use arrow::datatypes::Int64Type;
 
     use super::*;
-    use crate::source::Intake;
-    use crate::source::intake::Share;
 
     #[test]
     fn parts_are_the_whole() {
         let column: ArrayRef = Arc::new(Int64Array::from_iter_values(0..7));
+        let rows = RecordBatch::try_from_iter([("n", column)]).unwrap();
         let delivery = Delivery {
-            relation: ObjectId(1),
-            rows: RecordBatch::try_from_iter([("n", column)]).unwrap(),
             runs: vec![(0, 2), (1, 3), (0, 2)],
             deleted: Some((0..7).map(|n| Some(n == 4)).collect()),
-            offsets: [(0, 4), (1, 3)].into_iter().collect(),
             turn: Some(Turn::Back),
-            bad: Vec::new(),
-            lost: Vec::new(),
             times: [1, 2].into_iter().collect(),
-            permit: Intake::new(1000, 1).unwrap().take(&Share::default(), 100),
+            ..delivery(ObjectId(1), rows, [(0, 4), (1, 3)].into_iter().collect())
         };
         let parts = delivery.split(3);
         let rows = |part: &Delivery| part.rows.column(0).as_primitive::<Int64Type>().values().to_vec();

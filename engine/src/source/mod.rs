@@ -14,6 +14,8 @@ mod spec;
 mod status;
 mod times;
 
+#[cfg(test)]
+pub use delivery::delivery;
 pub use delivery::{BadRecord, Delivery, Loss, LostRange};
 pub use intake::{Intake, Pause, Permit};
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::intake::Pause;
+use super::offsets::Offsets;
 
 /// A reader's state as of now; watermarks and connections are at most a second old.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -14,6 +15,17 @@ pub struct SourceStatus {
     pub paused: Option<Pause>,
     /// The last error of the connection, until it is up again.
     pub error: Option<String>,
+}
+
+impl SourceStatus {
+    /// Offsets that can be reached of these: partitions that have stopped get no further.
+    pub fn within_reach(&self, places: &Offsets) -> Offsets {
+        let reachable = |(partition, place): (i32, i64)| match self.partitions.get(&partition) {
+            Some(PartitionStatus { state, next, .. }) if state.is_stopped() => (partition, place.min(*next)),
+            _ => (partition, place),
+        };
+        places.iter().map(reachable).collect()
+    }
 }
 
 /// One partition.
@@ -80,5 +92,25 @@ impl PartitionState {
             PartitionState::Failed => "failed",
             PartitionState::Halted => "paused: error",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_stopped_gets_no_further() {
+        let at = |next, state| PartitionStatus { state, ..PartitionStatus::new(next) };
+        let partitions = [
+            (0, at(5, PartitionState::Running)),
+            (1, at(5, PartitionState::Gap)),
+            (2, at(5, PartitionState::Failed)),
+            (3, at(5, PartitionState::Reconnecting)),
+        ];
+        let status = SourceStatus { partitions: partitions.into(), ..SourceStatus::default() };
+        let places: Offsets = [(0, 9), (1, 9), (2, 3), (3, 9), (4, 9)].into_iter().collect();
+        let reachable = [(0, 9), (1, 5), (2, 3), (3, 9), (4, 9)].into_iter().collect();
+        assert_eq!(status.within_reach(&places), reachable);
     }
 }

@@ -55,7 +55,7 @@ impl Stepper {
             Ok(()) => {
                 self.durable = done.epoch;
                 self.metrics.set_durable(self.durable);
-                self.suspicion.try_more();
+                self.suspicion.try_more(&self.sources);
             }
             Err(error) => self.recover_and_publish(&error),
         }

@@ -4,9 +4,9 @@
 //! entry of the log as any other change of the catalog; tables, and all other views, go on as if it had never been.
 //!
 //! What "the same input" is differs. A transaction has a step to itself, and gets it at once again; one of which a join makes
-//! too much is refused instead. Deliveries are read again, in other batches: until the sources are past the place, nothing
-//! else is in their steps. Where a join makes too much of them, they are taken in a few rows at a time first. Time comes again
-//! by itself; where a join makes too much of rows that are too old, fewer of them go at once.
+//! too much is refused instead. Deliveries are read again, in other batches: until their source is past the place, and that is
+//! durable, nothing else is in their steps. Where a join makes too much of them, they are taken in a few rows at a time first.
+//! Time comes again by itself; where a join makes too much of rows that are too old, fewer of them go at once.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,6 +17,7 @@ use crate::data::ObjectId;
 use crate::dataflow::{Fingerprint, MOST_EXPIRED};
 use crate::engine::commit::Commit;
 use crate::engine::dataflows::Culprit;
+use crate::engine::sources::Sources;
 use crate::engine::stepper::Stepper;
 use crate::engine::{Locks, Operation};
 use crate::error::{Error, SqlState};
@@ -35,43 +36,36 @@ pub struct Suspicion {
     pub(super) time: Option<Fingerprint>,
     /// Rows that may go in a step because of their age.
     expired: usize,
-    /// How deliveries are taken in since a step with some of them failed.
-    deliveries: Option<Caution>,
+    /// How deliveries of sources are taken in since a step with some of them failed. Each on its own: one may be away for long.
+    sources: BTreeMap<ObjectId, Caution>,
 }
 
 impl Default for Suspicion {
     fn default() -> Suspicion {
-        Suspicion { culprit: None, time: None, expired: MOST_EXPIRED, deliveries: None }
+        Suspicion { culprit: None, time: None, expired: MOST_EXPIRED, sources: BTreeMap::new() }
     }
 }
 
-/// Deliveries have steps to themselves.
+/// Deliveries of a source have steps to themselves.
 struct Caution {
-    /// How far the sources are when what failed is behind.
-    places: BTreeMap<ObjectId, Progress>,
-    /// The nodes that failed since: deliveries of several sources come again in another order.
+    /// How far the source is when what failed is behind.
+    place: Progress,
+    /// The nodes that failed since.
     nodes: BTreeSet<Fingerprint>,
     /// Rows that a step may have of them.
     rows: usize,
-    /// Whether what failed is behind.
-    behind: bool,
 }
 
 impl Default for Caution {
     fn default() -> Caution {
-        Caution { places: BTreeMap::new(), nodes: BTreeSet::new(), rows: usize::MAX, behind: false }
+        Caution { place: Progress::default(), nodes: BTreeSet::new(), rows: usize::MAX }
     }
 }
 
 impl Suspicion {
-    /// Whether transactions and deliveries must not share a step.
-    pub(super) fn keeps_apart(&self) -> bool {
-        self.deliveries.is_some()
-    }
-
-    /// Rows of a delivery that a step may have; None where there is no bound.
-    pub(super) fn most_rows(&self) -> Option<usize> {
-        self.deliveries.as_ref().map(|caution| caution.rows)
+    /// Rows of a delivery that a step may have, in which there must be nothing else; None for a source without suspicion.
+    pub(super) fn most_rows(&self, source: ObjectId) -> Option<usize> {
+        self.sources.get(&source).map(|caution| caution.rows)
     }
 
     /// Rows that may go in a step because of their age.
@@ -80,12 +74,17 @@ impl Suspicion {
     }
 
     /// A checkpoint is durable: what has been done since the last failure is not lost to the next, and more can be tried. Not
-    /// sooner: what was done in small steps would be done over and over.
-    pub(super) fn try_more(&mut self) {
+    /// sooner: what was done in small steps would be done over and over, and of two sources that fail a node in turn, each
+    /// would be trusted before the other fails.
+    pub(super) fn try_more(&mut self, sources: &Sources) {
         self.expired = self.expired.saturating_mul(2).min(MOST_EXPIRED);
-        self.deliveries.take_if(|caution| {
-            caution.rows = if caution.behind { caution.rows.saturating_mul(2) } else { caution.rows };
-            caution.behind && caution.rows > MANY_ROWS
+        self.sources.retain(|source, caution| {
+            if !sources.has_reached(*source, &caution.place) {
+                return true;
+            }
+            caution.nodes.clear();
+            caution.rows = caution.rows.saturating_mul(2);
+            caution.rows <= MANY_ROWS
         });
     }
 }
@@ -94,37 +93,29 @@ impl Stepper {
     /// After a step failed that had deliveries, the last one `rows` of them: what is different when they come again.
     pub(super) fn suspect_deliveries(&mut self, deliveries: &[Delivery], alone: bool, rows: usize) {
         let Some(culprit) = self.suspicion.culprit.take() else { return };
-        let Caution { mut places, mut nodes, rows: most, .. } = self.suspicion.deliveries.take().unwrap_or_default();
-        for delivery in deliveries {
-            places.entry(delivery.relation).or_default().advance(&delivery.offsets, delivery.turn.as_ref());
-        }
         let too_much = is_too_much(&culprit.why);
-        let rows = match alone {
-            // It may have been a transaction.
-            false => most,
-            true if too_much && rows > 1 => (rows / FEWER).max(1),
-            true if !too_much && nodes.insert(culprit.node) => most,
-            true => {
-                let why = culprit.why.duplicate();
-                if !self.suspend(culprit) && self.failed.is_none() {
-                    self.fail(&why);
+        let mut has_news = !alone;
+        for Delivery { relation, offsets, turn, .. } in deliveries {
+            let caution = self.suspicion.sources.entry(*relation).or_default();
+            caution.place.advance(offsets, turn.as_ref());
+            match alone {
+                // It may have been a transaction.
+                false => {}
+                true if too_much && rows > 1 => {
+                    caution.rows = caution.rows.min(rows / FEWER).max(1);
+                    has_news = true;
                 }
-                return;
+                true => has_news |= !too_much && caution.nodes.insert(culprit.node),
             }
-        };
-        self.suspicion.deliveries = Some(Caution { places, nodes, rows, behind: false });
-    }
-
-    /// After deliveries were taken in.
-    pub(super) fn trust_deliveries(&mut self) {
-        let sources = &self.sources;
-        self.suspicion.deliveries.take_if(|caution| {
-            caution.behind |= sources.have_reached(&caution.places);
-            if caution.behind {
-                caution.nodes.clear();
-            }
-            caution.behind && caution.rows > MANY_ROWS
-        });
+        }
+        if has_news {
+            return;
+        }
+        deliveries.iter().for_each(|delivery| drop(self.suspicion.sources.remove(&delivery.relation)));
+        let why = culprit.why.duplicate();
+        if !self.suspend(culprit) && self.failed.is_none() {
+            self.fail(&why);
+        }
     }
 
     /// After a step failed that nobody asked for.

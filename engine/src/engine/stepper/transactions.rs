@@ -73,20 +73,17 @@ impl Stepper {
         let mut batch = Batch::default();
         let mut next = Some(first);
         let mut left = None;
-        let keeps_apart = self.suspicion.keeps_apart();
-        let mixes = |alone: bool| alone || !keeps_apart;
-        // One that is taken in with caution makes many steps: others get their turn between.
-        let is_enough = |batch: &Batch| batch.is_full() || keeps_apart && !batch.deliveries.is_empty();
+        // Deliveries under suspicion make many steps: others get their turn between.
+        let mut apart = false;
         while let Some(request) = next.take() {
             match request {
-                Request::Commit(commit)
-                    if batch.is_empty() || !commit.is_ddl() && mixes(batch.deliveries.is_empty()) =>
-                {
+                Request::Commit(commit) if batch.is_empty() || !commit.is_ddl() => {
                     batch.bytes += commit.bytes();
                     batch.commits.push(commit);
                 }
-                Request::Delivery(run, delivery) if mixes(batch.commits.is_empty()) => {
+                Request::Delivery(run, delivery) if batch.is_empty() || !self.is_suspected(delivery.relation) => {
                     if self.sources.expects(run, &delivery) {
+                        apart = self.is_suspected(delivery.relation);
                         batch.bytes += delivery.permit.bytes();
                         batch.deliveries.push(*delivery);
                     }
@@ -96,12 +93,17 @@ impl Stepper {
                     break;
                 }
             }
-            if !is_enough(&batch) {
+            if !apart && !batch.is_full() {
                 next = requests.try_recv().ok().and_then(|request| self.hold(request));
             }
         }
         self.take_in(batch);
         left
+    }
+
+    /// Whether deliveries of a source are taken in with nothing else.
+    fn is_suspected(&self, source: ObjectId) -> bool {
+        self.suspicion.most_rows(source).is_some()
     }
 
     /// Makes transactions durable and visible, and deliveries visible, all at one epoch.
@@ -114,7 +116,9 @@ impl Stepper {
         if commits.is_empty() && deliveries.is_empty() {
             return;
         }
-        if let Some(most) = self.suspicion.most_rows() {
+        if let [delivery] = &*deliveries
+            && let Some(most) = self.suspicion.most_rows(delivery.relation)
+        {
             deliveries = deliveries.into_iter().flat_map(|delivery| delivery.split(most)).collect();
         }
         match self.step_and_log(&commits, &deliveries) {
@@ -143,9 +147,6 @@ impl Stepper {
         // After a step that failed they are read again.
         if self.failures == 0 {
             self.metrics.delivered(deliveries);
-        }
-        if !deliveries.is_empty() {
-            self.trust_deliveries();
         }
         if commits.iter().any(Commit::is_ddl) {
             self.sources.follow(&self.dataflows);
@@ -230,10 +231,11 @@ impl Stepper {
         }
     }
 
-    /// One step; where deliveries are taken in with caution, one for each of them. Returned are the tables that are gone.
-    /// `rows` is left with the rows of deliveries of the last step.
+    /// One step; for the parts of a delivery under suspicion, one each. Returned are the tables that are gone. `rows` is left
+    /// with the rows of deliveries of the last step.
     fn steps(&mut self, commits: &[Commit], deliveries: &[Delivery], rows: &mut usize) -> Result<Vec<ObjectId>> {
-        let together = if self.suspicion.keeps_apart() { 1 } else { deliveries.len().max(1) };
+        let suspected = deliveries.first().is_some_and(|delivery| self.is_suspected(delivery.relation));
+        let together = if suspected { 1 } else { deliveries.len().max(1) };
         let mut gone = Vec::new();
         if deliveries.is_empty() {
             return self.step(commits, &[]);

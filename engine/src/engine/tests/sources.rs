@@ -1,0 +1,69 @@
+//! Sources whose broker has gone.
+
+use super::*;
+use crate::source::{Cluster, Offsets, delivery};
+
+/// How long anything may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+async fn until(engine: &Engine, sql: &str, expected: &[&str]) {
+    let begun = std::time::Instant::now();
+    loop {
+        let found = run(engine, sql).await;
+        if found == expected {
+            return;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{sql}: {found:?} instead of {expected:?}");
+        tokio::task::yield_now().await;
+    }
+}
+
+fn create_source(cluster: &Cluster, name: &str, columns: &str) -> String {
+    let brokers = cluster.mock.bootstrap_servers();
+    format!(
+        "CREATE SOURCE {name} ({columns}) WITH (connector = 'kafka', topic = 't', \
+         properties.bootstrap.servers = '{brokers}', properties.fetch.wait.max.ms = '1', \
+         scan.startup.mode = 'earliest') FORMAT PLAIN ENCODE JSON;"
+    )
+}
+
+/// A join makes too much of what one source has brought, whose broker goes then: the other is taken in as ever.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_source_that_is_away_holds_up_no_other() {
+    const SENT: i64 = 3000;
+    let (near, away) = (Cluster::new(1), Cluster::new(1));
+    let directory = tempfile::tempdir().unwrap();
+    let options = EngineOptions::new(directory.path()).with_memory_limit(100 << 20);
+    let memory_gauge = MemoryGauge::Manual(ManualMemory::default());
+    let engine = Engine::open(EngineOptions { step_threads: 1, query_threads: 1, memory_gauge, ..options }).unwrap();
+    run(&engine, &(create_source(&away, "away", "a int") + &create_source(&near, "near", "a int"))).await;
+    run(&engine, "CREATE TABLE d (a int, s text)").await;
+    run(&engine, "CREATE MATERIALIZED VIEW v AS SELECT count(*) AS c, sum(length(s)) AS l FROM away JOIN d USING (a)")
+        .await;
+    run(&engine, "CREATE MATERIALIZED VIEW w AS SELECT count(*) AS c, sum(a) AS s FROM near").await;
+    run(&engine, "INSERT INTO d SELECT 1, repeat('x', 100000) FROM generate_series(1, 20)").await;
+    run(&engine, "FLUSH").await;
+    drop(away);
+    // The first reader that was started. Of each row the join makes 2 MB, and may make 64.
+    let source = table(&engine, "away");
+    let ends: Offsets = [(0, 100)].into_iter().collect();
+    let brought = delivery(source, rows(&engine, source, vec![1; 100]).batch().clone(), ends);
+    let before = engine.0.snapshot().epoch;
+    engine.0.requests.send(Request::Delivery(1, Box::new(brought))).unwrap();
+    // A step that fails has an epoch as well.
+    while engine.0.snapshot().epoch == before {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(run(&engine, "SELECT c FROM v").await, ["0"]);
+
+    let before = engine.0.snapshot().epoch;
+    for n in 0..SENT {
+        near.send(0, None, Some(&format!("{{\"a\": {n}}}")));
+    }
+    near.flush();
+    until(&engine, "SELECT c, s FROM w", &[&format!("{SENT}|{}", SENT * (SENT - 1) / 2)]).await;
+    // Of a few rows each there would be hundreds.
+    let steps = engine.0.snapshot().epoch.0 - before.0;
+    assert!(steps < SENT as u64 / 20, "{steps} steps");
+    assert_eq!(run(&engine, "SELECT name FROM levada_catalog.views WHERE hydration <> 'hydrated'").await, [""; 0]);
+}
