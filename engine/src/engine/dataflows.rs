@@ -182,7 +182,11 @@ impl Dataflows {
         let before = self.catalog.clone();
         let (mut added, mut now) = (Vec::new(), epoch);
         let outcome = operations.iter().try_for_each(|operation| {
-            now = self.create_one(operation, now, &mut added)?;
+            now = match operation {
+                // One that is read goes on from where it is, also where nobody but what goes now has read it.
+                Operation::Begin { source, .. } if before.is_read(*source) || self.catalog.is_read(*source) => now,
+                operation => self.create_one(operation, now, &mut added)?,
+            };
             Ok(())
         });
         if outcome.is_err() {
@@ -220,7 +224,10 @@ impl Dataflows {
             Operation::Drop(ids) => ids.iter().rev().for_each(|id| {
                 catalog.remove(*id);
             }),
-            Operation::Begin { source, read } => self.event_times.begin(*source, read),
+            Operation::Begin { source, read } => {
+                self.histories.begin(*source, read);
+                self.event_times.begin(*source, read);
+            }
             // Before the step, which they must not see.
             Operation::Suspend { relations, why } => return self.suspend(relations, why, epoch),
             Operation::Write { .. } => {}

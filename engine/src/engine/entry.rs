@@ -32,7 +32,8 @@ pub enum Operation {
     Drop(Vec<ObjectId>),
     /// Rows inserted into and deleted from a table.
     Write { table: ObjectId, change: ZSet },
-    /// A source is read from here on: views made since find what is before in its history.
+    /// A source is read from here on, unless it is read already: views made since find what is before in its history. Only
+    /// the step that makes the first of them knows whether it is the first.
     Begin { source: ObjectId, read: Progress },
     /// Views and sinks, with all that stand on them, that are not kept current any more, and why.
     Suspend { relations: BTreeSet<ObjectId>, why: String },

@@ -15,7 +15,6 @@ use crate::catalog::{Catalog, Item, Partial};
 use crate::data::{ObjectId, Parts, ZSet};
 use crate::dataflow::Rows;
 use crate::decode;
-use crate::engine::Operation;
 use crate::engine::event_time::SourceTime;
 use crate::engine::tally::Counts;
 use crate::error::{Error, Result};
@@ -57,14 +56,10 @@ impl Histories {
         &self.0.intake
     }
 
-    /// Takes note of the sources that a transaction begins to read.
-    pub fn begin(&self, operations: &[Operation]) {
-        for operation in operations {
-            if let Operation::Begin { source, read } = operation {
-                self.0.counts.begin(*source, read);
-                self.0.read.lock().insert(*source, read.clone());
-            }
-        }
+    /// The steps begin to read a source from here.
+    pub fn begin(&self, source: ObjectId, read: &Progress) {
+        self.0.counts.begin(source, read);
+        self.0.read.lock().insert(source, read.clone());
     }
 
     /// Takes note of a delivery that a step has taken in.
@@ -122,7 +117,8 @@ impl Histories {
         wanted.extend(&Parts::columns(spec.watermark.map(|watermark| watermark.column)));
         let (history, ended, offsets) = (None, false, to.after(&from));
         let told = from.clone();
-        let reading = Reading { histories, view, source, name, spec, wanted, topic, from, to, told, times, history, ended };
+        let reading =
+            Reading { histories, view, source, name, spec, wanted, topic, from, to, told, times, history, ended };
         Ok((Box::new(reading), offsets))
     }
 

@@ -163,11 +163,7 @@ fn apply(
         })?;
         let suspensions = without.suspended.get(&at).into_iter().flatten();
         for operations in suspensions.map(std::slice::from_ref).chain([operations.as_slice()]) {
-            let step = || {
-                histories.begin(operations);
-                dataflows.make_again(operations, epoch, meta.clock)
-            };
-            epoch = guarded(step).map_err(|error| {
+            epoch = guarded(|| dataflows.make_again(operations, epoch, meta.clock)).map_err(|error| {
                 let culprit = dataflows.culprit(&error).map(|culprit| Box::new((at, culprit)));
                 Failure { replaceable: Vec::new(), culprit, error: named(error) }
             })?;

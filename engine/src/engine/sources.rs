@@ -70,11 +70,6 @@ impl Sources {
         self.histories.intake()
     }
 
-    /// Takes note of the sources that a transaction begins to read.
-    pub fn begin(&mut self, operations: &[Operation]) {
-        self.histories.begin(operations);
-    }
-
     /// What tells how the readers are doing, now and later.
     pub fn watches(&self) -> Watches {
         self.watches.clone()

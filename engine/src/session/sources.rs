@@ -52,8 +52,7 @@ impl Session {
         reads: &[ObjectId],
         mut asked: Asked,
     ) -> Result<BTreeMap<ObjectId, Partial>> {
-        let transaction = self.transaction();
-        let (catalog, before) = (transaction.catalog().clone(), transaction.snapshot().catalog.clone());
+        let catalog = self.transaction().catalog().clone();
         let mut partials = BTreeMap::new();
         for item in reads.iter().filter_map(|id| catalog.by_id(*id)).filter(|item| item.is_source()) {
             let (spec, extent) = match asked.0.remove(&item.id) {
@@ -66,10 +65,8 @@ impl Session {
                 self.notice(notice);
                 partials.insert(item.id, partial);
             }
-            // One that was read before this transaction goes on from where it is.
-            if !before.is_read(item.id) && !self.transaction().catalog().is_read(item.id) {
-                self.transaction().add(Operation::Begin { source: item.id, read: extent.read() });
-            }
+            // One that is read goes on from where it is.
+            self.transaction().add(Operation::Begin { source: item.id, read: extent.read() });
         }
         Ok(partials)
     }

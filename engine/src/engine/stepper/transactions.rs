@@ -291,7 +291,6 @@ impl Stepper {
     /// Adds what a transaction creates. An error leaves everything as it was; after a panic nothing is sure.
     fn create(&mut self, operations: &[Operation]) -> Result<(), Refusal> {
         let epoch = self.epoch;
-        self.sources.begin(operations);
         let created = guarded(|| Ok(self.dataflows.create(operations, epoch)));
         match created {
             Ok(Ok(created)) => self.epoch = created,

@@ -1,4 +1,4 @@
-//! Sources whose broker has gone.
+//! Sources whose broker has gone, and sources that a view begins while another is suspended.
 
 use super::*;
 use crate::source::{Cluster, Offsets, delivery};
@@ -66,4 +66,51 @@ async fn a_source_that_is_away_holds_up_no_other() {
     let steps = engine.0.snapshot().epoch.0 - before.0;
     assert!(steps < SENT as u64 / 20, "{steps} steps");
     assert_eq!(run(&engine, "SELECT name FROM levada_catalog.views WHERE hydration <> 'hydrated'").await, [""; 0]);
+}
+
+/// A view is made while the only one that reads its source is suspended: the transaction knows nothing of it, and the source
+/// begins anew all the same. One that is read goes on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_view_begins_a_source_whose_last_reader_is_suspended_meanwhile() {
+    let cluster = Cluster::new(1);
+    let directory = tempfile::tempdir().unwrap();
+    let engine = open(directory.path());
+    let columns = "a int, at timestamp, WATERMARK FOR at AS at - INTERVAL '0 seconds'";
+    run(&engine, &create_source(&cluster, "s", columns)).await;
+    let send = |a: i32| {
+        cluster.send(0, None, Some(&format!("{{\"a\":{a},\"at\":\"2020-01-01T00:00:{a:02}\"}}")));
+        cluster.flush();
+    };
+    send(1);
+    run(&engine, "CREATE MATERIALIZED VIEW first AS SELECT sum(a) AS s FROM s").await;
+    let hydration = "SELECT name, hydration FROM levada_catalog.views ORDER BY name";
+    until(&engine, hydration, &["first|hydrated"]).await;
+    send(2);
+    until(&engine, "SELECT s FROM first", &["3"]).await;
+
+    let mut second = session(&engine);
+    let closing = "CREATE MATERIALIZED VIEW second AS SELECT window_start, sum(a) AS s \
+                   FROM TUMBLE(s, at, INTERVAL '10 seconds') GROUP BY window_start EMIT ON WINDOW CLOSE";
+    second.begin_implicit();
+    let statement = second.parse(closing).await.unwrap().remove(0);
+    second.simple(&statement).await.unwrap();
+    let relations = [table(&engine, "first")].into();
+    commit(&engine, vec![Operation::Suspend { relations, why: "because".into() }]).await.unwrap();
+    second.end_implicit(true).await.unwrap();
+    until(&engine, hydration, &["first|suspended", "second|hydrated"]).await;
+    send(3);
+    send(11);
+    until(&engine, "SELECT s FROM second", &["6"]).await;
+
+    // In a transaction that takes away the last that reads it, and makes the next.
+    second.begin_implicit();
+    let third = "DROP MATERIALIZED VIEW second; CREATE MATERIALIZED VIEW third AS SELECT sum(a) AS s FROM s";
+    for statement in second.parse(third).await.unwrap() {
+        second.simple(&statement).await.unwrap();
+    }
+    second.end_implicit(true).await.unwrap();
+    drop(second);
+    until(&engine, hydration, &["first|suspended", "third|hydrated"]).await;
+    send(12);
+    until(&engine, "SELECT s FROM third", &["29"]).await;
 }
