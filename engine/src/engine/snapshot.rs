@@ -130,7 +130,8 @@ impl Statistics for Snapshot {
         let times = self.event_times.get(&relation);
         let time = |partition: i32| times.and_then(|times| times.partitions.get(&partition));
         let partition = |(partition, status): (i32, PartitionStatus)| Partition {
-            bad: self.tally(relation, partition).bad,
+            // The message at which it has stopped was not taken in, and is read again by the next reader.
+            bad: self.tally(relation, partition).bad + u64::from(status.state == PartitionState::Refused),
             lost: self.tally(relation, partition).lost,
             partition,
             state: match status.state {

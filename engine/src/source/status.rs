@@ -66,7 +66,9 @@ pub enum PartitionState {
     Gap,
     /// The topic was deleted and made anew: it is another one. Stopped.
     Recreated,
-    /// A message that cannot be read, and the source says to stop there. Stopped.
+    /// A message that is no row, and the source says to stop there. Stopped.
+    Refused,
+    /// It cannot be read. Stopped.
     Failed,
     /// What comes from it cannot be taken in: state that it would change cannot be read. Stopped.
     Halted,
@@ -77,7 +79,11 @@ impl PartitionState {
     pub fn is_stopped(self) -> bool {
         matches!(
             self,
-            PartitionState::Gap | PartitionState::Recreated | PartitionState::Failed | PartitionState::Halted
+            PartitionState::Gap
+                | PartitionState::Recreated
+                | PartitionState::Refused
+                | PartitionState::Failed
+                | PartitionState::Halted
         )
     }
 
@@ -89,7 +95,7 @@ impl PartitionState {
             PartitionState::Reconnecting => "reconnecting",
             PartitionState::Gap => "gap",
             PartitionState::Recreated => "recreated",
-            PartitionState::Failed => "failed",
+            PartitionState::Refused | PartitionState::Failed => "failed",
             PartitionState::Halted => "paused: error",
         }
     }
@@ -105,7 +111,7 @@ mod tests {
         let partitions = [
             (0, at(5, PartitionState::Running)),
             (1, at(5, PartitionState::Gap)),
-            (2, at(5, PartitionState::Failed)),
+            (2, at(5, PartitionState::Refused)),
             (3, at(5, PartitionState::Reconnecting)),
         ];
         let status = SourceStatus { partitions: partitions.into(), ..SourceStatus::default() };

@@ -379,7 +379,7 @@ impl Follower {
             };
             let (partition, offset) = (messages[refusal.index].partition, messages[refusal.index].offset);
             let error = format!("message at offset {offset}: {}", refusal.reason);
-            self.stop(partition, PartitionState::Failed, error);
+            self.stop(partition, PartitionState::Refused, error);
             messages.retain(|message| message.partition != partition || message.offset < offset);
         }
     }

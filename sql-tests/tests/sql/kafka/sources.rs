@@ -420,9 +420,9 @@ async fn a_bad_message_stops_its_partition() {
     rows(&client, &format!("CREATE MATERIALIZED VIEW early {view}")).await;
     send(0, &[r#"{"n":1}"#, r#"{"n":"one"}"#, r#"{"n":2}"#]);
     send(1, &[r#"{"n":4}"#, r#"{"n":8}"#]);
-    let status = "SELECT partition, status, next_offset, error LIKE 'message at offset 1: %' \
+    let status = "SELECT partition, status, next_offset, bad_messages, error LIKE 'message at offset 1: %' \
                   FROM levada_catalog.sources ORDER BY 1";
-    let stopped = ["0|failed|1|t", "1|running|2|NULL"];
+    let stopped = ["0|failed|1|1|t", "1|running|2|0|NULL"];
     until(&client, status, &stopped).await;
     until(&client, "SELECT * FROM early", &["3|13"]).await;
     rows(&client, &format!("CREATE MATERIALIZED VIEW late {view}")).await;
@@ -433,6 +433,6 @@ async fn a_bad_message_stops_its_partition() {
     client = connect(&server).await;
     send(1, &[r#"{"n":16}"#]);
     until(&client, "SELECT e.c, e.s, l.s FROM early e, late l", &["4|29|29"]).await;
-    until(&client, status, &["0|failed|1|t", "1|running|3|NULL"]).await;
+    until(&client, status, &["0|failed|1|1|t", "1|running|3|0|NULL"]).await;
     assert_eq!(rows(&client, "SELECT count(*) FROM levada_catalog.source_errors").await, ["0"]);
 }

@@ -99,7 +99,7 @@ fn a_bad_message_can_stop_its_partition() {
     spec.on_error = OnError::Fail;
     let mut following = Following::new(spec, &offsets(&[(0, 0), (1, 0)]));
     following.reach(&offsets(&[(0, 2), (1, 6)]));
-    let status = following.wait_for(|status| status.partitions[&0].state == PartitionState::Failed);
+    let status = following.wait_for(|status| status.partitions[&0].state == PartitionState::Refused);
     let failed = &status.partitions[&0];
     assert_eq!((failed.next, failed.error.as_deref()), (2, Some("message at offset 2: !bad")));
     // The other one goes on.
