@@ -1,7 +1,7 @@
 //! The prepared statements of a session, and how much memory they may take.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 use crate::catalog::system::PreparedSummary;
 use crate::error::{Error, Result, SqlState};
@@ -16,8 +16,8 @@ pub const MOST_PREPARED: usize = 128 << 20;
 pub(super) struct Statements {
     by_name: BTreeMap<String, Kept>,
     bytes: usize,
-    /// The query string that the last one is from, if there is one: those of one string share it.
-    source: Option<Weak<str>>,
+    /// How many of those that have names are from each query string, by its address: they share it, and it counts once.
+    strings: BTreeMap<usize, usize>,
 }
 
 #[derive(Clone)]
@@ -44,18 +44,20 @@ impl Statements {
             let message = format!("prepared statement \"{name}\" already exists");
             return Err(Error::new(SqlState::DUPLICATE_PREPARED_STATEMENT, message));
         }
-        let source = prepared.statement().map(|statement| Arc::downgrade(&statement.source));
-        let shared = source.as_ref().zip(self.source.as_ref()).is_some_and(|(source, last)| source.ptr_eq(last));
-        let bytes = name.len() + prepared.bytes() + if shared { 0 } else { prepared.source_bytes() };
-        if self.bytes > 0 && self.bytes + bytes > MOST_PREPARED {
+        let (string, bytes) = (string_of(&prepared), name.len() + prepared.bytes());
+        let is_new = string.is_some_and(|string| !self.strings.contains_key(&string));
+        let more = bytes + if is_new { prepared.source_bytes() } else { 0 };
+        if self.bytes > 0 && self.bytes + more > MOST_PREPARED {
             let message = "too many prepared statements in this session";
             let detail = format!("They may take about {} MB.", MOST_PREPARED >> 20);
             return Err(Error::new(SqlState::CONFIGURATION_LIMIT_EXCEEDED, message)
                 .with_detail(detail)
                 .with_hint("DEALLOCATE those that you no longer run."));
         }
-        self.source = source;
-        self.bytes += bytes;
+        if let Some(string) = string {
+            *self.strings.entry(string).or_default() += 1;
+        }
+        self.bytes += more;
         self.by_name.insert(name, Kept { prepared, prepared_at, bytes });
         Ok(())
     }
@@ -81,21 +83,67 @@ impl Statements {
     }
 
     pub fn remove(&mut self, name: &str) {
-        self.bytes -= self.by_name.remove(name).map_or(0, |kept| kept.bytes);
-        self.let_go();
+        let Some(Kept { prepared, bytes, .. }) = self.by_name.remove(name) else { return };
+        self.bytes -= bytes;
+        let Some(string) = string_of(&prepared).filter(|_| !name.is_empty()) else { return };
+        let others = self.strings.get(&string).map_or(0, |all| all - 1);
+        if others > 0 {
+            self.strings.insert(string, others);
+        } else {
+            self.strings.remove(&string);
+            self.bytes -= prepared.source_bytes();
+        }
     }
 
     /// Forgets all but the unnamed one, which the messages behind it may still want.
     pub fn clear_named(&mut self) {
         self.by_name.retain(|name, _| name.is_empty());
+        self.strings.clear();
         self.bytes = 0;
-        self.let_go();
     }
+}
 
-    /// A string is not freed while it is known here, and without statements nobody shares it.
-    fn let_go(&mut self) {
-        if self.bytes == 0 {
-            self.source = None;
+/// The address of the query string that a statement is from: no other's, as long as the statement is there.
+fn string_of(prepared: &Prepared) -> Option<usize> {
+    prepared.statement().map(|statement| Arc::as_ptr(&statement.source).cast::<u8>().addr())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::{Engine, EngineOptions};
+    use crate::session::SessionParams;
+
+    /// As long as any statement of it is there, whichever goes first.
+    #[tokio::test]
+    async fn a_string_counts_once_for_all_its_statements() {
+        let directory = tempfile::tempdir().unwrap();
+        let engine = Engine::open(EngineOptions::new(directory.path())).unwrap();
+        let params = SessionParams { user: "ada".into(), database: "levada".into(), ..SessionParams::default() };
+        let mut session = engine.session(params).unwrap();
+        let text = format!("SELECT 1; SELECT 2; -- {}", "x".repeat(1000));
+        let prepared: Vec<Prepared> = session
+            .parse(&text)
+            .await
+            .unwrap()
+            .into_iter()
+            .map(|statement| session.describe(statement, &[]).unwrap())
+            .collect();
+        let own = |at: usize| 1 + prepared[at].bytes();
+        for [first, last] in [[0, 1], [1, 0]] {
+            let mut statements = Statements::default();
+            for (name, prepared) in ["a", "b"].iter().zip(&prepared) {
+                statements.insert((*name).to_owned(), prepared.clone()).unwrap();
+                statements.insert(String::new(), prepared.clone()).unwrap();
+            }
+            assert_eq!(statements.bytes, own(0) + own(1) + text.len());
+            statements.remove(["a", "b"][first]);
+            assert_eq!(statements.bytes, own(last) + text.len());
+            statements.insert("c".to_owned(), prepared[first].clone()).unwrap();
+            statements.remove("");
+            statements.remove("c");
+            statements.remove(["a", "b"][last]);
+            assert_eq!((statements.bytes, statements.strings.len()), (0, 0));
         }
     }
 }
