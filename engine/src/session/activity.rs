@@ -18,7 +18,6 @@ pub struct Activities(Mutex<BTreeMap<i32, Weak<Activity>>>);
 /// One session.
 pub(super) struct Activity {
     user: String,
-    client: Option<SocketAddr>,
     /// Microseconds since 1970, as all times here.
     began_at: i64,
     cancel: CancelHandle,
@@ -28,6 +27,7 @@ pub(super) struct Activity {
 /// What changes while a session goes on.
 struct Now {
     process: i32,
+    client: Option<SocketAddr>,
     application: String,
     query: Option<Arc<str>>,
     query_began_at: Option<i64>,
@@ -46,6 +46,7 @@ impl Activity {
         let began_at = clock();
         let now = Now {
             process: 0,
+            client: None,
             application,
             query: None,
             query_began_at: None,
@@ -53,7 +54,7 @@ impl Activity {
             changed_at: began_at,
             status: TransactionStatus::Idle,
         };
-        Activity { user, client: None, began_at, cancel, now: Mutex::new(now) }
+        Activity { user, began_at, cancel, now: Mutex::new(now) }
     }
 
     pub fn set_application(&self, name: &str) {
@@ -90,7 +91,7 @@ impl Activity {
             process: now.process,
             user: self.user.clone(),
             application: now.application.clone(),
-            client: self.client,
+            client: now.client,
             began_at: self.began_at,
             transaction_began_at: now.transaction_began_at,
             query_began_at: now.query_began_at,
@@ -141,11 +142,9 @@ impl Session {
     /// Makes the session known to the others by the number of its client's connection, by which it is cancelled.
     pub fn register(&mut self, process: i32, client: Option<SocketAddr>) {
         self.process = process;
-        let activity = Arc::get_mut(&mut self.activity);
-        if let Some(activity) = activity {
-            activity.client = client;
-            activity.now.get_mut().process = process;
-        }
+        let mut now = self.activity.now.lock();
+        (now.process, now.client) = (process, client);
+        drop(now);
         let mut all = self.engine.sessions.0.lock();
         all.retain(|_, activity| activity.strong_count() > 0);
         all.insert(process, Arc::downgrade(&self.activity));
