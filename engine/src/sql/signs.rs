@@ -56,7 +56,6 @@ mod tests {
             ("a->>-1", vec!["a", "->>", "-", "1"]),
             ("a<-1", vec!["a", "<", "-", "1"]),
             ("a>=+1", vec!["a", ">=", "+", "1"]),
-            ("a @-1", vec!["a", "@-", "1"]),
             ("a - -1", vec!["a", "-", "-", "1"]),
         ] {
             let tokens = Tokenizer::new(&dialect, text).tokenize_with_location().unwrap();
