@@ -38,6 +38,15 @@ pub trait Operator: Send {
     /// back to its last checkpoint.
     fn step(&mut self, inputs: &[ZSet], context: &mut StepContext) -> Result<ZSet>;
 
+    /// Makes what it needs of others before its first step, such as indexes on their rows, and has not got yet: a node that is
+    /// only looked at, by EXPLAIN, does without.
+    ///
+    /// # Errors
+    /// What cannot be read, 54000 where there are too many rows.
+    fn open(&mut self) -> Result<()> {
+        Ok(())
+    }
+
     /// The same operator once more, where it keeps nothing of its own: another thread asks it what it makes of rows.
     /// None where there is state.
     fn again(&self) -> Option<Box<dyn Operator>>;

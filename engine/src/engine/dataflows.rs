@@ -239,7 +239,7 @@ impl Dataflows {
     /// The nodes of an object, or those that it would have.
     ///
     /// # Errors
-    /// What a view cannot be (0A000 and others). Nothing has changed, with or without an error.
+    /// What a view cannot be (0A000 and others). Nothing has changed or was built, with or without an error.
     pub fn explain(&mut self, explained: &Explained) -> Result<Vec<PlanLine>> {
         let item = match explained {
             Explained::Object(id) => return self.explain_one(*id),

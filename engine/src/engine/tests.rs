@@ -2,6 +2,7 @@
 
 mod corruption;
 mod damage;
+mod indexes;
 mod sources;
 mod suspension;
 
@@ -43,6 +44,17 @@ async fn run(engine: &Engine, sql: &str) -> Vec<String> {
         }
     }
     found
+}
+
+/// The error of a statement.
+async fn refusal(engine: &Engine, sql: &str) -> Error {
+    let mut session = session(engine);
+    let statements = session.parse(sql).await.unwrap();
+    match session.simple(&statements[0]).await {
+        Ok(Response::Rows { rows, .. }) => rows.try_collect::<Vec<RecordBatch>>().await.unwrap_err(),
+        Ok(_) => panic!("{sql} is accepted"),
+        Err(error) => error,
+    }
 }
 
 fn table(engine: &Engine, name: &str) -> ObjectId {

@@ -199,7 +199,7 @@ impl Transaction {
         if let Some(store) = self.snapshot.stores.get(&table.id)
             && let Some(index) = store.primary_index()
         {
-            parts.push(ZSet::inserts(store.snapshot(self.snapshot.epoch).lookup(index, keys)?));
+            parts.push(ZSet::inserts(store.snapshot(self.snapshot.epoch).lookup(&index, keys)?));
         }
         let key = table.schema.primary_key.as_deref().unwrap_or_default();
         let wanted: HashSet<OwnedRow> = key_rows(keys)?.into_iter().collect();

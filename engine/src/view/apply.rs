@@ -164,7 +164,7 @@ impl RowStore {
     /// relations that only grow never pay for it.
     fn identity_index(&self, writer: &mut Writer) -> Result<Arc<Index>> {
         if let Some(primary) = self.primary_index() {
-            return self.index(primary);
+            return Ok(primary.0);
         }
         if let Some(index) = &writer.full_row {
             return Ok(index.clone());
@@ -204,11 +204,11 @@ impl RowStore {
 
     /// Enters a new chunk's live rows in every index.
     pub(super) fn enter(&self, writer: &Writer, chunk: &Chunk) -> Result<()> {
-        let primary = self.primary_index().map(|primary| self.index(primary)).transpose()?;
+        let primary = self.primary_index();
         for index in self.indexes().iter().chain(&writer.full_row) {
             let keys = index.keys(chunk)?;
             let joined = index.insert(chunk, &keys.hashes, |row| chunk.live(row))?;
-            if primary.as_ref().is_some_and(|primary| Arc::ptr_eq(primary, index)) {
+            if primary.as_ref().is_some_and(|primary| Arc::ptr_eq(&primary.0, index)) {
                 self.check_unique(index, chunk, keys, joined)?;
             }
         }

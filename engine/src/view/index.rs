@@ -101,8 +101,8 @@ impl Index {
         Ok(joined)
     }
 
-    /// Enters the `wanted` rows of all chunks of a store, given in order, in an index that is empty; on as many threads as
-    /// there are. Returns the rows whose hash was there before them, in this chunk or another, by the chunk's position.
+    /// Enters the `wanted` rows of many chunks, given in order, in an index that nobody reads yet; on as many threads as
+    /// there are. Returns the rows whose hash was there before them, in these chunks or others, by the chunk's position.
     ///
     /// # Errors
     /// As [`insert`](Index::insert).
@@ -206,6 +206,18 @@ impl Index {
         }
         drop(slots);
         self.shards.iter().for_each(|shard| shard.write().shrink());
+    }
+
+    /// The chunks whose rows it has.
+    pub(super) fn chunks(&self) -> Vec<ChunkId> {
+        self.slots.lock().keys().copied().collect()
+    }
+
+    /// Takes the rows of chunks out that are not there any more.
+    pub(super) fn forget(&self, chunks: &[ChunkId]) {
+        let rows = |chunk: &ChunkId| self.slots.lock().get(chunk).map_or(0, |slots| slots.len());
+        let moves: Vec<(ChunkId, Vec<Move>)> = chunks.iter().map(|chunk| (*chunk, vec![None; rows(chunk)])).collect();
+        self.relocate(&moves, None);
     }
 
     /// Bytes of memory.

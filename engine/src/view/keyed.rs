@@ -44,10 +44,10 @@ impl RowSnapshot {
     /// 72000 as reading the snapshot gives it.
     pub fn find(&self, wanted: &[Wanted]) -> Result<Option<Found>> {
         let of = |column: &usize| wanted.iter().find(|wanted| wanted.column == *column);
-        for (id, columns) in self.store().index_columns() {
+        for (index, columns) in self.store().index_columns() {
             let Some(wanted) = columns.iter().map(of).collect::<Option<Vec<_>>>() else { continue };
             if let Some(keys) = keys(self.schema(), &wanted)? {
-                return Ok(Some(Found { rows: self.lookup(id, &keys)?, columns }));
+                return Ok(Some(Found { rows: self.lookup(&index, &keys)?, columns }));
             }
         }
         Ok(None)

@@ -25,6 +25,7 @@ mod encoding;
 mod expire;
 mod gather;
 mod index;
+mod indexes;
 mod journal;
 mod keyed;
 mod probe;
@@ -36,8 +37,9 @@ mod table;
 mod tests;
 
 pub use chunk::RowAddress;
+pub use indexes::HeldIndex;
 pub use keyed::{Found, Wanted, wanted};
 pub use probe::Pairs;
 pub use snapshot::RowSnapshot;
-pub use store::{Identity, IndexId, RowStore};
+pub use store::{Identity, RowStore};
 pub use table::SnapshotTable;

@@ -13,7 +13,8 @@ use arrow::datatypes::SchemaRef;
 use super::chunk::{ChunkList, RowAddress};
 use super::gather::Picked;
 use super::index::Index;
-use super::store::{IndexId, RowStore};
+use super::indexes::HeldIndex;
+use super::store::RowStore;
 use crate::data::hash::hash_columns;
 use crate::data::{Epoch, ZSet};
 use crate::error::{Error, Result};
@@ -170,11 +171,10 @@ impl RowStore {
     /// column's type; a key with a NULL matches nothing, unless `nulls_match` makes NULL a value like any other.
     ///
     /// # Errors
-    /// XX000 for an index that the store does not have, or keys of other types.
-    pub fn probe(&self, index: IndexId, keys: &[ArrayRef], at: Epoch, nulls_match: bool) -> Result<Pairs> {
+    /// XX000 for keys of other types.
+    pub fn probe(&self, index: &HeldIndex, keys: &[ArrayRef], at: Epoch, nulls_match: bool) -> Result<Pairs> {
         self.wait_complete()?;
-        let index = self.index(index)?;
-        let (matches, chunks) = self.find(&index, keys, at, nulls_match)?;
+        let (matches, chunks) = self.find(&index.0, keys, at, nulls_match)?;
         Ok(Pairs { schema: self.schema().clone(), matches, chunks })
     }
 
@@ -182,14 +182,13 @@ impl RowStore {
     /// memory at once: also tells of how many rows, at least of one.
     pub fn probe_some(
         &self,
-        index: IndexId,
+        index: &HeldIndex,
         keys: &[ArrayRef],
         at: Epoch,
         nulls_match: bool,
     ) -> Result<(Pairs, usize)> {
         self.wait_complete()?;
-        let index = self.index(index)?;
-        let (matches, chunks, probed) = self.find_some(&index, keys, at, nulls_match, MANY_PAIRS)?;
+        let (matches, chunks, probed) = self.find_some(&index.0, keys, at, nulls_match, MANY_PAIRS)?;
         Ok((Pairs { schema: self.schema().clone(), matches, chunks }, probed))
     }
 

@@ -12,8 +12,9 @@ use rayon::prelude::*;
 use super::chunk::{Chunk, ChunkList, RowAddress};
 use super::gather::Picked;
 use super::index::Index;
+use super::indexes::HeldIndex;
 use super::probe::{Keys, Matches};
-use super::store::{IndexId, RowStore};
+use super::store::RowStore;
 use crate::data::{Epoch, ZSet};
 use crate::error::{Error, Result, SqlState};
 
@@ -138,17 +139,17 @@ impl RowSnapshot {
 
     /// The rows that have one of the keys; a key with a NULL matches nothing. `keys` has an array per column of the index,
     /// of the column's type.
-    pub fn lookup(&self, index: IndexId, keys: &[ArrayRef]) -> Result<RecordBatch> {
+    pub fn lookup(&self, index: &HeldIndex, keys: &[ArrayRef]) -> Result<RecordBatch> {
         self.check()?;
-        let index = self.store.index(index)?;
+        let index = &index.0;
         let (mut matches, mut chunks) = match self.store.is_complete() {
-            true => self.store.find(&index, keys, self.at, false)?,
-            false => (self.scan_for(&index, keys)?, self.chunks.clone()),
+            true => self.store.find(index, keys, self.at, false)?,
+            false => (self.scan_for(index, keys)?, self.chunks.clone()),
         };
         // The index knows only rows that are seen from the horizon on. It may have gone on since the snapshot was
         // taken: then the chunks that the snapshot holds are read.
         if self.at < self.store.horizon() {
-            (matches, chunks) = (self.scan_for(&index, keys)?, self.chunks.clone());
+            (matches, chunks) = (self.scan_for(index, keys)?, self.chunks.clone());
         }
         let picked = Picked::resolve(&chunks, &matches.addresses)
             .ok_or_else(|| Error::internal("a row that was found is not there"))?;

@@ -8,10 +8,10 @@ use parking_lot::{Mutex, RwLock};
 
 use super::chunk::{ChunkId, ChunkList};
 use super::index::Index;
+use super::indexes::Indexes;
 use super::journal::Journal;
 use crate::data::Epoch;
-use crate::data::hash::Equality;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::state::Load;
 
 /// What makes a row the same row.
@@ -23,10 +23,6 @@ pub enum Identity {
     FullRow,
 }
 
-/// An index of one row store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct IndexId(usize);
-
 /// A relation: its rows at every epoch from the horizon on, and indexes over them.
 ///
 /// One thread at a time writes (others that try wait); readers go on meanwhile.
@@ -34,7 +30,7 @@ pub struct RowStore {
     schema: SchemaRef,
     pub(super) identity: Identity,
     chunks: RwLock<Arc<ChunkList>>,
-    indexes: RwLock<Vec<Arc<Index>>>,
+    pub(super) indexes: RwLock<Indexes>,
     pub(super) writer: Mutex<Writer>,
     /// Live rows, each as often as it stands.
     pub(super) rows: AtomicU64,
@@ -77,10 +73,10 @@ impl Writer {
 impl RowStore {
     /// A relation without rows. With a key, its index is there from the start.
     pub fn new(schema: SchemaRef, identity: Identity) -> RowStore {
-        let indexes = match &identity {
-            Identity::Key(columns) => vec![Arc::new(Index::new(columns.clone(), Equality::Key))],
-            Identity::FullRow => Vec::new(),
-        };
+        let indexes = Indexes::new(match &identity {
+            Identity::Key(columns) => Some(columns.clone()),
+            Identity::FullRow => None,
+        });
         RowStore {
             schema,
             identity,
@@ -144,43 +140,6 @@ impl RowStore {
     /// About how many bytes of memory are taken by rows that are gone since `horizon`: kept for those who read before.
     pub fn kept_since(&self, horizon: Epoch) -> u64 {
         self.chunks().live.iter().map(|chunk| chunk.kept_since(horizon)).sum()
-    }
-
-    /// The index over the primary key, if rows have one.
-    pub fn primary_index(&self) -> Option<IndexId> {
-        matches!(self.identity, Identity::Key(_)).then_some(IndexId(0))
-    }
-
-    /// Indexes the columns, over the rows there are and those to come; an index on the same columns is used again.
-    pub fn add_index(&self, columns: Vec<usize>) -> Result<IndexId> {
-        self.wait_complete()?;
-        // The writer's lock keeps chunks from coming and going meanwhile.
-        let _writer = self.writer.lock();
-        if let Some(position) = self.indexes().iter().position(|index| index.columns == columns) {
-            return Ok(IndexId(position));
-        }
-        if columns.is_empty() || columns.iter().any(|column| *column >= self.schema.fields().len()) {
-            return Err(Error::internal("an index needs columns of its relation"));
-        }
-        let index = Index::new(columns, Equality::Key);
-        index.fill(&self.chunks().live, |_, _| true)?;
-        let mut indexes = self.indexes.write();
-        indexes.push(Arc::new(index));
-        Ok(IndexId(indexes.len() - 1))
-    }
-
-    /// The indexes there are, each with its columns, that of the primary key first.
-    pub(super) fn index_columns(&self) -> Vec<(IndexId, Vec<usize>)> {
-        let indexes = self.indexes.read();
-        indexes.iter().enumerate().map(|(position, index)| (IndexId(position), index.columns.clone())).collect()
-    }
-
-    pub(super) fn index(&self, id: IndexId) -> Result<Arc<Index>> {
-        self.indexes.read().get(id.0).cloned().ok_or_else(|| Error::internal("there is no such index"))
-    }
-
-    pub(super) fn indexes(&self) -> Vec<Arc<Index>> {
-        self.indexes.read().clone()
     }
 
     /// The chunks as they are now.

@@ -64,8 +64,10 @@ enum Place {
     Source(ObjectId),
 }
 
-/// A piece of reading.
+/// A piece of work.
 pub(super) enum Work {
+    /// What the nodes need before they step, such as indexes on the rows of others.
+    Open,
     /// What a node has before any input.
     Start(NodeId),
     /// The contents that come in by inputs of nodes.
@@ -92,7 +94,8 @@ impl Readings {
 
     /// The pieces in their order. Sources are asked for their history now.
     pub(super) fn into_work(mut self, sight: &mut Sight<'_>) -> Result<VecDeque<Work>> {
-        let mut work = VecDeque::with_capacity(self.order.len());
+        let mut work = VecDeque::with_capacity(1 + self.order.len());
+        work.push_back(Work::Open);
         for place in self.order {
             work.push_back(match place {
                 Place::Start(node) => Work::Start(node),

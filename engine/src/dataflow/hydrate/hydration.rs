@@ -118,6 +118,11 @@ impl Hydration {
 
     fn try_advance(&mut self) -> Result<Stage> {
         let stage = match self.work.front_mut() {
+            Some(Work::Open) => {
+                self.graph.nodes.iter_mut().flatten().try_for_each(|node| node.operator.open())?;
+                self.work.pop_front();
+                Stage::Reading
+            }
             Some(Work::Start(node)) => {
                 let node = *node;
                 self.work.pop_front();

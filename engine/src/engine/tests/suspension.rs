@@ -26,16 +26,6 @@ fn too_often(engine: &Engine, table: ObjectId) -> Vec<Operation> {
     vec![Operation::Write { table, change: ZSet::new(change.batch().clone(), Int64Array::from(vec![1_i64 << 40])) }]
 }
 
-async fn refusal(engine: &Engine, sql: &str) -> Error {
-    let mut session = session(engine);
-    let statements = session.parse(sql).await.unwrap();
-    match session.simple(&statements[0]).await {
-        Ok(Response::Rows { rows, .. }) => rows.try_collect::<Vec<RecordBatch>>().await.unwrap_err(),
-        Ok(_) => panic!("{sql} is accepted"),
-        Err(error) => error,
-    }
-}
-
 /// What is suspended says so; what is not, is as if the others had never been.
 async fn check(engine: &Engine, counted: i64) {
     let suspended =

@@ -134,7 +134,7 @@ impl Lowering<'_> {
         let inputs = vec![Input::plain(left.node), Input::probed(right.node)];
         let node = self.intern(&text, inputs, |graph| {
             let store = |arranged: Arranged| match graph.store(arranged.node) {
-                Some(rows) => JoinSide::new(rows.clone(), arranged.keys, arranged.columns),
+                Some(rows) => Ok(JoinSide::new(rows.clone(), arranged.keys, arranged.columns)),
                 None => Err(Error::internal("a side of a join is not stored")),
             };
             let sides = [store(left)?, store(right)?];

@@ -8,7 +8,7 @@ use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 
 use crate::data::{Epoch, ZSet};
 use crate::error::SqlState;
-use crate::view::{Identity, RowSnapshot, RowStore};
+use crate::view::{HeldIndex, Identity, RowSnapshot, RowStore};
 
 const ACCOUNTS: i64 = 500;
 const STEPS: u64 = 400;
@@ -46,7 +46,7 @@ fn read(snapshot: &RowSnapshot) -> Result<(), crate::error::Error> {
     assert_eq!((sum, rows), (0, ACCOUNTS), "at {}", snapshot.epoch());
     let keys: ArrayRef = Arc::new(Int64Array::from_iter_values(0..ACCOUNTS));
     let index = snapshot.store().primary_index().unwrap();
-    let found = snapshot.lookup(index, &[keys])?;
+    let found = snapshot.lookup(&index, &[keys])?;
     let balances = found.column(1).as_primitive::<Int64Type>();
     assert_eq!(found.num_rows() as i64, ACCOUNTS, "at {}", snapshot.epoch());
     assert_eq!(balances.values().iter().sum::<i64>(), 0, "at {}", snapshot.epoch());
@@ -85,4 +85,54 @@ fn readers_see_one_epoch_while_the_writer_goes_on() {
         }
     });
     read(&store.snapshot(Epoch(STEPS))).unwrap();
+}
+
+/// An index is made while rows come, go and move: it has those of every epoch from then on.
+#[test]
+fn an_index_is_made_while_the_writer_goes_on() {
+    const ROWS: i64 = 20_000;
+    let rows = |keys: std::ops::Range<i64>| accounts(&keys.map(|key| (key, key % 100)).collect::<Vec<_>>());
+    let store = Arc::new(RowStore::new(schema(), Identity::FullRow));
+    store.apply(&ZSet::inserts(rows(0..ROWS)), Epoch(1)).unwrap();
+    let published = AtomicU64::new(1);
+    let check = |index: &HeldIndex| {
+        let at = Epoch(published.load(Ordering::Acquire));
+        let keys: ArrayRef = Arc::new(Int64Array::from_iter_values(0..100));
+        // At every epoch there are as many rows, in a run of keys.
+        match store.snapshot(at).lookup(index, &[keys]) {
+            Ok(found) => {
+                let keys = found.column(0).as_primitive::<Int64Type>().values();
+                assert_eq!(found.num_rows() as i64, ROWS, "at {at}");
+                let (least, most) = (keys.iter().min().unwrap(), keys.iter().max().unwrap());
+                assert_eq!(most - least + 1, ROWS, "at {at}");
+            }
+            Err(error) => assert_eq!(error.sqlstate(), SqlState::SNAPSHOT_TOO_OLD),
+        }
+    };
+    std::thread::scope(|scope| {
+        let builder = scope.spawn(|| {
+            for _ in 0..10 {
+                let index = store.add_index(vec![1]).unwrap();
+                check(&index);
+                let at = published.load(Ordering::Acquire);
+                while published.load(Ordering::Acquire) < at + 3 {
+                    std::thread::yield_now();
+                }
+                check(&index);
+            }
+        });
+        let mut epoch = 1;
+        while !builder.is_finished() {
+            epoch += 1;
+            let first = (epoch as i64 - 2) * 1000;
+            let change = [
+                ZSet::inserts(rows(first..first + 1000)).negate(),
+                ZSet::inserts(rows(first + ROWS..first + ROWS + 1000)),
+            ];
+            store.apply(&ZSet::concat(&schema(), &change).unwrap(), Epoch(epoch)).unwrap();
+            published.store(epoch, Ordering::Release);
+            store.compact(Epoch(epoch - epoch % 3)).unwrap();
+        }
+    });
+    assert!(store.indexes().is_empty(), "nobody holds any of them");
 }

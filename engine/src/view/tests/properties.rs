@@ -7,7 +7,7 @@ use levada_testing::Dice;
 use super::model::{Model, Row, batch, printed, printed_all, same_float, schema, zset};
 use crate::data::{Epoch, OperatorId};
 use crate::state::{Meta, StateStore};
-use crate::view::{Identity, IndexId, RowSnapshot, RowStore};
+use crate::view::{HeldIndex, Identity, RowSnapshot, RowStore};
 
 const OPERATOR: OperatorId = OperatorId(7);
 
@@ -27,7 +27,9 @@ struct Run {
     store: Arc<RowStore>,
     model: Model,
     /// Positions of the indexed columns of each index.
-    indexes: Vec<(IndexId, Vec<usize>)>,
+    indexes: Vec<(HeldIndex, Vec<usize>)>,
+    /// The columns of one that is not there now.
+    without: Option<Vec<usize>>,
     snapshots: Vec<RowSnapshot>,
     epoch: Epoch,
     horizon: Epoch,
@@ -59,6 +61,7 @@ impl Run {
             store: Arc::new(RowStore::new(schema(), identity)),
             model: Model::default(),
             indexes: Vec::new(),
+            without: None,
             snapshots: Vec::new(),
             epoch: Epoch(0),
             horizon: Epoch(0),
@@ -90,10 +93,14 @@ impl Run {
         let columns: Vec<Vec<usize>> =
             std::mem::take(&mut self.indexes).into_iter().map(|(_, columns)| columns).collect();
         let before = &columns[..self.random.below(columns.len() + 1)];
-        before.iter().for_each(|columns| assert!(self.store.add_index(columns.clone()).is_ok()));
+        let held: Vec<HeldIndex> =
+            before.iter().map(|columns| self.store.add_index(columns.clone()).unwrap()).collect();
         self.store.load(OPERATOR, &disk.state).unwrap();
         self.indexes =
             columns.into_iter().map(|columns| (self.store.add_index(columns.clone()).unwrap(), columns)).collect();
+        for (before, (now, _)) in held.iter().zip(&self.indexes) {
+            assert!(Arc::ptr_eq(&before.0, &now.0), "what was there before the rows is used again");
+        }
         self.model.forget_after(disk.committed);
         (self.epoch, self.horizon, disk.heard) = (disk.committed, disk.committed, disk.committed);
         self.snapshots.clear();
@@ -101,9 +108,27 @@ impl Run {
     }
 
     fn add_index(&mut self, columns: Vec<usize>) {
-        let id = self.store.add_index(columns.clone()).unwrap();
-        assert_eq!(id, self.store.add_index(columns.clone()).unwrap());
-        self.indexes.push((id, columns));
+        let index = self.store.add_index(columns.clone()).unwrap();
+        assert!(Arc::ptr_eq(&index.0, &self.store.add_index(columns.clone()).unwrap().0));
+        self.indexes.push((index, columns));
+    }
+
+    /// Lets go of an index, and makes it again at some later step.
+    fn renew_indexes(&mut self) {
+        match self.without.take() {
+            Some(columns) if self.random.chance(30) => self.add_index(columns),
+            Some(columns) => self.without = Some(columns),
+            None if self.random.chance(20) => {
+                let at = self.random.below(self.indexes.len());
+                let (index, columns) = self.indexes.swap_remove(at);
+                let there = self.store.indexes().len();
+                drop(index);
+                let is_own = self.keyed && columns == [0];
+                assert_eq!(self.store.indexes().len(), there - usize::from(!is_own), "{columns:?}");
+                self.without = Some(columns);
+            }
+            None => {}
+        }
     }
 
     /// A change that fits the relation, in random order, with rows that come and go in it.
@@ -200,7 +225,7 @@ impl Run {
         for (index, columns) in self.indexes.clone() {
             let probing: Vec<Row> = (0..5).map(|key| Row::random(&mut self.random, (key > 0).then_some(key))).collect();
             let keys = batch(&probing).project(&columns).unwrap();
-            let matches = self.store.probe(index, keys.columns(), at, nulls_match).unwrap();
+            let matches = self.store.probe(&index, keys.columns(), at, nulls_match).unwrap();
             assert!(matches.probe_rows().is_sorted());
             let found = matches.rows(0..matches.len(), None).unwrap();
             for (number, wanted) in probing.iter().enumerate() {
@@ -219,7 +244,7 @@ impl Run {
             let Some((wanted, _)) = self.model.at(snapshot.epoch()).first().cloned() else { continue };
             let keys = batch(std::slice::from_ref(&wanted)).project(&columns).unwrap();
             let null = keys.columns().iter().any(|column| column.null_count() > 0);
-            let found = snapshot.lookup(index, keys.columns()).unwrap();
+            let found = snapshot.lookup(&index, keys.columns()).unwrap();
             let expected = self.model.printed_where(snapshot.epoch(), |row| equal(row, &wanted, &columns) && !null);
             assert_eq!(printed(&found), expected, "{columns:?} at {}", snapshot.epoch());
         }
@@ -246,6 +271,7 @@ fn run(keyed: bool, durable: bool) {
             if step == 20 {
                 run.add_index(vec![3, 0]);
             }
+            run.renew_indexes();
             run.step();
         }
     }

@@ -102,17 +102,17 @@ fn a_hot_key_is_found_at_every_epoch_until_compacted() {
     }
     let index = store.primary_index().unwrap();
     for at in 1..=100 {
-        let found = store.snapshot(Epoch(at)).lookup(index, &key(0)).unwrap();
+        let found = store.snapshot(Epoch(at)).lookup(&index, &key(0)).unwrap();
         assert_eq!(found, rows(0..1, &format!("v{}-", at - 1)));
     }
     let held = store.snapshot(Epoch(50));
     let bytes = store.bytes();
     while store.compact(Epoch(100)).unwrap() {}
     assert!(store.bytes() < bytes, "{} bytes, before {bytes}", store.bytes());
-    assert_eq!(held.lookup(index, &key(0)).unwrap(), rows(0..1, "v49-"));
-    assert_eq!(store.snapshot(Epoch(100)).lookup(index, &key(0)).unwrap(), rows(0..1, "v99-"));
+    assert_eq!(held.lookup(&index, &key(0)).unwrap(), rows(0..1, "v49-"));
+    assert_eq!(store.snapshot(Epoch(100)).lookup(&index, &key(0)).unwrap(), rows(0..1, "v99-"));
     let late = store.snapshot(Epoch(50));
-    assert_eq!(late.lookup(index, &key(0)).unwrap_err().sqlstate(), SqlState::SNAPSHOT_TOO_OLD);
+    assert_eq!(late.lookup(&index, &key(0)).unwrap_err().sqlstate(), SqlState::SNAPSHOT_TOO_OLD);
     assert_eq!(late.batches().next().unwrap().unwrap_err().sqlstate(), SqlState::SNAPSHOT_TOO_OLD);
 }
 
@@ -143,7 +143,7 @@ fn a_large_change_is_cut_and_halves_are_freed() {
     assert!(store.bytes() < before * 2 / 3, "{} bytes, before {before}", store.bytes());
     assert_eq!(all(&store, 2), [rows(many - 10..many, "v")]);
     let index = store.primary_index().unwrap();
-    let found = store.probe(index, &key(many - 1), Epoch(2), false).unwrap();
+    let found = store.probe(&index, &key(many - 1), Epoch(2), false).unwrap();
     assert_eq!(found.rows(0..found.len(), Some(&[1])).unwrap().column(0).len(), 1);
 }
 
@@ -161,7 +161,7 @@ fn many_pairs_are_found_a_part_at_a_time() {
     let (mut met, mut first, mut parts) = (vec![0; keys.len()], 0, 0);
     while first < keys.len() {
         let rest: ArrayRef = Arc::new(Int64Array::from(keys[first..].to_vec()));
-        let (found, probed) = store.probe_some(index, &[rest], Epoch(1), false).unwrap();
+        let (found, probed) = store.probe_some(&index, &[rest], Epoch(1), false).unwrap();
         found.probe_rows().iter().for_each(|row| met[first + *row as usize] += 1);
         assert!(probed > 0 && found.probe_rows().iter().all(|row| (*row as usize) < probed));
         (first, parts) = (first + probed, parts + 1);

@@ -168,6 +168,11 @@ impl Operator for Join {
         &self.schema
     }
 
+    fn open(&mut self) -> Result<()> {
+        self.left.open()?;
+        self.right.open()
+    }
+
     fn step(&mut self, inputs: &[ZSet], context: &mut StepContext) -> Result<ZSet> {
         let changes = [&inputs[0], &inputs[1]];
         let mut outputs = match self.kind {

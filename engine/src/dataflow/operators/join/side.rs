@@ -7,8 +7,8 @@ use arrow::array::{ArrayRef, UInt32Array};
 
 use crate::data::{Epoch, ZSet};
 use crate::dataflow::SLICE;
-use crate::error::Result;
-use crate::view::{IndexId, Pairs, RowStore};
+use crate::error::{Error, Result};
+use crate::view::{HeldIndex, Pairs, RowStore};
 
 /// A stored relation as a join reads it.
 #[derive(Clone)]
@@ -18,8 +18,8 @@ pub struct JoinSide {
     keys: Vec<usize>,
     /// Columns of the store that the join passes on.
     columns: Vec<usize>,
-    /// None without keys: then every row matches.
-    index: Option<IndexId>,
+    /// On the keys, once it is open.
+    index: Option<HeldIndex>,
 }
 
 /// Takes matches: for each pair the row of the probing batch, and the stored rows beside them. Returns how many bytes the
@@ -31,10 +31,25 @@ const RUN_BYTES: usize = 4 << 20;
 const FIRST_RUN: usize = 256;
 
 impl JoinSide {
-    /// Positions are of the store's columns. An index on the keys is added to the store unless it has it.
-    pub fn new(rows: Arc<RowStore>, keys: Vec<usize>, columns: Vec<usize>) -> Result<JoinSide> {
-        let index = if keys.is_empty() { None } else { Some(rows.add_index(keys.clone())?) };
-        Ok(JoinSide { rows, keys, columns, index })
+    /// Positions are of the store's columns.
+    pub fn new(rows: Arc<RowStore>, keys: Vec<usize>, columns: Vec<usize>) -> JoinSide {
+        JoinSide { rows, keys, columns, index: None }
+    }
+
+    /// Has the store index the keys, as long as this side is there.
+    pub(super) fn open(&mut self) -> Result<()> {
+        if self.index.is_none() && !self.keys.is_empty() {
+            self.index = Some(self.rows.add_index(self.keys.clone())?);
+        }
+        Ok(())
+    }
+
+    /// None without keys: then every row matches.
+    fn index(&self) -> Result<Option<&HeldIndex>> {
+        match &self.index {
+            None if !self.keys.is_empty() => Err(Error::internal("a join was asked before it was open")),
+            index => Ok(index.as_ref()),
+        }
     }
 
     /// The key columns of rows that have the store's columns.
@@ -61,7 +76,7 @@ impl JoinSide {
         nulls_match: bool,
         matched: Matched<'_>,
     ) -> Result<()> {
-        let Some(index) = self.index else { return self.each_pair(probes, at, matched) };
+        let Some(index) = self.index()? else { return self.each_pair(probes, at, matched) };
         self.each_found(index, keys, probes, at, nulls_match, &mut |first, found| {
             in_runs(found.len(), |run| {
                 let which: Vec<u32> = found.probe_rows()[run.clone()].iter().map(|row| first + row).collect();
@@ -74,7 +89,7 @@ impl JoinSide {
     /// rows that it is of.
     fn each_found(
         &self,
-        index: IndexId,
+        index: &HeldIndex,
         keys: &[ArrayRef],
         probes: usize,
         at: Epoch,
@@ -117,7 +132,7 @@ impl JoinSide {
         nulls_match: bool,
     ) -> Result<Vec<bool>> {
         let mut found = vec![false; probes];
-        match self.index {
+        match self.index()? {
             None => found.fill(self.rows.snapshot(at).row_count()? > 0),
             Some(index) => {
                 self.each_found(index, keys, probes, at, nulls_match, &mut |first, pairs| {
@@ -140,7 +155,7 @@ impl JoinSide {
         all: bool,
         take: &mut dyn FnMut(ZSet) -> Result<()>,
     ) -> Result<()> {
-        let Some(index) = self.index else {
+        let Some(index) = self.index()? else {
             let snapshot = self.rows.snapshot(at);
             let mut every = snapshot.zsets().take_while(|_| probes > 0);
             return every.try_for_each(|rows| take(if all { rows? } else { self.project(&rows?)? }));
