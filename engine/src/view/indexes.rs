@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 
 use super::chunk::{Chunk, ChunkId};
 use super::index::Index;
-use super::store::{Identity, RowStore};
+use super::store::RowStore;
 use crate::data::hash::Equality;
 use crate::error::{Error, Result};
 
@@ -20,8 +20,8 @@ pub struct HeldIndex(pub(super) Arc<Index>);
 
 /// The indexes of a store. A change of its rows enters all of them.
 pub(super) struct Indexes {
-    /// Held by the store itself, that of the primary key first.
-    own: Vec<Arc<Index>>,
+    /// That of the primary key, held by the store itself.
+    primary: Option<Arc<Index>>,
     /// Gone as soon as nobody holds them any more: whoever finds one that is not gone holds it too, so it is complete.
     others: Vec<Weak<Index>>,
 }
@@ -29,15 +29,15 @@ pub(super) struct Indexes {
 impl Indexes {
     /// Of a store without rows: none but that over the columns of its key.
     pub(super) fn new(key: Option<Vec<usize>>) -> Indexes {
-        Indexes { own: key.map(|columns| Arc::new(Index::new(columns, Equality::Key))).into_iter().collect(), others: Vec::new() }
+        let primary = key.map(|columns| Arc::new(Index::new(columns, Equality::Key)));
+        Indexes { primary, others: Vec::new() }
     }
 }
 
 impl RowStore {
     /// The index over the primary key, if rows have one.
     pub fn primary_index(&self) -> Option<HeldIndex> {
-        let is_keyed = matches!(self.identity, Identity::Key(_));
-        self.indexes.read().own.first().filter(|_| is_keyed).cloned().map(HeldIndex)
+        self.indexes.read().primary.clone().map(HeldIndex)
     }
 
     /// Indexes the columns, over the rows there are and those to come; an index on the same columns is used again. It is
@@ -79,17 +79,6 @@ impl RowStore {
         Ok(HeldIndex(index))
     }
 
-    /// As [`add_index`](RowStore::add_index), of an index that stays as long as the store does.
-    pub fn keep_index(&self, columns: Vec<usize>) -> Result<HeldIndex> {
-        let index = self.add_index(columns)?;
-        let mut indexes = self.indexes.write();
-        indexes.others.retain(|other| !std::ptr::eq(other.as_ptr(), Arc::as_ptr(&index.0)));
-        if !indexes.own.iter().any(|own| Arc::ptr_eq(own, &index.0)) {
-            indexes.own.push(index.0.clone());
-        }
-        Ok(index)
-    }
-
     fn index_on(&self, columns: &[usize]) -> Option<HeldIndex> {
         self.indexes().into_iter().find(|index| index.columns == columns).map(HeldIndex)
     }
@@ -103,7 +92,7 @@ impl RowStore {
     /// The same as the writer and readers use them.
     pub(super) fn indexes(&self) -> Vec<Arc<Index>> {
         let indexes = self.indexes.read();
-        indexes.own.iter().cloned().chain(indexes.others.iter().filter_map(Weak::upgrade)).collect()
+        indexes.primary.iter().cloned().chain(indexes.others.iter().filter_map(Weak::upgrade)).collect()
     }
 }
 

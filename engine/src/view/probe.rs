@@ -188,8 +188,25 @@ impl RowStore {
         nulls_match: bool,
     ) -> Result<(Pairs, usize)> {
         self.wait_complete()?;
-        let (matches, chunks, probed) = self.find_some(&index.0, keys, at, nulls_match, MANY_PAIRS)?;
+        let limit = Limit { pairs: MANY_PAIRS, each: usize::MAX };
+        let Looked { matches, chunks, probed, .. } = self.find_some(&index.0, keys, at, nulls_match, limit)?;
         Ok((Pairs { schema: self.schema().clone(), matches, chunks }, probed))
+    }
+
+    /// As [`probe`](RowStore::probe), but of each probing row what is found among the first so many rows of its key, come or
+    /// gone: also tells of which probing rows there may be more.
+    pub fn probe_first(
+        &self,
+        index: &HeldIndex,
+        keys: &[ArrayRef],
+        at: Epoch,
+        nulls_match: bool,
+        each: usize,
+    ) -> Result<(Pairs, Vec<u32>)> {
+        self.wait_complete()?;
+        let limit = Limit { pairs: usize::MAX, each };
+        let Looked { matches, chunks, cut, .. } = self.find_some(&index.0, keys, at, nulls_match, limit)?;
+        Ok((Pairs { schema: self.schema().clone(), matches, chunks }, cut))
     }
 
     /// As [`probe`](RowStore::probe), with a list of chunks that has all the rows found. The store must be complete.
@@ -200,36 +217,45 @@ impl RowStore {
         at: Epoch,
         nulls_match: bool,
     ) -> Result<(Matches, Arc<ChunkList>)> {
-        let (matches, chunks, _) = self.find_some(index, keys, at, nulls_match, usize::MAX)?;
+        let limit = Limit { pairs: usize::MAX, each: usize::MAX };
+        let Looked { matches, chunks, .. } = self.find_some(index, keys, at, nulls_match, limit)?;
         Ok((matches, chunks))
     }
 
-    /// Looks no further rows up after so many candidates; returns how many rows were looked up.
     fn find_some(
         &self,
         index: &Index,
         keys: &[ArrayRef],
         at: Epoch,
         nulls_match: bool,
-        many: usize,
-    ) -> Result<(Matches, Arc<ChunkList>, usize)> {
+        limit: Limit,
+    ) -> Result<Looked> {
         let Some(all) = keys.first().map(|key| key.len()) else {
             return Err(Error::internal("a probe needs a key"));
         };
         let keys = Keys::new(self.schema(), index, keys, all)?;
         let rows = keys.rows(nulls_match);
         for _ in 0..RETRIES {
-            let mut candidates = Matches::default();
+            let (mut candidates, mut cut) = (Matches::default(), Vec::new());
             let (found, probed) = (Cell::new(0), Cell::new(all));
+            let (mut current, mut of_current) = (u32::MAX, 0);
             let goes_on = |row: &u32| {
-                let enough = found.get() >= many;
+                let enough = found.get() >= limit.pairs;
                 if enough {
                     probed.set(*row as usize);
                 }
                 !enough
             };
             index.visit(&keys.hashes, rows.iter().copied().take_while(goes_on), |row, address| {
+                if row != current {
+                    (current, of_current) = (row, 0);
+                }
+                if of_current >= limit.each {
+                    cut.push(row);
+                    return false;
+                }
                 candidates.push(row, address);
+                of_current += 1;
                 found.set(found.get() + 1);
                 true
             });
@@ -239,10 +265,30 @@ impl RowStore {
             let Some(visible) = visible(&candidates, &chunks, at) else { continue };
             candidates.retain(&visible);
             keys.retain_equal(&mut candidates, &chunks, self.schema(), index)?;
-            return Ok((candidates, chunks, probed.get()));
+            return Ok(Looked { matches: candidates, chunks, probed: probed.get(), cut });
         }
         Err(Error::internal("an index names a chunk that is not there"))
     }
+}
+
+/// Where a look-up ends early.
+#[derive(Clone, Copy)]
+struct Limit {
+    /// Candidates after which no further probing row is looked up.
+    pairs: usize,
+    /// Candidates of a probing row after which no further one of it is.
+    each: usize,
+}
+
+/// What a look-up found.
+struct Looked {
+    matches: Matches,
+    /// Has all the rows found.
+    chunks: Arc<ChunkList>,
+    /// How many probing rows were looked up.
+    probed: usize,
+    /// Probing rows that have more candidates than were looked at, in order.
+    cut: Vec<u32>,
 }
 
 /// Which rows are there at the epoch; None if some chunk is not in the list.

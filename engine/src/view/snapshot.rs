@@ -82,6 +82,15 @@ impl RowSnapshot {
         Ok(*self.count.get_or_init(|| self.chunks.live.iter().map(|chunk| chunk.count(self.at)).sum()))
     }
 
+    /// Whether there are no rows. Looks at no more chunks than it takes to find one.
+    ///
+    /// # Errors
+    /// As reading them.
+    pub fn is_empty(&self) -> Result<bool> {
+        self.check()?;
+        Ok(self.chunks.live.iter().all(|chunk| chunk.count(self.at) == 0))
+    }
+
     /// # Errors
     /// 72000 when the snapshot was taken too late for its epoch; why the rows could not be read back.
     pub(super) fn check(&self) -> Result<()> {

@@ -1,7 +1,10 @@
 //! Joins over stored sides: d(L ⋈ R) = dL ⋈ R(old) + L(new) ⋈ dR, and what outer, semi, anti and mark joins add to it.
 
+mod existence;
 mod presence;
 mod side;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

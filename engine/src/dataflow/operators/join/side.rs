@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, UInt32Array};
 
+use super::batch;
+use crate::data::hash::canonical;
 use crate::data::{Epoch, ZSet};
 use crate::dataflow::SLICE;
 use crate::error::{Error, Result};
@@ -17,7 +19,7 @@ pub struct JoinSide {
     /// Columns of the store that are the join's key.
     keys: Vec<usize>,
     /// Columns of the store that the join passes on.
-    columns: Vec<usize>,
+    pub(super) columns: Vec<usize>,
     /// On the keys, once it is open.
     index: Option<HeldIndex>,
 }
@@ -45,7 +47,7 @@ impl JoinSide {
     }
 
     /// None without keys: then every row matches.
-    fn index(&self) -> Result<Option<&HeldIndex>> {
+    pub(super) fn index(&self) -> Result<Option<&HeldIndex>> {
         match &self.index {
             None if !self.keys.is_empty() => Err(Error::internal("a join was asked before it was open")),
             index => Ok(index.as_ref()),
@@ -55,6 +57,13 @@ impl JoinSide {
     /// The key columns of rows that have the store's columns.
     pub(super) fn keys(&self, rows: &ZSet) -> Vec<ArrayRef> {
         self.keys.iter().map(|key| rows.column(*key).clone()).collect()
+    }
+
+    /// Rows that have the store's columns, reduced to the key's, in the form in which keys are compared.
+    pub(super) fn key_rows(&self, rows: &ZSet) -> Result<ZSet> {
+        let keys = rows.batch().project(&self.keys)?;
+        let same = keys.columns().iter().map(canonical).collect();
+        Ok(rows.with_batch(batch(keys.schema_ref(), same, rows.len())?))
     }
 
     /// Rows that have the store's columns, reduced to the ones passed on.
@@ -123,29 +132,8 @@ impl JoinSide {
         Ok(())
     }
 
-    /// Which of the probing rows have a match of their key at an epoch.
-    pub(super) fn has_match(
-        &self,
-        keys: &[ArrayRef],
-        probes: usize,
-        at: Epoch,
-        nulls_match: bool,
-    ) -> Result<Vec<bool>> {
-        let mut found = vec![false; probes];
-        match self.index()? {
-            None => found.fill(self.rows.snapshot(at).row_count()? > 0),
-            Some(index) => {
-                self.each_found(index, keys, probes, at, nulls_match, &mut |first, pairs| {
-                    pairs.probe_rows().iter().for_each(|row| found[(first + row) as usize] = true);
-                    Ok(())
-                })?;
-            }
-        }
-        Ok(found)
-    }
-
-    /// Hands over the rows whose key is one of these, at an epoch, some at a time: `all` stored columns, or those passed on.
-    /// `keys` has `probes` distinct rows.
+    /// Hands over the rows whose key is one of these, at an epoch, some at a time, each row's beside the position of its key:
+    /// `all` stored columns, or those passed on. `keys` has `probes` distinct rows.
     pub(super) fn rows_of(
         &self,
         keys: &[ArrayRef],
@@ -153,19 +141,23 @@ impl JoinSide {
         at: Epoch,
         nulls_match: bool,
         all: bool,
-        take: &mut dyn FnMut(ZSet) -> Result<()>,
+        take: &mut dyn FnMut(&[u32], ZSet) -> Result<()>,
     ) -> Result<()> {
         let Some(index) = self.index()? else {
             let snapshot = self.rows.snapshot(at);
             let mut every = snapshot.zsets().take_while(|_| probes > 0);
-            return every.try_for_each(|rows| take(if all { rows? } else { self.project(&rows?)? }));
+            return every.try_for_each(|rows| {
+                let rows = if all { rows? } else { self.project(&rows?)? };
+                take(&vec![0; rows.len()], rows)
+            });
         };
         let columns = (!all).then_some(&self.columns[..]);
-        self.each_found(index, keys, probes, at, nulls_match, &mut |_, found| {
+        self.each_found(index, keys, probes, at, nulls_match, &mut |first, found| {
             in_runs(found.len(), |run| {
+                let which: Vec<u32> = found.probe_rows()[run.clone()].iter().map(|row| first + row).collect();
                 let found = found.rows(run, columns)?;
                 let bytes = found.bytes();
-                take(found)?;
+                take(&which, found)?;
                 Ok(bytes)
             })
         })
@@ -173,7 +165,7 @@ impl JoinSide {
 }
 
 /// So many rows in runs, which are shorter where rows are wide: each is made by `make`, which returns its bytes.
-fn in_runs(rows: usize, mut make: impl FnMut(Range<usize>) -> Result<usize>) -> Result<()> {
+pub(super) fn in_runs(rows: usize, mut make: impl FnMut(Range<usize>) -> Result<usize>) -> Result<()> {
     let (mut first, mut run) = (0, FIRST_RUN);
     while first < rows {
         let last = rows.min(first + run);

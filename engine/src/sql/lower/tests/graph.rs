@@ -128,6 +128,11 @@ fn large_run(threads: usize) -> Vec<String> {
     let plan = scan(&oracle, 0, "a").join(scan(&oracle, 1, "b").build().unwrap(), JoinType::Left, keys, None).unwrap();
     let plan = plan.project(vec![col("a.id"), (col("a.v") + col("b.v")).alias("t"), col("b.s")]).unwrap();
     oracle.create("joined", plan.build().unwrap());
+    let keys = (vec!["a.k"], vec!["b.id"]);
+    let condition = Some(col("a.v").lt(col("b.v")));
+    let right = scan(&oracle, 1, "b").build().unwrap();
+    let plan = scan(&oracle, 0, "a").join(right, JoinType::LeftAnti, keys, condition).unwrap();
+    oracle.create("without", plan.build().unwrap());
     let mut random = Dice::new(9);
     let mut outputs = Vec::new();
     for step in 0..3 {

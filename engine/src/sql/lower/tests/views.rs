@@ -72,6 +72,7 @@ fn joins(a: &Source, b: &Source, c: &Source) -> Vec<(&'static str, Plan)> {
         ("anti", JoinType::LeftAnti),
         ("right semi", JoinType::RightSemi),
         ("right anti", JoinType::RightAnti),
+        ("mark", JoinType::LeftMark),
     ];
     let residual = || col("a.v").lt(col("b.v"));
     for (name, kind) in kinds {
@@ -130,6 +131,12 @@ fn subqueries(a: &Source, b: &Source, c: &Source) -> Vec<(&'static str, Plan)> {
         scan(source, name).filter(same).unwrap()
     };
     let matching = || Arc::new(correlated(b, "b").project(vec![col("b.id")]).unwrap().build().unwrap());
+    // No key, and a condition over both sides.
+    let bounds = || {
+        let outer = |name: &str| out_ref_col(arrow::datatypes::DataType::Int64, name);
+        let within = col("b.v").lt_eq(outer("a.v")).and(outer("a.v").lt_eq(col("b.v") + lit(1i64)));
+        Arc::new(scan(b, "b").filter(within).unwrap().project(vec![col("b.id")]).unwrap().build().unwrap())
+    };
     let total = |call: Expr| {
         let rows = correlated(b, "b").aggregate(Vec::<Expr>::new(), vec![call.alias("n")]).unwrap();
         scalar_subquery(Arc::new(rows.project(vec![col("n")]).unwrap().build().unwrap()))
@@ -145,6 +152,8 @@ fn subqueries(a: &Source, b: &Source, c: &Source) -> Vec<(&'static str, Plan)> {
         ("not in what has no null", filtered(not_in_subquery(col("a.k"), known(b, "b")))),
         ("exists", filtered(exists(matching()))),
         ("not exists", filtered(not_exists(matching()))),
+        ("not exists within bounds", filtered(not_exists(bounds()))),
+        ("exists within bounds or", filtered(exists(bounds()).or(col("a.v").eq(lit(0i64))))),
         ("exists or", filtered(exists(matching()).or(col("a.v").eq(lit(0i64))))),
         ("in or", filtered(in_subquery(col("a.k"), keys(c, "c")).or(col("a.v").eq(lit(0i64))))),
         ("scalar", filtered(col("a.v").eq(most()))),
