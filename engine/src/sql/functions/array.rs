@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, BooleanBuilder, ListArray, UInt32Array, new_empty_array};
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, BooleanBuilder, ListArray, StructArray, UInt32Array, new_empty_array,
+};
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::compute::{SortOptions, concat, interleave, kernels, take};
 use arrow::datatypes::{DataType, FieldRef};
@@ -47,6 +49,15 @@ pub fn build(ty: &SqlType, lengths: Vec<usize>, values: ArrayRef, nulls: Option<
     let field = item_field(ty)?;
     let values = retype(values, field.data_type())?;
     Ok(Arc::new(ListArray::try_new(field, OffsetBuffer::from_lengths(lengths), values, nulls)?))
+}
+
+/// Lists of records from the columns of all, laid end to end.
+pub fn build_records(ty: &SqlType, lengths: Vec<usize>, columns: Vec<ArrayRef>) -> Result<ArrayRef> {
+    let SqlType::Array(element) = ty else { return Err(Error::internal("a list of records expected")) };
+    let DataType::Struct(fields) = element.arrow() else { return Err(Error::internal("records expected")) };
+    let columns = columns.into_iter().zip(&fields).map(|(column, field)| retype(column, field.data_type()));
+    let records = StructArray::try_new(fields.clone(), columns.collect::<Result<_>>()?, None)?;
+    build(ty, lengths, Arc::new(records), None)
 }
 
 /// The empty array as a constant.

@@ -1,16 +1,13 @@
 //! What drivers ask for when they describe a database: JDBC's `DatabaseMetaData` is made of it.
 
-use std::sync::Arc;
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::datatypes::Int16Type;
 
-use arrow::array::{Array, ArrayRef, AsArray, StructArray};
-use arrow::datatypes::{DataType, Int16Type};
-
-use super::array::build;
+use super::array::build_records;
 use super::signature::T::{Int2Array, Keyword, Numbered};
 use super::signature::{Function, rows};
-use crate::data::SqlType;
-use crate::error::{Error, Result};
-use crate::sql::rows::{Call, List, Output, read, retype};
+use crate::error::Result;
+use crate::sql::rows::{Call, List, Output, read};
 
 pub const FUNCTIONS: &[Function] =
     &[rows("_pg_expandarray", &[Int2Array], Numbered, numbered), rows("pg_get_keywords", &[], Keyword, keywords)];
@@ -28,7 +25,7 @@ fn numbered(call: &Call) -> Result<ArrayRef> {
         }
         lengths.push(places.len() - before);
     }
-    records(call, lengths, vec![column::<i16>(elements)?, column::<i32>(places)?])
+    build_records(call.result, lengths, vec![column::<i16>(elements)?, column::<i32>(places)?])
 }
 
 /// [Key words](https://www.postgresql.org/docs/15/sql-keywords-appendix.html) of PostgreSQL 15.
@@ -46,20 +43,11 @@ fn keywords(call: &Call) -> Result<ArrayRef> {
         column::<&str>(each().map(|(.., what)| Some(*what)).collect())?,
         column::<&str>(each().map(|(word, ..)| Some(label(word))).collect())?,
     ];
-    records(call, vec![all.len(); call.rows], columns)
+    build_records(call.result, vec![all.len(); call.rows], columns)
 }
 
 fn column<V: Output>(values: Vec<Option<V>>) -> Result<ArrayRef> {
     V::build(values.into_iter().map(Ok))
-}
-
-/// Lists of records from their columns, laid end to end.
-fn records(call: &Call, lengths: Vec<usize>, columns: Vec<ArrayRef>) -> Result<ArrayRef> {
-    let SqlType::Array(element) = call.result else { return Err(Error::internal("a list of records expected")) };
-    let DataType::Struct(fields) = element.arrow() else { return Err(Error::internal("records expected")) };
-    let columns = columns.into_iter().zip(&fields).map(|(column, field)| retype(column, field.data_type()));
-    let records = StructArray::try_new(fields.clone(), columns.collect::<Result<_>>()?, None)?;
-    build(call.result, lengths, Arc::new(records), None)
 }
 
 /// Code, description and words.

@@ -1,17 +1,14 @@
 //! Set-returning functions whose rows have two columns.
 
-use std::sync::Arc;
+use arrow::array::{Array, ArrayRef};
 
-use arrow::array::{Array, ArrayRef, StructArray};
-
-use super::array::build;
+use super::array::build_records;
 use super::json::raw_text;
 use super::signature::T::{Json, Jsonb, KeyJson, KeyJsonb, KeyText, OptionText, TextArray};
 use super::signature::{Function, rows};
-use crate::data::SqlType;
 use crate::error::{Error, Result, SqlState};
 use crate::sql::adt::json::{self, Json as JsonValue};
-use crate::sql::rows::{Call, List, Output, read, retype, text_at};
+use crate::sql::rows::{Call, List, Output, read, text_at};
 
 pub const FUNCTIONS: &[Function] = &[
     rows("json_each", &[Json], KeyJson, |c| each(c, "json_each", false)),
@@ -27,16 +24,9 @@ type Pair = (String, Option<String>);
 
 /// A list of pairs for each row.
 fn pairs(call: &Call, lengths: Vec<usize>, pairs: Vec<Pair>) -> Result<ArrayRef> {
-    let SqlType::Array(element) = call.result else { return Err(Error::internal("a list of pairs expected")) };
-    let arrow::datatypes::DataType::Struct(fields) = element.arrow() else {
-        return Err(Error::internal("pairs expected"));
-    };
     let (names, values): (Vec<String>, Vec<Option<String>>) = pairs.into_iter().unzip();
-    let columns =
-        [String::build(names.into_iter().map(|name| Ok(Some(name))))?, String::build(values.into_iter().map(Ok))?];
-    let columns = columns.into_iter().zip(&fields).map(|(column, field)| retype(column, field.data_type()));
-    let structs = StructArray::try_new(fields.clone(), columns.collect::<Result<_>>()?, None)?;
-    build(call.result, lengths, Arc::new(structs), None)
+    let names = String::build(names.into_iter().map(|name| Ok(Some(name))))?;
+    build_records(call.result, lengths, vec![names, String::build(values.into_iter().map(Ok))?])
 }
 
 /// The members of JSON objects.
