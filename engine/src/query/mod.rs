@@ -9,6 +9,7 @@ mod padded;
 mod plain_lists;
 mod point;
 mod reading;
+mod stopping;
 mod stream;
 
 use std::sync::Arc;
@@ -35,6 +36,7 @@ use crate::error::{Error, Result};
 use crate::query::in_turn::ComputeInTurn;
 use crate::query::padded::PadOuterJoins;
 use crate::query::plain_lists::PlainLists;
+use crate::query::stopping::Wanted;
 use crate::view::RowSnapshot;
 
 pub use point::PointQuery;
@@ -109,8 +111,7 @@ impl QueryEngine {
     /// # Errors
     /// Whatever planning gives; what rows give comes by the stream.
     pub async fn run(&self, plan: LogicalPlan, tables: &dyn Tables) -> Result<RowStream> {
-        let (physical, context) = self.plan(plan, tables).await?;
-        Ok(RowStream::spawn(self.runtime()?.handle(), execute_stream(physical, context)?))
+        self.start(&self.plan(plan, tables).await?)
     }
 
     /// Runs such a plan to its end; returns its operators, a line each, with how many rows each gave.
@@ -118,12 +119,17 @@ impl QueryEngine {
     /// # Errors
     /// As [`run`](QueryEngine::run), and what rows give.
     pub async fn analyze(&self, plan: LogicalPlan, tables: &dyn Tables) -> Result<Vec<String>> {
-        let (physical, context) = self.plan(plan, tables).await?;
-        let mut rows = RowStream::spawn(self.runtime()?.handle(), execute_stream(physical.clone(), context)?);
+        let planned = self.plan(plan, tables).await?;
+        let mut rows = self.start(&planned)?;
         while rows.try_next().await?.is_some() {}
         let mut lines = Vec::new();
-        measured(&physical, 0, &mut lines);
+        measured(&planned.operators, 0, &mut lines);
         Ok(lines)
+    }
+
+    fn start(&self, planned: &Planned) -> Result<RowStream> {
+        let rows = execute_stream(planned.operators.clone(), planned.context.clone())?;
+        Ok(RowStream::spawn(self.runtime()?.handle(), rows, planned.wanted.clone()))
     }
 
     fn runtime(&self) -> Result<&Runtime> {
@@ -139,13 +145,14 @@ impl QueryEngine {
         done.await.map_err(|error| Error::internal(format!("a query failed to plan: {error}")))?
     }
 
-    async fn plan(&self, plan: LogicalPlan, tables: &dyn Tables) -> Result<(Arc<dyn ExecutionPlan>, Arc<TaskContext>)> {
+    async fn plan(&self, plan: LogicalPlan, tables: &dyn Tables) -> Result<Planned> {
         let plan = with_rows(plan, tables)?;
         let state = self.state.clone();
         // Planning folds constants and may call functions: it belongs on the query threads as well.
         let planned = self.runtime()?.spawn(async move {
-            let physical = state.create_physical_plan(&plan).await?;
-            Ok::<_, Error>((physical, state.task_ctx()))
+            let wanted = Wanted::default();
+            let operators = wanted.while_wanted(state.create_physical_plan(&plan).await?)?;
+            Ok::<_, Error>(Planned { operators, context: state.task_ctx(), wanted })
         });
         planned.await.map_err(|error| Error::internal(format!("a query failed to plan: {error}")))?
     }
@@ -155,6 +162,14 @@ impl QueryEngine {
         let state = self.state.clone();
         self.aside(move || Ok(state.optimize(&plan()?)?)).await
     }
+}
+
+/// A query that can begin.
+struct Planned {
+    operators: Arc<dyn ExecutionPlan>,
+    context: Arc<TaskContext>,
+    /// What its operators ask.
+    wanted: Wanted,
 }
 
 impl Drop for QueryEngine {

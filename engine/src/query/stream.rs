@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::error::{Error, Result};
+use crate::query::stopping::Wanted;
 
 /// Batches computed ahead of a slow reader; a query waits when they are full.
 const AHEAD: usize = 2;
@@ -20,11 +21,12 @@ pub struct RowStream {
     batches: mpsc::Receiver<Result<RecordBatch>>,
     /// None once its end was seen.
     task: Option<JoinHandle<()>>,
+    wanted: Wanted,
 }
 
 impl RowStream {
-    /// Runs a stream to its end, or until nobody reads.
-    pub fn spawn(runtime: &Handle, mut rows: SendableRecordBatchStream) -> RowStream {
+    /// Runs a stream to its end, or until nobody reads, which `wanted` then tells its operators.
+    pub fn spawn(runtime: &Handle, mut rows: SendableRecordBatchStream, wanted: Wanted) -> RowStream {
         let (sender, batches) = mpsc::channel(AHEAD);
         let pump = async move {
             while let Some(batch) = rows.next().await {
@@ -34,7 +36,7 @@ impl RowStream {
                 }
             }
         };
-        RowStream { batches, task: Some(runtime.spawn(pump)) }
+        RowStream { batches, task: Some(runtime.spawn(pump)), wanted }
     }
 }
 
@@ -55,6 +57,7 @@ impl Stream for RowStream {
 
 impl Drop for RowStream {
     fn drop(&mut self) {
+        self.wanted.no_more();
         if let Some(task) = &self.task {
             task.abort();
         }

@@ -55,6 +55,29 @@ fn a_statement_that_computes_is_cancelled() {
     assert_eq!(code(&messages), "57014");
 }
 
+/// A join may compare for minutes between two rows: its threads must not go on when nobody waits for it.
+#[test]
+fn what_a_cancelled_join_compares_it_leaves() {
+    let server = Server::start();
+    let (mut client, key) = Client::login_with_key(&server);
+    client.rows("CREATE TABLE t (id int PRIMARY KEY, s text)");
+    client.rows("INSERT INTO t SELECT n, repeat('x', 100) || n FROM generate_series(1, 60000) AS g(n)");
+    let unlike = "b.s || 'x' LIKE '%' || a.s || '%' AND a.id <> b.id";
+    for computing in [
+        format!("DELETE FROM t a WHERE EXISTS (SELECT 1 FROM t b WHERE {unlike})"),
+        format!("SELECT count(*) FROM t a LEFT JOIN t b ON {unlike}"),
+        format!("SELECT count(*) FROM t a JOIN t b ON a.id / 60001 = b.id / 60001 AND {unlike}"),
+        format!("SELECT count(*) FROM t a, t b WHERE random() < 0.5 AND {unlike}"),
+    ] {
+        let before = server.cpu();
+        query(&mut client, &computing);
+        server.computes(before);
+        cancel(&server, &key);
+        assert_eq!(code(&client.until_ready()), "57014", "{computing}");
+        server.rests();
+    }
+}
+
 #[test]
 fn only_the_statement_meant_is_cancelled() {
     let server = Server::start();
