@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use levada_benches::Outcome;
+use levada_benches::machine::take_memory;
 use levada_benches::server::{Server, rows};
 use tokio_postgres::Client;
 
@@ -138,6 +139,7 @@ async fn first_answer(
             ("of which until it listens", server.listening.as_secs_f64()),
             ("CPU s", usage.cpu_seconds),
             ("peak MB", usage.peak_memory as f64 / 1e6),
+            ("as much memory alone, s", take_memory(usage.peak_memory as usize).as_secs_f64()),
         ],
     );
     Ok(server)

@@ -1,4 +1,4 @@
-//! What a run ran on, and whether it had it for itself.
+//! What a run ran on, whether it had it for itself, and how fast its memory comes.
 
 use std::path::Path;
 use std::process::Command;
@@ -43,6 +43,15 @@ pub async fn idle() -> Outcome<()> {
     }
     eprintln!("the machine has other things to do: the figures will tell less");
     Ok(())
+}
+
+/// How long it takes to write to so many bytes of memory that the system has to find first.
+///
+/// In a virtual machine whose host gives and takes memory by the page this can be most of what a process takes that needs as much.
+pub fn take_memory(bytes: usize) -> Duration {
+    let began = Instant::now();
+    drop(std::hint::black_box(vec![1_u8; bytes]));
+    began.elapsed()
 }
 
 /// Ticks in which the processors had something to do, and all ticks.

@@ -11,6 +11,7 @@ mod config;
 mod demo;
 mod memory_limit;
 mod pgwire;
+mod turns;
 
 use std::error::Error;
 use std::io::{IsTerminal, Write};
@@ -87,6 +88,7 @@ fn block_on(future: impl Future<Output = Result<(), Box<dyn Error>>>) -> Result<
         .enable_all()
         .thread_name("levada-server")
         .thread_stack_size(STACK)
+        .on_thread_start(turns::take_short_turns)
         .build()?;
     let outcome = runtime.block_on(future);
     // Connections that did not end in time have nobody to wait for them.
