@@ -14,6 +14,7 @@ use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
+use rayon::ThreadPoolBuilder;
 
 use crate::catalog::Catalog;
 use crate::data::{ObjectId, STACK};
@@ -282,8 +283,12 @@ impl Hydrations {
                 inbox.send(Request::Hydration(relation, number)).ok();
             }
         };
-        let spawned = std::thread::Builder::new().name("levada-hydrate".into()).stack_size(STACK).spawn(body);
-        spawned.map(drop).map_err(|error| Error::internal("cannot start a thread").with_source(error))
+        // A pool of this one thread: what is done in parallel elsewhere stays on it, takes no more cores, and does not keep
+        // threads waiting that steps wait for. The thread ends with its work.
+        let pool = ThreadPoolBuilder::new().num_threads(1).stack_size(STACK);
+        let pool = pool.thread_name(|_| "levada-hydrate".into()).panic_handler(|_| {}).build();
+        pool.map_err(|error| Error::internal("cannot start a thread").with_source(error))?.spawn(body);
+        Ok(())
     }
 }
 

@@ -1,9 +1,11 @@
 //! Hydrations that fail, stall or are called off, over a source whose history a test makes up.
 
+use std::collections::BTreeSet;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Instant;
 
 use arrow::array::{Int32Array, RecordBatch};
+use rayon::prelude::*;
 
 use super::*;
 use crate::data::{Column, Epoch, ObjectId, OperatorId, Parts, RelationSchema, SqlType, ZSet};
@@ -153,4 +155,19 @@ fn what_comes_meanwhile_is_in_it() {
     assert!(graph.is_hydrated(VIEW));
     assert_eq!(graph.rows(VIEW).unwrap().snapshot(last).row_count().unwrap(), 3);
     assert_eq!(graph.recorded(), 0);
+}
+
+/// What uses several threads elsewhere, such as the index of a store, keeps to the one that gives way.
+#[test]
+fn a_hydration_has_one_thread() {
+    let (mut graph, (mut hydrations, inbox)) = (graph(), hydrations());
+    let (tell, told) = channel();
+    let rows = std::iter::once_with(move || {
+        let threads = (0..1000).into_par_iter().map(|_| std::thread::current().name().map(str::to_owned));
+        tell.send(threads.collect::<BTreeSet<_>>()).unwrap();
+        Err(Error::internal("no rows"))
+    });
+    start(&mut graph, &mut hydrations, Box::new(rows));
+    failed(&mut hydrations, &inbox);
+    assert_eq!(told.recv().unwrap(), [Some("levada-hydrate".to_owned())].into());
 }
