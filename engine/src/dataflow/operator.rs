@@ -39,12 +39,12 @@ pub trait Operator: Send {
     fn step(&mut self, inputs: &[ZSet], context: &mut StepContext) -> Result<ZSet>;
 
     /// Makes what it needs of others before its first step, such as indexes on their rows, and has not got yet: a node that is
-    /// only looked at, by EXPLAIN, does without.
+    /// only looked at, by EXPLAIN, does without. Does a bounded piece of that at a time: whether it was the last.
     ///
     /// # Errors
     /// What cannot be read, 54000 where there are too many rows.
-    fn open(&mut self) -> Result<()> {
-        Ok(())
+    fn open(&mut self) -> Result<bool> {
+        Ok(true)
     }
 
     /// The same operator once more, where it keeps nothing of its own: another thread asks it what it makes of rows.

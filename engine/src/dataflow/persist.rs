@@ -38,7 +38,9 @@ impl Graph {
         self.errors.load(loader.store())?;
         self.late.load(loader.store())?;
         // Rows enter the indexes that are there when they are read.
-        self.nodes.iter_mut().flatten().try_for_each(|node| node.operator.open())?;
+        for node in self.nodes.iter_mut().flatten() {
+            while !node.operator.open()? {}
+        }
         let unknown: Vec<NodeId> = (self.fresh.keys().copied())
             .filter(|id| self.node(*id).is_ok_and(|node| node.id.is_some_and(|owner| !saved(owner))))
             .collect();

@@ -119,7 +119,7 @@ impl TableKeys {
 
 /// Which of these keys a table has.
 fn stored_keys(store: &RowStore, columns: &[usize], keys: &[ArrayRef], rows: usize, epoch: Epoch) -> Result<Vec<bool>> {
-    let index = store.add_index(columns.to_vec())?;
+    let index = store.add_index(columns)?;
     let mut present = vec![false; rows];
     for row in store.probe(&index, keys, epoch, true)?.probe_rows() {
         present[*row as usize] = true;

@@ -27,7 +27,7 @@ pub fn change(
     let last = last_of_each_key(key, rows)?;
     let rows = take_record_batch(rows, &last)?;
     let keys: Vec<ArrayRef> = key.iter().map(|column| rows.column(*column).clone()).collect();
-    let index = store.add_index(key.to_vec())?;
+    let index = store.add_index(key)?;
     let before = store.probe(&index, &keys, at, true)?;
     let before = before.rows(0..before.len(), None)?;
     let after = match deleted {

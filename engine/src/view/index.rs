@@ -101,6 +101,19 @@ impl Index {
         Ok(joined)
     }
 
+    /// Enters all rows of a chunk.
+    ///
+    /// # Errors
+    /// As [`insert`](Index::insert), and where their keys cannot be compared.
+    pub(super) fn enter(&self, chunk: &Chunk) -> Result<()> {
+        self.insert(chunk, &self.keys(chunk)?.hashes, |_| true).map(drop)
+    }
+
+    /// Makes room for so many rows.
+    pub(super) fn reserve(&self, rows: usize) {
+        self.shards.iter().for_each(|shard| shard.write().reserve(rows / SHARDS));
+    }
+
     /// Enters the `wanted` rows of many chunks, given in order, in an index that nobody reads yet; on as many threads as
     /// there are. Returns the rows whose hash was there before them, in these chunks or others, by the chunk's position.
     ///
@@ -215,6 +228,9 @@ impl Index {
 
     /// Takes the rows of chunks out that are not there any more.
     pub(super) fn forget(&self, chunks: &[ChunkId]) {
+        if chunks.is_empty() {
+            return;
+        }
         let rows = |chunk: &ChunkId| self.slots.lock().get(chunk).map_or(0, |slots| slots.len());
         let moves: Vec<(ChunkId, Vec<Move>)> = chunks.iter().map(|chunk| (*chunk, vec![None; rows(chunk)])).collect();
         self.relocate(&moves, None);

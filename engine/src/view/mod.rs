@@ -37,7 +37,7 @@ mod table;
 mod tests;
 
 pub use chunk::RowAddress;
-pub use indexes::HeldIndex;
+pub use indexes::{HeldIndex, NewIndex};
 pub use keyed::{Found, Wanted, wanted};
 pub use probe::Pairs;
 pub use snapshot::RowSnapshot;

@@ -103,7 +103,7 @@ impl Hydration {
         self.emitted
     }
 
-    /// Does a bounded piece of the work: a slice of the reading, or a round of catching up.
+    /// Does a bounded piece of the work: some chunks of an index, a slice of the reading, or a round of catching up.
     ///
     /// # Errors
     /// What reading gives, a broken invariant, or 54000 where nodes make too much of what they are fed at once: the next try
@@ -119,8 +119,9 @@ impl Hydration {
     fn try_advance(&mut self) -> Result<Stage> {
         let stage = match self.work.front_mut() {
             Some(Work::Open) => {
-                self.graph.nodes.iter_mut().flatten().try_for_each(|node| node.operator.open())?;
-                self.work.pop_front();
+                if self.open()? {
+                    self.work.pop_front();
+                }
                 Stage::Reading
             }
             Some(Work::Start(node)) => {
@@ -167,6 +168,16 @@ impl Hydration {
         };
         self.feed = next.min(self.most_fed);
         Ok(())
+    }
+
+    /// A piece of what the nodes need; whether there is no more to do.
+    fn open(&mut self) -> Result<bool> {
+        for node in self.graph.nodes.iter_mut().flatten() {
+            if !node.operator.open()? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     fn start(&mut self, id: NodeId) -> Result<()> {

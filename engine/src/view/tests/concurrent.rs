@@ -112,7 +112,7 @@ fn an_index_is_made_while_the_writer_goes_on() {
     std::thread::scope(|scope| {
         let builder = scope.spawn(|| {
             for _ in 0..10 {
-                let index = store.add_index(vec![1]).unwrap();
+                let index = store.add_index(&[1]).unwrap();
                 check(&index);
                 let at = published.load(Ordering::Acquire);
                 while published.load(Ordering::Acquire) < at + 3 {

@@ -93,11 +93,9 @@ impl Run {
         let columns: Vec<Vec<usize>> =
             std::mem::take(&mut self.indexes).into_iter().map(|(_, columns)| columns).collect();
         let before = &columns[..self.random.below(columns.len() + 1)];
-        let held: Vec<HeldIndex> =
-            before.iter().map(|columns| self.store.add_index(columns.clone()).unwrap()).collect();
+        let held: Vec<HeldIndex> = before.iter().map(|columns| self.store.add_index(columns).unwrap()).collect();
         self.store.load(OPERATOR, &disk.state).unwrap();
-        self.indexes =
-            columns.into_iter().map(|columns| (self.store.add_index(columns.clone()).unwrap(), columns)).collect();
+        self.indexes = columns.into_iter().map(|columns| (self.store.add_index(&columns).unwrap(), columns)).collect();
         for (before, (now, _)) in held.iter().zip(&self.indexes) {
             assert!(Arc::ptr_eq(&before.0, &now.0), "what was there before the rows is used again");
         }
@@ -108,8 +106,8 @@ impl Run {
     }
 
     fn add_index(&mut self, columns: Vec<usize>) {
-        let index = self.store.add_index(columns.clone()).unwrap();
-        assert!(Arc::ptr_eq(&index.0, &self.store.add_index(columns.clone()).unwrap().0));
+        let index = self.store.add_index(&columns).unwrap();
+        assert!(Arc::ptr_eq(&index.0, &self.store.add_index(&columns).unwrap().0));
         self.indexes.push((index, columns));
     }
 

@@ -150,7 +150,7 @@ fn a_large_change_is_cut_and_halves_are_freed() {
 #[test]
 fn many_pairs_are_found_a_part_at_a_time() {
     let store = Arc::new(RowStore::new(schema(), Identity::FullRow));
-    let index = store.add_index(vec![0]).unwrap();
+    let index = store.add_index(&[0]).unwrap();
     let rows: i64 = 1100;
     let values = StringArray::from_iter_values((0..rows).map(|row| row.to_string()));
     let columns: Vec<ArrayRef> = vec![Arc::new(Int64Array::from(vec![7; rows as usize])), Arc::new(values)];

@@ -171,9 +171,8 @@ impl Operator for Join {
         &self.schema
     }
 
-    fn open(&mut self) -> Result<()> {
-        self.left.open()?;
-        self.right.open()
+    fn open(&mut self) -> Result<bool> {
+        Ok(self.left.open()? && self.right.open()?)
     }
 
     fn step(&mut self, inputs: &[ZSet], context: &mut StepContext) -> Result<ZSet> {

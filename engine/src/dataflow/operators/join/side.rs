@@ -10,10 +10,9 @@ use crate::data::hash::canonical;
 use crate::data::{Epoch, ZSet};
 use crate::dataflow::SLICE;
 use crate::error::{Error, Result};
-use crate::view::{HeldIndex, Pairs, RowStore};
+use crate::view::{HeldIndex, NewIndex, Pairs, RowStore};
 
 /// A stored relation as a join reads it.
-#[derive(Clone)]
 pub struct JoinSide {
     pub(super) rows: Arc<RowStore>,
     /// Columns of the store that are the join's key.
@@ -22,6 +21,16 @@ pub struct JoinSide {
     pub(super) columns: Vec<usize>,
     /// On the keys, once it is open.
     index: Option<HeldIndex>,
+    /// What there is of it while it opens.
+    building: Option<NewIndex>,
+}
+
+impl Clone for JoinSide {
+    fn clone(&self) -> JoinSide {
+        let JoinSide { rows, keys, columns, index, building: _ } = self;
+        let (rows, keys, columns, index) = (rows.clone(), keys.clone(), columns.clone(), index.clone());
+        JoinSide { rows, keys, columns, index, building: None }
+    }
 }
 
 /// Takes matches: for each pair the row of the probing batch, and the stored rows beside them. Returns how many bytes the
@@ -35,15 +44,16 @@ const FIRST_RUN: usize = 256;
 impl JoinSide {
     /// Positions are of the store's columns.
     pub fn new(rows: Arc<RowStore>, keys: Vec<usize>, columns: Vec<usize>) -> JoinSide {
-        JoinSide { rows, keys, columns, index: None }
+        JoinSide { rows, keys, columns, index: None, building: None }
     }
 
-    /// Has the store index the keys, as long as this side is there.
-    pub(super) fn open(&mut self) -> Result<()> {
+    /// Has the store index the keys, as long as this side is there. Does a piece of it: whether that was the last.
+    pub(super) fn open(&mut self) -> Result<bool> {
         if self.index.is_none() && !self.keys.is_empty() {
-            self.index = Some(self.rows.add_index(self.keys.clone())?);
+            self.index = self.rows.build_index(&self.keys, &mut self.building)?;
+            return Ok(self.index.is_some());
         }
-        Ok(())
+        Ok(true)
     }
 
     /// None without keys: then every row matches.

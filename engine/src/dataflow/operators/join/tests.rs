@@ -87,7 +87,7 @@ impl Run {
         let (residual, asked) = residual(&pairs);
         let condition = JoinCondition { nulls_match, residual: has_residual.then_some(residual) };
         let mut join = Join::new(kind, [side(&stores[0]), side(&stores[1])], condition, pairs, output);
-        join.open().unwrap();
+        while !join.open().unwrap() {}
         let (output, rejected) = Default::default();
         Run { kind, keyed, nulls_match, has_residual, stores, join, asked, epoch: Epoch(1), output, rejected }
     }

@@ -336,3 +336,38 @@ fn only_what_a_hydration_reads_is_kept_for_it() {
     aside.finish();
     assert_eq!(aside.oracle.rows(id), ["0"]);
 }
+
+/// Between the pieces steps go on, and whoever drives the hydration can stop.
+#[test]
+fn an_index_over_many_rows_is_made_in_pieces() {
+    const ROWS: i32 = 200_000;
+    let mut aside = Aside::new(1, 8192);
+    let change = |oracle: &mut Oracle, changes: [(usize, Vec<(Row, i64)>); 2]| {
+        oracle.epoch = oracle.epoch.next();
+        let input = |(table, rows): (usize, Vec<(Row, i64)>)| {
+            let (table, node) = &oracle.tables[table];
+            (*node, zset(&table.source, &rows))
+        };
+        let inputs = changes.map(input).into();
+        oracle.graph.step(oracle.epoch, inputs).unwrap();
+        oracle.graph.compact(oracle.epoch).unwrap();
+    };
+    let row = |key: i32, weight: i64| ((0, Some(key), None, None), weight);
+    let many = (0..ROWS).map(|key| row(key, 1)).collect();
+    change(&mut aside.oracle, [(1, many), (2, (0..20).map(|key| row(key * 9_999, 1)).collect())]);
+    let plan = joined(&aside);
+    let id = aside.create("pairs", plan);
+    let (view, mut hydration) = aside.running.pop().unwrap();
+    let store = aside.oracle.graph.rows(aside.oracle.source(1).id).unwrap().clone();
+    let mut pieces = 0;
+    while store.snapshot(aside.oracle.epoch).indexes().is_empty() {
+        assert_eq!(hydration.advance().unwrap(), Stage::Reading);
+        // Each takes one pair away, and brings two.
+        let moved = vec![row(pieces * 9_999, -1), row(ROWS + pieces, 1), row(189_981, 1)];
+        change(&mut aside.oracle, [(1, moved), (2, vec![row(ROWS + pieces, 1)])]);
+        pieces += 1;
+    }
+    assert!(pieces > 2, "{pieces}");
+    aside.splice(view, hydration);
+    assert_eq!(aside.oracle.rows(id), [(20 + pieces).to_string()]);
+}
