@@ -39,6 +39,7 @@ impl Stepper {
             Ok(meta) => {
                 checkpoint.set_meta(meta);
                 self.saved = self.epoch;
+                self.suspicion.saving(|source, place| self.sources.has_reached(source, place));
                 self.metrics.measured(self.dataflows.catalog(), sizes);
                 self.checkpointer.submit(checkpoint, self.epoch, self.position);
             }
@@ -55,7 +56,7 @@ impl Stepper {
             Ok(()) => {
                 self.durable = done.epoch;
                 self.metrics.set_durable(self.durable);
-                self.suspicion.try_more(&self.sources);
+                self.suspicion.try_more();
             }
             Err(error) => self.recover_and_publish(&error),
         }

@@ -17,7 +17,6 @@ use crate::data::ObjectId;
 use crate::dataflow::{Fingerprint, MOST_EXPIRED};
 use crate::engine::commit::Commit;
 use crate::engine::dataflows::Culprit;
-use crate::engine::sources::Sources;
 use crate::engine::stepper::Stepper;
 use crate::engine::{Locks, Operation};
 use crate::error::{Error, SqlState};
@@ -54,11 +53,13 @@ struct Caution {
     nodes: BTreeSet<Fingerprint>,
     /// Rows that a step may have of them.
     rows: usize,
+    /// Whether the checkpoint that was begun last has all up to the place.
+    saved: bool,
 }
 
 impl Default for Caution {
     fn default() -> Caution {
-        Caution { place: Progress::default(), nodes: BTreeSet::new(), rows: usize::MAX }
+        Caution { place: Progress::default(), nodes: BTreeSet::new(), rows: usize::MAX, saved: false }
     }
 }
 
@@ -73,13 +74,20 @@ impl Suspicion {
         self.expired
     }
 
-    /// A checkpoint is durable: what has been done since the last failure is not lost to the next, and more can be tried. Not
-    /// sooner: what was done in small steps would be done over and over, and of two sources that fail a node in turn, each
-    /// would be trusted before the other fails.
-    pub(super) fn try_more(&mut self, sources: &Sources) {
+    /// A checkpoint is begun: of which sources it has what failed, as `has_reached` tells of a source and a place.
+    pub(super) fn saving(&mut self, has_reached: impl Fn(ObjectId, &Progress) -> bool) {
+        for (source, caution) in &mut self.sources {
+            caution.saved = has_reached(*source, &caution.place);
+        }
+    }
+
+    /// The checkpoint is durable: what has been done since the last failure is not lost to the next, and more can be tried.
+    /// Not sooner: what was done in small steps would be done over and over, and of two sources that fail a node in turn,
+    /// each would be trusted before the other fails.
+    pub(super) fn try_more(&mut self) {
         self.expired = self.expired.saturating_mul(2).min(MOST_EXPIRED);
-        self.sources.retain(|source, caution| {
-            if !sources.has_reached(*source, &caution.place) {
+        self.sources.retain(|_, caution| {
+            if !caution.saved {
                 return true;
             }
             caution.nodes.clear();
@@ -98,6 +106,7 @@ impl Stepper {
         for Delivery { relation, offsets, turn, .. } in deliveries {
             let caution = self.suspicion.sources.entry(*relation).or_default();
             caution.place.advance(offsets, turn.as_ref());
+            caution.saved = false;
             match alone {
                 // It may have been a transaction.
                 false => {}
@@ -176,4 +185,24 @@ impl Stepper {
 
 fn is_too_much(error: &Error) -> bool {
     error.sqlstate() == SqlState::PROGRAM_LIMIT_EXCEEDED
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn caution_ends_with_a_checkpoint_that_has_the_place() {
+        let source = ObjectId(1);
+        let mut suspicion = Suspicion::default();
+        suspicion.sources.insert(source, Caution { rows: MANY_ROWS, ..Caution::default() });
+        // The steps come to the place while it is written.
+        suspicion.saving(|_, _| false);
+        suspicion.try_more();
+        assert_eq!(suspicion.most_rows(source), Some(MANY_ROWS));
+        suspicion.saving(|_, _| true);
+        assert_eq!(suspicion.most_rows(source), Some(MANY_ROWS));
+        suspicion.try_more();
+        assert_eq!(suspicion.most_rows(source), None);
+    }
 }
