@@ -211,7 +211,7 @@ impl Engine {
         let locks = Arc::<LockTable>::default();
         let metrics = Arc::new(Metrics::new(intake.clone(), memory.clone(), recovered.durable));
         let mut sources = Sources::new(recovered.histories, requests.clone());
-        sources.follow(&recovered.dataflows);
+        sources.follow(&recovered.dataflows, recovered.epoch);
         let (catch_up, waiting) = CatchUp::new(recovered.places, &sources).unzip();
         let clock = Clock::new(options.time, recovered.clock);
         let snapshot = Arc::new(Snapshot {

@@ -224,7 +224,7 @@ impl Dataflows {
             Operation::Drop(ids) => ids.iter().rev().for_each(|id| {
                 catalog.remove(*id);
             }),
-            Operation::Begin { source, read } => {
+            Operation::Begin { source, read, asked: _ } => {
                 self.histories.begin(*source, read);
                 self.event_times.begin(*source, read);
             }

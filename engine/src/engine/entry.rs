@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 
 use crate::catalog::{Item, ItemKind};
-use crate::data::{ObjectId, ZSet, codec, sealed};
+use crate::data::{Epoch, ObjectId, ZSet, codec, sealed};
 use crate::error::{Error, Result};
 use crate::source::Progress;
 
@@ -33,8 +33,10 @@ pub enum Operation {
     /// Rows inserted into and deleted from a table.
     Write { table: ObjectId, change: ZSet },
     /// A source is read from here on, unless it is read already: views made since find what is before in its history. Only
-    /// the step that makes the first of them knows whether it is the first.
-    Begin { source: ObjectId, read: Progress },
+    /// the step that makes the first of them knows whether it is the first. `asked` is an epoch that was there before the
+    /// broker was asked; None once the step has looked at what has come since, and
+    /// in the log.
+    Begin { source: ObjectId, read: Progress, asked: Option<Epoch> },
     /// Views and sinks, with all that stand on them, that are not kept current any more, and why.
     Suspend { relations: BTreeSet<ObjectId>, why: String },
 }
@@ -82,7 +84,7 @@ pub fn encode(operations: &[Operation]) -> Result<Bytes> {
         match operation {
             Operation::Create(item) => sealed::encode(item, &mut out)?,
             Operation::Drop(ids) => sealed::encode(ids, &mut out)?,
-            Operation::Begin { source, read } => sealed::encode(&(source, read), &mut out)?,
+            Operation::Begin { source, read, asked: _ } => sealed::encode(&(source, read), &mut out)?,
             Operation::Suspend { relations, why } => sealed::encode(&(relations, why), &mut out)?,
             Operation::Write { table, change } => {
                 out.extend(table.0.to_be_bytes());
@@ -115,7 +117,7 @@ pub fn decode(bytes: &[u8]) -> Result<Vec<Operation>> {
             DROP => Operation::Drop(sealed::decode(payload, BROKEN)?),
             BEGIN => {
                 let (source, read) = sealed::decode(payload, BROKEN)?;
-                Operation::Begin { source, read }
+                Operation::Begin { source, read, asked: None }
             }
             SUSPEND => {
                 let (relations, why) = sealed::decode(payload, BROKEN)?;

@@ -70,9 +70,9 @@ impl Histories {
         read.advance(&delivery.offsets, delivery.turn.as_ref());
     }
 
-    /// Forgets the offsets of others.
-    pub fn retain(&self, is_read: impl Fn(ObjectId) -> bool) {
-        self.0.read.lock().retain(|source, _| is_read(*source));
+    /// Forgets the offsets of others, and returns those.
+    pub fn retain(&self, is_read: impl Fn(ObjectId) -> bool) -> BTreeMap<ObjectId, Progress> {
+        self.0.read.lock().extract_if(.., |source, _| !is_read(*source)).collect()
     }
 
     /// How far the steps have taken in what is read.

@@ -34,6 +34,8 @@ pub struct Sources {
     watches: Watches,
     /// What the log says of how far sources have been read.
     logged: BTreeMap<ObjectId, Progress>,
+    /// How far sources had been taken in that are read no more, and since which epoch.
+    left: BTreeMap<ObjectId, (Epoch, Progress)>,
     /// Counts the readers that were started: deliveries of one that is no more are void.
     started: u64,
 }
@@ -53,16 +55,16 @@ struct Source {
 impl Sources {
     /// Nothing is read before [`follow`](Sources::follow).
     pub fn new(histories: Histories, inbox: Sender<Request>) -> Sources {
-        let (readers, watches, logged) = Default::default();
-        Sources { histories, inbox, readers, watches, logged, started: 0 }
+        let (readers, watches, logged, left) = Default::default();
+        Sources { histories, inbox, readers, watches, logged, left, started: 0 }
     }
 
     /// Begins anew, from where a recovery came to.
-    pub fn restart(&mut self, dataflows: &Dataflows, histories: Histories) {
+    pub fn restart(&mut self, dataflows: &Dataflows, histories: Histories, epoch: Epoch) {
         self.readers.clear();
         self.logged.clear();
         self.histories = histories;
-        self.follow(dataflows);
+        self.follow(dataflows, epoch);
     }
 
     /// Memory and threads of readers.
@@ -123,12 +125,15 @@ impl Sources {
     ///
     /// Of a source, readers build only what nodes read. Where nodes read more than before, reading begins anew from where
     /// the steps are: what the reader before has delivered since, without the new parts, is void. So no step sees a row that
-    /// lacks what one of its nodes reads.
-    pub fn follow(&mut self, dataflows: &Dataflows) {
+    /// lacks what one of its nodes reads. `epoch` is the last one made.
+    pub fn follow(&mut self, dataflows: &Dataflows, epoch: Epoch) {
         let catalog = dataflows.catalog();
         let is_followed = |item: &Arc<Item>| !item.is_source() || catalog.is_read(item.id);
         self.readers.retain(|id, _| catalog.by_id(*id).is_some_and(is_followed));
-        self.histories.retain(|id| catalog.by_id(id).is_some_and(is_followed));
+        for (id, left) in self.histories.retain(|id| catalog.by_id(id).is_some_and(is_followed)) {
+            self.left.insert(id, (epoch, left));
+        }
+        self.left.retain(|id, _| catalog.by_id(*id).is_some());
         self.histories.counts().retain(|id| catalog.by_id(id).is_some());
         for item in catalog.items().filter(|item| item.connector().is_some() && is_followed(item)) {
             if let Err(error) = self.follow_one(item, dataflows) {
@@ -137,6 +142,17 @@ impl Sources {
             }
         }
         *self.watches.write() = self.readers.iter().map(|(id, source)| (*id, source.reader.watch())).collect();
+    }
+
+    /// Has a source begin no earlier than where its last reader has left it, if that went after the broker was asked: what
+    /// was taken in and counted in between would come once more.
+    pub fn settle(&self, operation: &mut Operation) {
+        let Operation::Begin { source, read, asked } = operation else { return };
+        let (Some(asked), Some((since, left))) = (asked.take(), self.left.get(source)) else { return };
+        let other = left.topic.as_ref().zip(read.topic.as_ref()).is_some_and(|(left, read)| left != read);
+        if *since > asked && !other {
+            read.offsets.advance(&left.offsets);
+        }
     }
 
     fn follow_one(&mut self, item: &Item, dataflows: &Dataflows) -> Result<()> {

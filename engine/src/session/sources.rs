@@ -7,7 +7,7 @@ use datafusion::catalog::TableProvider;
 use datafusion::logical_expr::LogicalPlan;
 
 use crate::catalog::{Item, Partial, RelationSource};
-use crate::data::{ObjectId, Parts, ZSet};
+use crate::data::{Epoch, ObjectId, Parts, ZSet};
 use crate::decode;
 use crate::engine::{Operation, partial, spec_of};
 use crate::error::{Result, SqlState};
@@ -21,9 +21,9 @@ use crate::sql::normalize_jsonb;
 /// The sources that a statement reads, each up to the end that it had when the statement began.
 pub type SourceTables = BTreeMap<ObjectId, Arc<dyn TableProvider>>;
 
-/// What brokers have said of sources.
+/// What brokers have said of sources, and an epoch that was there before they were asked.
 #[derive(Default)]
-pub struct Asked(BTreeMap<ObjectId, (Arc<SourceSpec>, Extent)>);
+pub struct Asked(BTreeMap<ObjectId, (Arc<SourceSpec>, Extent, Epoch)>);
 
 impl Session {
     /// Asks the brokers of the sources that a new view (or sink) reads, before the catalog is locked for it: nobody else's DDL
@@ -32,11 +32,12 @@ impl Session {
     /// # Errors
     /// 08006 when the brokers do not answer, 42704 when a topic is gone, 55000 when it is another one.
     pub(super) async fn ask_sources(&mut self, bind: impl FnOnce(&mut Session) -> Result<Item>) -> Result<Asked> {
-        let catalog = self.transaction().catalog().clone();
+        let (catalog, at) = (self.transaction().catalog().clone(), self.transaction().snapshot().epoch);
         let mut asked = Asked::default();
         let Ok(item) = bind(self) else { return Ok(asked) };
         for item in item.depends_on.iter().filter_map(|id| catalog.by_id(*id)).filter(|item| item.is_source()) {
-            asked.0.insert(item.id, topic(item).await?);
+            let (spec, extent) = topic(item).await?;
+            asked.0.insert(item.id, (spec, extent, at));
         }
         Ok(asked)
     }
@@ -52,13 +53,16 @@ impl Session {
         reads: &[ObjectId],
         mut asked: Asked,
     ) -> Result<BTreeMap<ObjectId, Partial>> {
-        let catalog = self.transaction().catalog().clone();
+        let (catalog, now) = (self.transaction().catalog().clone(), self.transaction().snapshot().epoch);
         let mut partials = BTreeMap::new();
         for item in reads.iter().filter_map(|id| catalog.by_id(*id)).filter(|item| item.is_source()) {
-            let (spec, extent) = match asked.0.remove(&item.id) {
+            let (spec, extent, at) = match asked.0.remove(&item.id) {
                 Some(answer) => answer,
                 // Made since the catalog was looked at.
-                None => topic(item).await?,
+                None => {
+                    let (spec, extent) = topic(item).await?;
+                    (spec, extent, now)
+                }
             };
             let partial = partial(&extent, extent.begin(&spec)?, &spec.kafka);
             if let Some(notice) = notice_of_loss(&partial, &spec, &item.name, &format!("\"{view}\"")) {
@@ -66,7 +70,7 @@ impl Session {
                 partials.insert(item.id, partial);
             }
             // One that is read goes on from where it is.
-            self.transaction().add(Operation::Begin { source: item.id, read: extent.read() });
+            self.transaction().add(Operation::Begin { source: item.id, read: extent.read(), asked: Some(at) });
         }
         Ok(partials)
     }

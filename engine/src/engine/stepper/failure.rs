@@ -44,7 +44,7 @@ impl Stepper {
                 self.position = recovered.position;
                 (self.durable, self.saved) = (recovered.durable, recovered.durable);
                 self.metrics.set_durable(self.durable);
-                self.sources.restart(&self.dataflows, recovered.histories);
+                self.sources.restart(&self.dataflows, recovered.histories, self.epoch);
                 Ok(())
             }
             Err(error) if is_full(&error) => Err(self.wait_for_disk(&error)),

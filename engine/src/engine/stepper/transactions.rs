@@ -149,7 +149,7 @@ impl Stepper {
             self.metrics.delivered(deliveries);
         }
         if commits.iter().any(Commit::is_ddl) {
-            self.sources.follow(&self.dataflows);
+            self.sources.follow(&self.dataflows, self.epoch);
         }
         commits.into_iter().for_each(|commit| commit.finish(Ok(snapshot.clone())));
     }
@@ -176,7 +176,8 @@ impl Stepper {
         let catalog = self.dataflows.catalog().clone();
         let mut keys = KeyCheck::new(self.dataflows.stores().clone(), self.epoch);
         let mut accepted = Vec::with_capacity(group.len());
-        for commit in group {
+        for mut commit in group {
+            commit.operations.iter_mut().for_each(|operation| self.sources.settle(operation));
             let fits = check_size(commit.bytes()).and_then(|()| self.memory.admit(commit.growth()));
             let written = commit.operations.iter().filter_map(Operation::written);
             let prepared = fits.and_then(|()| guarded(|| self.dataflows.prepare(written)));
@@ -295,7 +296,7 @@ impl Stepper {
         match created {
             Ok(Ok(created)) => self.epoch = created,
             Ok(Err(error)) if !operations.iter().any(|operation| matches!(operation, Operation::Suspend { .. })) => {
-                self.sources.follow(&self.dataflows);
+                self.sources.follow(&self.dataflows, self.epoch);
                 return Err(error.into());
             }
             Ok(Err(error)) | Err(error) => {

@@ -114,3 +114,44 @@ async fn a_view_begins_a_source_whose_last_reader_is_suspended_meanwhile() {
     send(12);
     until(&engine, "SELECT s FROM third", &["29"]).await;
 }
+
+/// The ends are asked for before the catalog is locked. What the last reader has brought between that and its end is there
+/// already: it counts once, as does what is no row.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_that_is_no_row_counts_once_however_a_source_begins() {
+    let cluster = Cluster::new(1);
+    let directory = tempfile::tempdir().unwrap();
+    let mut engine = open(directory.path());
+    run(&engine, &create_source(&cluster, "s", "a int")).await;
+    let send = |text: &str| {
+        cluster.send(0, None, Some(text));
+        cluster.flush();
+    };
+    send("{\"a\":1}");
+    run(&engine, "CREATE MATERIALIZED VIEW first AS SELECT sum(a) AS s FROM s").await;
+    until(&engine, "SELECT s FROM first", &["1"]).await;
+
+    // Its ends are those before the message that is no row.
+    let mut second = session(&engine);
+    second.begin_implicit();
+    let statement =
+        second.parse("CREATE MATERIALIZED VIEW second AS SELECT sum(a) AS s FROM s").await.unwrap().remove(0);
+    second.simple(&statement).await.unwrap();
+    send("no row");
+    const ERRORS: &str = "SELECT count(*) FROM levada_catalog.source_errors";
+    until(&engine, ERRORS, &["1"]).await;
+    let relations = [table(&engine, "first")].into();
+    commit(&engine, vec![Operation::Suspend { relations, why: "because".into() }]).await.unwrap();
+    second.end_implicit(true).await.unwrap();
+    drop(second);
+    send("{\"a\":2}");
+    until(&engine, "SELECT s FROM second", &["3"]).await;
+    assert_eq!(run(&engine, ERRORS).await, ["1"]);
+
+    // From the log it begins where it did.
+    drop(engine);
+    engine = open(directory.path());
+    send("{\"a\":4}");
+    until(&engine, "SELECT s FROM second", &["7"]).await;
+    assert_eq!(run(&engine, ERRORS).await, ["1"]);
+}
