@@ -144,7 +144,7 @@ impl Load {
 
 /// Makes [`Load`]s, and does them one after the other.
 ///
-/// When it goes, nothing is read any more: the store can be closed.
+/// When it goes, nothing is read any more: the store can be closed, or if all was read, compact its files.
 pub struct Loader {
     store: Arc<StateStore>,
     epoch: Epoch,
@@ -235,6 +235,11 @@ impl Drop for Loader {
         self.loads.iter().for_each(|load| load.call_off());
         if let Some(thread) = self.thread.take() {
             thread.join().ok();
+        }
+        if self.has_ended()
+            && let Err(error) = self.store.compact_from_now_on()
+        {
+            tracing::error!(%error, "the files of the state become ever more until the next start");
         }
     }
 }

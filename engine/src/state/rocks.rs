@@ -57,6 +57,8 @@ pub(super) fn state_options(memory: StoreMemory) -> Options {
     options.set_max_total_wal_size(32 << 20);
     // A large checkpoint adds a file or two to level 0, mostly disjoint from those before.
     options.set_level_zero_file_num_compaction_trigger(8);
+    // Not while the state is read back, for which they would take a core.
+    options.set_disable_auto_compactions(true);
     options.set_bottommost_compression_type(DBCompressionType::Zstd);
     options.set_enable_blob_files(true);
     options.set_min_blob_size(MIN_BLOB);

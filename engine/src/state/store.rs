@@ -47,7 +47,8 @@ pub struct StateStore {
 }
 
 impl StateStore {
-    /// Opens the state in a data directory, at the last checkpoint; an empty or missing directory is a new database.
+    /// Opens the state in a data directory, at the last checkpoint; an empty or missing directory is a new database. Nothing is
+    /// compacted [yet](StateStore::compact_from_now_on).
     ///
     /// # Errors
     /// 55006 while another server has it open, 0A000 for another on-disk format, XX001 when it is damaged, 58030 when it
@@ -67,6 +68,15 @@ impl StateStore {
         let ingest = dir.join("ingest");
         sst::clear(&ingest)?;
         Ok(StateStore { db, options, ingest, sizes: CheckpointSizes::default(), committing: Mutex::new(()) })
+    }
+
+    /// Has files compacted when there are many, which is left until then.
+    ///
+    /// # Errors
+    /// 58030 when RocksDB cannot write down that it does so.
+    pub fn compact_from_now_on(&self) -> Result<()> {
+        let set = self.db.set_options(&[("disable_auto_compactions", "false")]);
+        set.map_err(|error| failure("could not begin to compact the state", error))
     }
 
     /// The same with other sizes of checkpoints.

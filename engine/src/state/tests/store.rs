@@ -8,7 +8,7 @@ use levada_testing::Dice;
 use rocksdb::LiveFile;
 
 use super::*;
-use crate::state::sst;
+use crate::state::{Loader, sst};
 
 const OPERATOR: OperatorId = OperatorId(9);
 
@@ -45,6 +45,34 @@ fn is_there_after_reopening() {
     drop(store);
     let store = StateStore::open(&dir.path().join("new/directory")).unwrap();
     assert_eq!(Model::of(&store, workload.operators), workload.model);
+}
+
+/// Files that no compaction has taken yet.
+fn at_level_zero(store: &StateStore) -> usize {
+    store.db().live_files().unwrap().iter().filter(|file| file.level == 0).count()
+}
+
+#[test]
+fn files_are_compacted_once_all_has_been_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = std::sync::Arc::new(StateStore::open(dir.path()).unwrap());
+    for round in 0..20_u8 {
+        let mut checkpoint = store.checkpoint();
+        [b"first", b"later"].iter().for_each(|key| checkpoint.put(KeyKind::Keyed, OPERATOR, *key, &[round]));
+        store.commit_files(checkpoint, 1 << 20).unwrap();
+    }
+    // The first has gone to the lowest level, where nothing was.
+    assert_eq!(at_level_zero(&store), 19);
+    let mut loader = Loader::new(store.clone(), 1).unwrap();
+    loader.add(|_, _| Ok(()));
+    loader.begin(|| ()).unwrap();
+    loader.finish();
+    drop(loader);
+    let begun = std::time::Instant::now();
+    while at_level_zero(&store) > 8 {
+        assert!(begun.elapsed() < std::time::Duration::from_secs(30), "nothing is compacted");
+        std::thread::yield_now();
+    }
 }
 
 #[test]
