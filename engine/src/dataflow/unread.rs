@@ -93,7 +93,10 @@ impl Graph {
         for id in self.downstream(nodes) {
             needed.insert(id);
             let inputs = self.node(id).map_or(&[][..], |node| &node.inputs);
-            needed.extend(inputs.iter().filter(|input| input.probed).map(|input| input.node));
+            // Who looks into one side for what is new of the other does the same the other way round.
+            if inputs.iter().any(|input| input.probed) {
+                needed.extend(inputs.iter().map(|input| input.node));
+            }
         }
         needed
     }

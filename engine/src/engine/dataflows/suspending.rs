@@ -1,6 +1,6 @@
 //! Views and sinks that cannot be kept current.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::Dataflows;
@@ -25,15 +25,7 @@ impl Dataflows {
     /// operator makes too much for it, even if there was more memory then, and what it creates over views that are suspended
     /// only now is suspended with them.
     pub fn make_again(&mut self, operations: &[Operation], last: Epoch, now: Micros) -> Result<Epoch> {
-        let again = |operation: &Operation| match operation {
-            Operation::Create(item) if item.is_maintained() => {
-                let behind = self.catalog.refusal(&item.depends_on);
-                let why = behind.map(|refusal| refusal.message().to_owned());
-                Operation::Create(why.map_or_else(|| item.clone(), |why| item.clone().suspend(&why)))
-            }
-            other => other.clone(),
-        };
-        let operations: Vec<Operation> = operations.iter().map(again).collect();
+        let operations = self.without_suspended(operations);
         let epoch = self.create(&operations, last)?.next();
         self.graph.bound_steps(usize::MAX);
         let outcome = self.step(epoch, now, &operations);
@@ -41,6 +33,22 @@ impl Dataflows {
         outcome?;
         let (_, last) = self.finish(&operations, epoch)?;
         Ok(last)
+    }
+
+    /// The operations, of which those that create something over what is suspended create it suspended.
+    fn without_suspended(&self, operations: &[Operation]) -> Vec<Operation> {
+        // What an operation creates, those after it may stand on.
+        let mut behind: BTreeMap<ObjectId, String> = BTreeMap::new();
+        let again = |operation: &Operation| {
+            let Operation::Create(item) = operation else { return operation.clone() };
+            let here = || item.depends_on.iter().find_map(|id| behind.get(id).cloned());
+            let before = || self.catalog.refusal(&item.depends_on).map(|refusal| refusal.message().to_owned());
+            let Some(why) = here().or_else(before) else { return operation.clone() };
+            let again = if item.is_maintained() { item.clone().suspend(&why) } else { item.clone() };
+            behind.insert(item.id, why);
+            Operation::Create(again)
+        };
+        operations.iter().map(again).collect()
     }
 
     /// Who is to blame for a step that failed with this: a node of views and sinks, unless it is the system's fault, as for a

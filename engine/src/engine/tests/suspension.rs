@@ -175,11 +175,20 @@ async fn an_entry_of_the_log_that_fails_at_views_suspends_them() {
     let engine = open(directory.path());
     run(&engine, VIEWS).await;
     run(&engine, "INSERT INTO t VALUES (1), (2); INSERT INTO u VALUES (2); FLUSH").await;
-    // In the log alone, with a view over one that will have been suspended.
+    // In the log alone, with views over one that will have been suspended, one upon the other.
     let catalog = engine.0.snapshot().catalog.clone();
-    let over = catalog.items().find(|item| item.name == "over").unwrap();
-    let later = Item { id: engine.0.new_object(), name: "later".to_owned(), ..(**over).clone() };
-    let group = [too_often(&engine, table(&engine, "t")), vec![Operation::Create(later)]];
+    let found = |name: &str| Item::clone(catalog.items().find(|item| item.name == name).unwrap());
+    let named = |name: &str, over: &str, like: Item| Item {
+        id: engine.0.new_object(),
+        name: name.to_owned(),
+        create_sql: like.create_sql.replace("pairs", over),
+        ..like
+    };
+    let later = named("later", "pairs", found("over"));
+    let between = Item { depends_on: vec![later.id], ..named("between", "later", found("plain")) };
+    let latest = Item { depends_on: vec![between.id], ..named("latest", "between", found("over")) };
+    let created = [later, between, latest].map(Operation::Create);
+    let group = [too_often(&engine, table(&engine, "t")), created.to_vec()];
     drop(engine);
     let records = record::transactions(group.iter().map(Vec::as_slice)).unwrap();
     Storage::open(directory.path(), StorageSizes::default()).unwrap().log.append(&records).unwrap();
@@ -188,7 +197,8 @@ async fn an_entry_of_the_log_that_fails_at_views_suspends_them() {
         let engine = open(directory.path());
         if round == 0 {
             assert_eq!(refusal(&engine, "SELECT * FROM later").await.sqlstate().code(), "55000");
-            run(&engine, "DROP MATERIALIZED VIEW later").await;
+            assert_eq!(refusal(&engine, "SELECT * FROM latest").await.sqlstate().code(), "55000");
+            run(&engine, "DROP MATERIALIZED VIEW later CASCADE").await;
         }
         check(&engine, counted).await;
         run(&engine, "INSERT INTO t VALUES (5)").await;
