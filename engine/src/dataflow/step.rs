@@ -21,7 +21,7 @@ pub struct StepReport {
 }
 
 /// A change that waits before a node: the node, which of its inputs, the change.
-pub(super) struct Delivery {
+pub(super) struct PortChange {
     pub node: NodeId,
     pub port: usize,
     pub change: ZSet,
@@ -40,7 +40,7 @@ impl Graph {
         if inputs.iter().any(|(node, _)| self.fresh.contains_key(node)) {
             return Err(Error::internal("a step before a base relation was there"));
         }
-        let deliver = |(node, change)| Delivery { node, port: 0, change };
+        let deliver = |(node, change)| PortChange { node, port: 0, change };
         let report = self.run(epoch, inputs.into_iter().map(deliver).collect(), Vec::new())?;
         self.stepped(epoch);
         Ok(report)
@@ -56,13 +56,13 @@ impl Graph {
     pub(super) fn run(
         &mut self,
         epoch: Epoch,
-        deliveries: Vec<Delivery>,
+        deliveries: Vec<PortChange>,
         made: Vec<(NodeId, ZSet)>,
     ) -> Result<StepReport> {
         let mut report = StepReport::default();
         let mut waiting = Waiting::default();
         waiting.extend(self.awakened().into_iter().map(|node| (node, Vec::new())));
-        for Delivery { node, port, change } in deliveries {
+        for PortChange { node, port, change } in deliveries {
             if !change.is_empty() {
                 waiting.entry(node).or_default().push((port, change));
             }

@@ -9,7 +9,7 @@ use super::progress::Progress;
 use crate::data::{Epoch, ObjectId, Parts, ZSet};
 use crate::dataflow::graph::{Graph, NodeId};
 use crate::dataflow::operator::Outside;
-use crate::dataflow::step::Delivery;
+use crate::dataflow::step::PortChange;
 use crate::dataflow::{Operator, StepContext};
 use crate::error::{Error, Result};
 
@@ -117,7 +117,7 @@ impl Readings {
 
 impl Reading {
     /// The next rows, at most so many: how many they are, and what each of the inputs takes. None after the last.
-    pub(super) fn next(&mut self, at_most: usize) -> Result<Option<(usize, Vec<Delivery>)>> {
+    pub(super) fn next(&mut self, at_most: usize) -> Result<Option<(usize, Vec<PortChange>)>> {
         let rest = self.rest.take().map(Ok);
         let Some(slice) = rest.or_else(|| self.rows.next()).transpose()? else { return Ok(None) };
         let count = at_most.min(slice.len());
@@ -131,10 +131,10 @@ impl Reading {
 }
 
 impl Taker {
-    fn take(&mut self, rows: ZSet) -> Result<Delivery> {
+    fn take(&mut self, rows: ZSet) -> Result<PortChange> {
         let (node, port) = self.edge;
         let change = self.way.iter_mut().try_fold(rows, |rows, asked| asked.ask(rows))?;
-        Ok(Delivery { node, port, change })
+        Ok(PortChange { node, port, change })
     }
 }
 

@@ -10,7 +10,7 @@ use crate::data::{Epoch, ObjectId};
 use crate::dataflow::StepContext;
 use crate::dataflow::graph::{Graph, NodeId};
 use crate::dataflow::operator::Outside;
-use crate::dataflow::step::Delivery;
+use crate::dataflow::step::PortChange;
 use crate::error::{Result, SqlState};
 use crate::view::RowStore;
 
@@ -187,18 +187,18 @@ impl Hydration {
         let output = state.start(&mut context)?;
         self.graph.dirty.insert(id);
         let Some(output) = output else { return Ok(()) };
-        let deliver = |&(node, port): &(NodeId, usize)| Delivery { node, port, change: output.clone() };
+        let deliver = |&(node, port): &(NodeId, usize)| PortChange { node, port, change: output.clone() };
         let deliveries = self.graph.node(id)?.consumers.iter().map(deliver).collect();
         self.step(deliveries).map(drop)
     }
 
     /// A step of the nodes aside in which nothing changes around them; returns the rows that the node with the most emitted.
-    fn step(&mut self, deliveries: Vec<Delivery>) -> Result<usize> {
+    fn step(&mut self, deliveries: Vec<PortChange>) -> Result<usize> {
         let at = self.reached;
         self.step_to(at, deliveries)
     }
 
-    fn step_to(&mut self, to: Epoch, deliveries: Vec<Delivery>) -> Result<usize> {
+    fn step_to(&mut self, to: Epoch, deliveries: Vec<PortChange>) -> Result<usize> {
         self.epoch = self.epoch.next();
         self.graph.outside = Some(Outside { own: self.own.clone(), before: self.reached, now: to });
         let report = self.graph.run(self.epoch, deliveries, Vec::new())?;
@@ -232,7 +232,7 @@ impl Hydration {
         let mut deliveries = self.recorder.0.take(to);
         for input in &self.stored {
             for change in input.rows.changes(self.reached, to)? {
-                let deliver = |(node, port)| Delivery { node, port, change: change.clone() };
+                let deliver = |(node, port)| PortChange { node, port, change: change.clone() };
                 deliveries.extend(input.consumers.iter().copied().map(deliver));
             }
         }

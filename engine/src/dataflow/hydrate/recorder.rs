@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 
 use crate::data::{Epoch, ObjectId, ZSet};
 use crate::dataflow::NodeId;
-use crate::dataflow::step::Delivery;
+use crate::dataflow::step::PortChange;
 
 /// How far the graph has come, how far the hydration has, and the changes between.
 pub(in crate::dataflow) struct Recorder {
@@ -24,7 +24,7 @@ struct Record {
     /// The epoch that the nodes aside agree with: from it on all must stay readable.
     reached: Epoch,
     /// What nodes without store emitted after that.
-    changes: VecDeque<(Epoch, Delivery)>,
+    changes: VecDeque<(Epoch, PortChange)>,
     bytes: usize,
     /// Nobody will ask.
     closed: bool,
@@ -76,7 +76,7 @@ impl Recorder {
             return;
         }
         record.bytes += bytes(&change);
-        record.changes.push_back((epoch, Delivery { node, port, change }));
+        record.changes.push_back((epoch, PortChange { node, port, change }));
     }
 
     /// A step is done.
@@ -98,10 +98,10 @@ impl Recorder {
     }
 
     /// The recorded changes of epochs up to this one.
-    pub fn take(&self, to: Epoch) -> Vec<Delivery> {
+    pub fn take(&self, to: Epoch) -> Vec<PortChange> {
         let mut record = self.record.lock();
         let count = record.changes.partition_point(|(epoch, _)| *epoch <= to);
-        let taken: Vec<Delivery> = record.changes.drain(..count).map(|(_, delivery)| delivery).collect();
+        let taken: Vec<PortChange> = record.changes.drain(..count).map(|(_, delivery)| delivery).collect();
         record.bytes -= taken.iter().map(|delivery| bytes(&delivery.change)).sum::<usize>();
         taken
     }
