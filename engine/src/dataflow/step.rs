@@ -28,7 +28,7 @@ pub(super) struct PortChange {
 }
 
 /// The changes that wait before nodes, each with the number of the node's input.
-type Waiting = BTreeMap<NodeId, Vec<(usize, ZSet)>>;
+type Inbox = BTreeMap<NodeId, Vec<(usize, ZSet)>>;
 
 impl Graph {
     /// Makes an epoch: takes the changes of base relations through the graph. All stores have them when it returns, under
@@ -60,22 +60,22 @@ impl Graph {
         made: Vec<(NodeId, ZSet)>,
     ) -> Result<StepReport> {
         let mut report = StepReport::default();
-        let mut waiting = Waiting::default();
-        waiting.extend(self.awakened().into_iter().map(|node| (node, Vec::new())));
+        let mut inbox = Inbox::default();
+        inbox.extend(self.awakened().into_iter().map(|node| (node, Vec::new())));
         for PortChange { node, port, change } in deliveries {
             if !change.is_empty() {
-                waiting.entry(node).or_default().push((port, change));
+                inbox.entry(node).or_default().push((port, change));
             }
         }
         for (id, output) in made {
             report.visited += 1;
             self.written(id)?;
-            self.pass_on(epoch, id, output, &mut waiting, &mut report)?;
+            self.pass_on(epoch, id, output, &mut inbox, &mut report)?;
         }
         let context = StepContext::new(epoch).with_pool(self.pool.clone()).beside(self.outside.clone());
         let mut context = context.with_most_made(self.most_made);
         context.set_watermarks(self.watermarks.clone());
-        while let Some((id, changes)) = waiting.pop_first() {
+        while let Some((id, changes)) = inbox.pop_first() {
             self.visiting = Some(id);
             let output = self.visit(id, changes, &mut context)?;
             let (rejected, late) = (context.take_rejected(), context.take_late());
@@ -84,7 +84,7 @@ impl Graph {
             let fingerprint = self.node(id)?.fingerprint;
             self.errors.record(fingerprint, &rejected)?;
             self.late.record(fingerprint, &late)?;
-            self.pass_on(epoch, id, output, &mut waiting, &mut report)?;
+            self.pass_on(epoch, id, output, &mut inbox, &mut report)?;
             self.visiting = None;
         }
         Ok(report)
@@ -96,7 +96,7 @@ impl Graph {
         epoch: Epoch,
         id: NodeId,
         output: ZSet,
-        waiting: &mut Waiting,
+        inbox: &mut Inbox,
         report: &mut StepReport,
     ) -> Result<()> {
         if output.is_empty() {
@@ -106,7 +106,7 @@ impl Graph {
         let node = self.node(id)?;
         for (consumer, port) in &node.consumers {
             match self.fresh.get(consumer) {
-                None => waiting.entry(*consumer).or_default().push((*port, output.clone())),
+                None => inbox.entry(*consumer).or_default().push((*port, output.clone())),
                 // Rows that are stored tell their changes later.
                 Some(claim) if node.store.is_none() => {
                     if let Some(recorder) = claim.and_then(|relation| self.asides.get(&relation)) {
