@@ -30,7 +30,7 @@ use crate::sql::connector::of_sink;
 use crate::state::{Loader, Meta, StateStore};
 use crate::view::RowStore;
 
-use saving::Unsaved;
+use saving::CatalogChanges;
 pub use suspending::Culprit;
 pub use unread::unreadable;
 
@@ -49,7 +49,7 @@ pub struct Dataflows {
     retention: Retention,
     sinks: Sinks,
     event_times: EventTimes,
-    unsaved: Unsaved,
+    unsaved: CatalogChanges,
     hydrations: Hydrations,
     hydrating: Hydrating,
     histories: Histories,
@@ -84,10 +84,10 @@ impl Dataflows {
             retention: Retention::default(),
             sinks: Sinks::default(),
             event_times: EventTimes::load(&meta.event_times)?,
-            unsaved: Unsaved {
+            unsaved: CatalogChanges {
                 dropped_operators: lost.iter().copied().collect(),
                 operators_changed: !lost.is_empty(),
-                ..Unsaved::default()
+                ..CatalogChanges::default()
             },
             hydrations,
             hydrating: Hydrating::default(),

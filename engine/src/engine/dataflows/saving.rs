@@ -12,7 +12,7 @@ use crate::state::{Checkpoint, LogPosition, Meta};
 
 /// What the next checkpoint must hold besides the graph's own changes.
 #[derive(Default)]
-pub(super) struct Unsaved {
+pub(super) struct CatalogChanges {
     pub(super) created: Vec<ObjectId>,
     pub(super) dropped: Vec<ObjectId>,
     pub(super) dropped_operators: Vec<OperatorId>,
@@ -28,7 +28,8 @@ impl Dataflows {
 
     /// Puts all that changed since the last call into a checkpoint.
     pub fn save(&mut self, durable: Epoch, out: &mut Checkpoint) -> Result<()> {
-        let Unsaved { created, dropped, dropped_operators, operators_changed } = std::mem::take(&mut self.unsaved);
+        let CatalogChanges { created, dropped, dropped_operators, operators_changed } =
+            std::mem::take(&mut self.unsaved);
         let changed = operators_changed || !dropped.is_empty();
         dropped_operators.into_iter().for_each(|operator| out.drop_operator(operator));
         dropped.into_iter().for_each(|id| catalog::store::delete(id, out));
