@@ -112,7 +112,7 @@ impl Checkpoint {
     ///
     /// # Errors
     /// 54000 when a value is too large, XX000 when the meta data cannot be written.
-    pub(super) fn seal(mut self) -> Result<Sealed> {
+    pub(super) fn freeze(mut self) -> Result<Frozen> {
         if let Some(meta) = self.meta.take() {
             self.put(KeyKind::Meta, NO_OPERATOR, &[], &meta.encode()?);
         }
@@ -134,7 +134,7 @@ impl Checkpoint {
             blocks.key(a).cmp(blocks.key(b)).then(latest_first)
         });
         entries.dedup_by(|later, earlier| blocks.key(later) == blocks.key(earlier));
-        Ok(Sealed { blocks, entries, dropped })
+        Ok(Frozen { blocks, entries, dropped })
     }
 }
 
@@ -172,7 +172,7 @@ impl Blocks {
 }
 
 /// All changes of a checkpoint, in the order of keys.
-pub(super) struct Sealed {
+pub(super) struct Frozen {
     blocks: Blocks,
     entries: Vec<Entry>,
     dropped: BTreeSet<OperatorId>,
@@ -194,7 +194,7 @@ pub(super) enum Write<'a> {
     },
 }
 
-impl Sealed {
+impl Frozen {
     /// How many changes there are.
     pub fn len(&self) -> usize {
         self.entries.len()

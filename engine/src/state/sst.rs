@@ -10,7 +10,7 @@ use std::thread;
 use rocksdb::{Options, SstFileWriter};
 
 use crate::error::{Error, Result, SqlState};
-use crate::state::checkpoint::{Sealed, Write};
+use crate::state::checkpoint::{Frozen, Write};
 use crate::state::crash::crash_point;
 use crate::state::key::{self, KeyKind};
 use crate::state::rocks::failure;
@@ -22,7 +22,7 @@ const MAX_BUILDERS: usize = 4;
 ///
 /// Chunks of rows have numbers that only grow, so a file of one operator's chunks overlaps no older file and RocksDB puts
 /// it on a low level, where it is not rewritten soon; files are cut to make use of that.
-pub(super) fn cut(changes: &Sealed, file_bytes: usize) -> Result<Vec<Range<usize>>> {
+pub(super) fn cut(changes: &Frozen, file_bytes: usize) -> Result<Vec<Range<usize>>> {
     let mut files = Vec::new();
     let (mut start, mut bytes) = (0, 0);
     let mut last = None;
@@ -46,7 +46,7 @@ pub(super) fn cut(changes: &Sealed, file_bytes: usize) -> Result<Vec<Range<usize
 }
 
 /// Builds one SST file for each element of `files` in `dir`, which is emptied first; they are on disk on return.
-pub(super) fn build(options: &Options, dir: &Path, changes: &Sealed, files: &[Range<usize>]) -> Result<Vec<PathBuf>> {
+pub(super) fn build(options: &Options, dir: &Path, changes: &Frozen, files: &[Range<usize>]) -> Result<Vec<PathBuf>> {
     clear(dir)?;
     let paths: Vec<PathBuf> = (0..files.len()).map(|number| dir.join(format!("{number}.sst"))).collect();
     let next = AtomicUsize::new(0);

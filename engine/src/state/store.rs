@@ -8,7 +8,7 @@ use rocksdb::{DB, DBRawIterator, IngestExternalFileOptions, Options, ReadOptions
 
 use crate::data::OperatorId;
 use crate::error::Result;
-use crate::state::checkpoint::{Checkpoint, NO_OPERATOR, Sealed, Write};
+use crate::state::checkpoint::{Checkpoint, Frozen, NO_OPERATOR, Write};
 use crate::state::crash::crash_point;
 use crate::state::key::{self, KeyKind};
 use crate::state::meta::Meta;
@@ -107,7 +107,7 @@ impl StateStore {
     pub(super) fn commit_batch(&self, checkpoint: Checkpoint) -> Result<()> {
         let _turn = self.committing.lock();
         crash_point("checkpoint.begin");
-        let changes = checkpoint.seal()?;
+        let changes = checkpoint.freeze()?;
         let mut batch = WriteBatch::default();
         for write in changes.writes(0..changes.len()) {
             match write {
@@ -127,7 +127,7 @@ impl StateStore {
     pub(super) fn commit_files(&self, checkpoint: Checkpoint, file_bytes: usize) -> Result<()> {
         let _turn = self.committing.lock();
         crash_point("checkpoint.begin");
-        let changes = checkpoint.seal()?;
+        let changes = checkpoint.freeze()?;
         let files = sst::cut(&changes, file_bytes)?;
         let paths = sst::build(&self.options, &self.ingest, &changes, &files)?;
         crash_point("checkpoint.ingest");
@@ -140,7 +140,7 @@ impl StateStore {
     }
 
     /// Deletes whole files of dropped operators, whose keys are deleted already; the rest goes as files are compacted.
-    fn reclaim(&self, changes: &Sealed) -> Result<()> {
+    fn reclaim(&self, changes: &Frozen) -> Result<()> {
         for operator in changes.dropped() {
             crash_point("checkpoint.reclaim");
             for kind in KeyKind::OWNED {

@@ -155,7 +155,7 @@ fn files_of_rows_hold_nothing_else() {
         }
     }
     checkpoint.drop_operator(OperatorId(20));
-    let changes = checkpoint.seal().unwrap();
+    let changes = checkpoint.freeze().unwrap();
     let files = sst::cut(&changes, 1_000).unwrap();
     let kinds =
         |file: &Range<usize>| changes.writes(file.clone()).map(|write| write.key()[0]).collect::<BTreeSet<u8>>();
