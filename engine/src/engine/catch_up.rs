@@ -6,14 +6,14 @@ use std::time::{Duration, Instant};
 
 use crate::data::ObjectId;
 use crate::engine::sources::Sources;
-use crate::source::Progress;
+use crate::source::Place;
 
 /// How long a start waits for sources: Kafka may be away.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What the step thread tells a start that waits.
 pub struct CatchUp {
-    places: BTreeMap<ObjectId, Progress>,
+    places: BTreeMap<ObjectId, Place>,
     begun: Instant,
     done: Sender<()>,
 }
@@ -23,7 +23,7 @@ pub struct Waiting(Receiver<()>);
 
 impl CatchUp {
     /// To wait until sources have been taken in as far as these places; None where they have been.
-    pub fn new(places: BTreeMap<ObjectId, Progress>, sources: &Sources) -> Option<(CatchUp, Waiting)> {
+    pub fn new(places: BTreeMap<ObjectId, Place>, sources: &Sources) -> Option<(CatchUp, Waiting)> {
         let ((done, waiting), reached) = (channel(), sources.have_reached(&places));
         (!reached).then_some((CatchUp { places, begun: Instant::now(), done }, Waiting(waiting)))
     }

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use crate::catalog::{Item, ItemKind};
 use crate::data::{Epoch, ObjectId, ZSet, codec, sealed};
 use crate::error::{Error, Result};
-use crate::source::Progress;
+use crate::source::Place;
 
 const VERSION: u8 = 3;
 const CREATE: u8 = 1;
@@ -36,7 +36,7 @@ pub enum Operation {
     /// the step that makes the first of them knows whether it is the first. `asked` is an epoch that was there before the
     /// broker was asked; None once the step has looked at what has come since, and
     /// in the log.
-    Begin { source: ObjectId, read: Progress, asked: Option<Epoch> },
+    Begin { source: ObjectId, read: Place, asked: Option<Epoch> },
     /// Views and sinks, with all that stand on them, that are not kept current any more, and why.
     Suspend { relations: BTreeSet<ObjectId>, why: String },
 }

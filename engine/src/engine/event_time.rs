@@ -17,7 +17,7 @@ use crate::dataflow::Watermarks;
 use crate::engine::clock::Micros;
 use crate::engine::history::spec_of;
 use crate::error::{Error, Result};
-use crate::source::{Delivery, Kafka, Progress, Turn, Watermark};
+use crate::source::{Delivery, Kafka, Place, Turn, Watermark};
 
 /// How far ahead of the step's clock a time may move a watermark: a producer whose clock is wrong must not close all
 /// windows for good. Local times without a zone are ahead of UTC by up to 14 hours.
@@ -89,7 +89,7 @@ impl EventTimes {
     }
 
     /// The steps begin to read a source from here; what is before comes from its history.
-    pub fn begin(&mut self, source: ObjectId, read: &Progress) {
+    pub fn begin(&mut self, source: ObjectId, read: &Place) {
         let Some(Declared { kafka, .. }) = self.declared.get(&source) else { return };
         let start = kafka.start_in(read.topic.as_ref());
         let mut time = SourceTime::default();

@@ -19,7 +19,7 @@ use crate::engine::event_time::SourceTime;
 use crate::engine::tally::Counts;
 use crate::error::{Error, Result};
 use crate::source::{
-    BadRecord, Delivery, Extent, History, Intake, Kafka, Offsets, Part, Progress, SourceSpec, TopicId, extent,
+    BadRecord, Delivery, Extent, History, Intake, Kafka, Offsets, Part, Place, SourceSpec, TopicId, extent,
 };
 use crate::sql::normalize_jsonb;
 
@@ -30,7 +30,7 @@ pub struct Histories(Arc<Shared>);
 struct Shared {
     intake: Arc<Intake>,
     /// How far the steps have taken in what is read.
-    read: Mutex<BTreeMap<ObjectId, Progress>>,
+    read: Mutex<BTreeMap<ObjectId, Place>>,
     bad: Mutex<BadHistory>,
     /// What of sources is no row.
     counts: Counts,
@@ -41,7 +41,7 @@ struct Shared {
 }
 
 impl Histories {
-    pub fn new(intake: Arc<Intake>, read: BTreeMap<ObjectId, Progress>, counts: Counts) -> Histories {
+    pub fn new(intake: Arc<Intake>, read: BTreeMap<ObjectId, Place>, counts: Counts) -> Histories {
         let (bad, shortened, times) = Default::default();
         Histories(Arc::new(Shared { intake, read: Mutex::new(read), bad, counts, shortened, times }))
     }
@@ -57,7 +57,7 @@ impl Histories {
     }
 
     /// The steps begin to read a source from here.
-    pub fn begin(&self, source: ObjectId, read: &Progress) {
+    pub fn begin(&self, source: ObjectId, read: &Place) {
         self.0.counts.begin(source, read);
         self.0.read.lock().insert(source, read.clone());
     }
@@ -71,17 +71,17 @@ impl Histories {
     }
 
     /// Forgets the offsets of others, and returns those.
-    pub fn retain(&self, is_read: impl Fn(ObjectId) -> bool) -> BTreeMap<ObjectId, Progress> {
+    pub fn retain(&self, is_read: impl Fn(ObjectId) -> bool) -> BTreeMap<ObjectId, Place> {
         self.0.read.lock().extract_if(.., |source, _| !is_read(*source)).collect()
     }
 
     /// How far the steps have taken in what is read.
-    pub fn progress(&self) -> BTreeMap<ObjectId, Progress> {
+    pub fn places(&self) -> BTreeMap<ObjectId, Place> {
         self.0.read.lock().clone()
     }
 
     /// Whether the steps have taken in what is read of a source as far as this, or read another topic by now.
-    pub fn has_reached(&self, source: ObjectId, place: &Progress) -> bool {
+    pub fn has_reached(&self, source: ObjectId, place: &Place) -> bool {
         self.0.read.lock().get(&source).is_some_and(|read| {
             let other = read.topic.as_ref().zip(place.topic.as_ref()).is_some_and(|(now, then)| now != then);
             other || read.offsets.reaches(&place.offsets)
@@ -100,7 +100,7 @@ impl Histories {
     /// XX000 for a source that is not read. Whatever [`History`] gives comes with the rows.
     pub fn read(&self, catalog: &Catalog, source: ObjectId, view: ObjectId, wanted: &Parts) -> Result<(Rows, u64)> {
         let read = self.0.read.lock().get(&source).cloned();
-        let (Some(item), Some(Progress { offsets, topic })) = (catalog.by_id(source), read) else {
+        let (Some(item), Some(Place { offsets, topic })) = (catalog.by_id(source), read) else {
             return Err(Error::internal(format!("relation {source} has no rows to begin with")));
         };
         let spec = Arc::new(spec_of(item)?);
@@ -170,7 +170,7 @@ impl Reading {
             None => {
                 let decoder = decode::decoder(&self.spec, &self.wanted, normalize_jsonb)?;
                 let (spec, intake) = (self.spec.clone(), self.histories.intake().clone());
-                let to = Progress { offsets: self.to.clone(), topic: self.topic.clone() };
+                let to = Place { offsets: self.to.clone(), topic: self.topic.clone() };
                 let history = History::open(spec, &self.from, &to, decoder, intake, Box::new(|| false))?;
                 self.history.insert(history)
             }

@@ -131,7 +131,7 @@ struct Places {
     changed: Condvar,
 }
 
-struct Place(HydrationLimit);
+struct Taken(HydrationLimit);
 
 impl HydrationLimit {
     pub fn new(views: usize) -> HydrationLimit {
@@ -144,11 +144,11 @@ impl HydrationLimit {
     }
 
     /// Takes a place, when there is one.
-    fn take(&self, control: &Control) -> Place {
+    fn take(&self, control: &Control) -> Taken {
         let mut state = self.wait(control, |(all, taken)| taken >= all);
         state.1 += 1;
         drop(state);
-        Place(self.clone())
+        Taken(self.clone())
     }
 
     /// Waits as long as there are no places at all.
@@ -165,7 +165,7 @@ impl HydrationLimit {
     }
 }
 
-impl Drop for Place {
+impl Drop for Taken {
     fn drop(&mut self) {
         self.0.0.state.lock().1 -= 1;
         self.0.0.changed.notify_all();

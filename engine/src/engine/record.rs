@@ -12,7 +12,7 @@ use bytes::Bytes;
 use crate::data::{ObjectId, sealed};
 use crate::engine::{Operation, entry};
 use crate::error::{Error, Result};
-use crate::source::Progress;
+use crate::source::Place;
 
 const TRANSACTION: u8 = 0x81;
 const SOURCES: u8 = 0x83;
@@ -26,7 +26,7 @@ pub enum Record<'a> {
     /// An entry.
     Transaction(&'a [u8]),
     /// How far sources had been read at the epoch before the transactions written at once with it.
-    Sources(BTreeMap<ObjectId, Progress>),
+    Sources(BTreeMap<ObjectId, Place>),
 }
 
 /// The records of transactions that are written at once.
@@ -35,7 +35,7 @@ pub fn transactions<'a>(group: impl Iterator<Item = &'a [Operation]>) -> Result<
 }
 
 /// The record of how far sources have been read.
-pub fn sources(read: &BTreeMap<ObjectId, Progress>) -> Result<Bytes> {
+pub fn sources(read: &BTreeMap<ObjectId, Place>) -> Result<Bytes> {
     let mut record = vec![SOURCES];
     sealed::encode(read, &mut record)?;
     Ok(record.into())
@@ -65,8 +65,8 @@ mod tests {
         assert_eq!(records[0][..], [0x81, 3]);
         assert_eq!(records[1][..7], [0x81, 3, 2, 0, 0, 0, 11]);
         assert_eq!(records[1][15..], *b"[7]");
-        let progress = Progress { offsets: [(0, 5)].into_iter().collect(), topic: None };
-        let read = sources(&[(ObjectId(7), progress)].into()).unwrap();
+        let place = Place { offsets: [(0, 5)].into_iter().collect(), topic: None };
+        let read = sources(&[(ObjectId(7), place)].into()).unwrap();
         assert_eq!((read[0], &read[9..]), (0x83, &br#"{"7":{"offsets":{"0":5}}}"#[..]));
     }
 
@@ -74,8 +74,8 @@ mod tests {
     fn records_read_back() {
         let records = transactions([&[][..], &[]].into_iter()).unwrap();
         assert_eq!(read(&records[1]).unwrap(), Record::Transaction(&[3]));
-        let progress = BTreeMap::from([(ObjectId(7), Progress::default())]);
-        assert_eq!(read(&sources(&progress).unwrap()).unwrap(), Record::Sources(progress));
+        let places = BTreeMap::from([(ObjectId(7), Place::default())]);
+        assert_eq!(read(&sources(&places).unwrap()).unwrap(), Record::Sources(places));
         for bytes in [&[][..], &[1, 2, 3], &[0x82, 1], b"\x83{"] {
             assert_eq!(read(bytes).unwrap_err().sqlstate().code(), "XX001");
         }

@@ -11,12 +11,12 @@ use crate::engine::guard::guarded;
 use crate::engine::history::Histories;
 use crate::engine::hydrations::Hydrations;
 use crate::engine::record::{self, Record};
-use crate::engine::sources::saved_progress;
+use crate::engine::sources::saved_places;
 use crate::engine::storage::Storage;
 use crate::engine::tally::Counts;
 use crate::engine::{Operation, entry};
 use crate::error::{Error, Result, SqlState};
-use crate::source::{Intake, Progress};
+use crate::source::{Intake, Place};
 use crate::state::LogPosition;
 
 /// An engine's state as it was when the last acknowledged transaction was published.
@@ -31,7 +31,7 @@ pub struct Recovered {
     /// How far each source has been taken in.
     pub histories: Histories,
     /// How far they had been when transactions of the log's tail were acknowledged.
-    pub places: BTreeMap<ObjectId, Progress>,
+    pub places: BTreeMap<ObjectId, Place>,
 }
 
 /// Reads the last checkpoint and applies the entries of the log after it, each as a step.
@@ -128,7 +128,7 @@ fn apply(
     let Storage { store, log } = storage;
     let meta = store.meta()?.unwrap_or_default();
     let counts = Counts::load(&meta.tallies, &meta.told)?;
-    let histories = Histories::new(intake.clone(), saved_progress(&meta.sources)?, counts);
+    let histories = Histories::new(intake.clone(), saved_places(&meta.sources)?, counts);
     let load = || Dataflows::load(store, &meta, threads, hydrations, histories.clone(), &without.lost);
     let (mut dataflows, mut epoch) = guarded(load)?;
     // Before the log's tail: what it drops is still part of the checkpoint, should this start be cut short.

@@ -18,7 +18,7 @@ use crate::engine::history::{Histories, spec_of};
 use crate::engine::tally::Tallies;
 use crate::engine::{Operation, dead_letters, record, upsert};
 use crate::error::{Error, Result};
-use crate::source::{Delivery, Intake, PartitionState, Progress, Reader, SourceSpec, Watch};
+use crate::source::{Delivery, Intake, PartitionState, Place, Reader, SourceSpec, Watch};
 use crate::sql::normalize_jsonb;
 
 /// The statuses of all readers.
@@ -33,9 +33,9 @@ pub struct Sources {
     /// What tells others how the readers are doing.
     watches: Watches,
     /// What the log says of how far sources have been read.
-    logged: BTreeMap<ObjectId, Progress>,
+    logged: BTreeMap<ObjectId, Place>,
     /// How far sources had been taken in that are read no more, and since which epoch.
-    left: BTreeMap<ObjectId, (Epoch, Progress)>,
+    left: BTreeMap<ObjectId, (Epoch, Place)>,
     /// Counts the readers that were started: deliveries of one that is no more are void.
     started: u64,
 }
@@ -89,34 +89,34 @@ impl Sources {
 
     /// What a checkpoint keeps: how far each source has been taken in.
     pub fn saved(&self) -> Result<BTreeMap<ObjectId, serde_json::Value>> {
-        let write = |(id, read): (&ObjectId, &Progress)| {
+        let write = |(id, read): (&ObjectId, &Place)| {
             let value = serde_json::to_value(read);
             value.map(|value| (*id, value)).map_err(|error| Error::internal("cannot write offsets").with_source(error))
         };
-        self.histories.progress().iter().map(write).collect()
+        self.histories.places().iter().map(write).collect()
     }
 
     /// What the log is to keep with transactions of how far each source has been taken in; None where it says so already,
     /// or a checkpoint does.
     pub fn unlogged(&mut self) -> Result<Option<Bytes>> {
-        let read = self.histories.progress();
-        let is_news = |(source, read): &(&ObjectId, &Progress)| self.logged.get(source) != Some(read);
-        let news: BTreeMap<ObjectId, Progress> =
+        let read = self.histories.places();
+        let is_news = |(source, read): &(&ObjectId, &Place)| self.logged.get(source) != Some(read);
+        let news: BTreeMap<ObjectId, Place> =
             read.iter().filter(is_news).map(|(source, read)| (*source, read.clone())).collect();
         self.logged = read;
         if news.is_empty() { Ok(None) } else { record::sources(&news).map(Some) }
     }
 
     /// Whether all that is read has been taken in as far as this.
-    pub fn have_reached(&self, places: &BTreeMap<ObjectId, Progress>) -> bool {
+    pub fn have_reached(&self, places: &BTreeMap<ObjectId, Place>) -> bool {
         places.iter().all(|(source, place)| self.has_reached(*source, place))
     }
 
     /// Whether a source has been taken in as far as this, in the same topic: as far as it can be, if its reading or that of
     /// some of its partitions has stopped.
-    pub fn has_reached(&self, source: ObjectId, place: &Progress) -> bool {
+    pub fn has_reached(&self, source: ObjectId, place: &Place) -> bool {
         let Some(Source { reader, halted: false, .. }) = self.readers.get(&source) else { return true };
-        let place = Progress { offsets: reader.status().within_reach(&place.offsets), topic: place.topic.clone() };
+        let place = Place { offsets: reader.status().within_reach(&place.offsets), topic: place.topic.clone() };
         self.histories.has_reached(source, &place)
     }
 
@@ -174,7 +174,7 @@ impl Sources {
 
     fn start(&mut self, item: &Item, built: Parts) -> Result<Source> {
         let spec = Arc::new(spec_of(item)?);
-        let from = self.histories.progress().get(&item.id).cloned().unwrap_or_default();
+        let from = self.histories.places().get(&item.id).cloned().unwrap_or_default();
         self.started += 1;
         let (inbox, run) = (self.inbox.clone(), self.started);
         let deliver = move |delivery| inbox.send(Request::Delivery(run, Box::new(delivery))).is_ok();
@@ -277,7 +277,7 @@ fn wanted(item: &Item, dataflows: &Dataflows) -> Result<Parts> {
 ///
 /// # Errors
 /// XX001 when it does not read.
-pub fn saved_progress(saved: &BTreeMap<ObjectId, serde_json::Value>) -> Result<BTreeMap<ObjectId, Progress>> {
+pub fn saved_places(saved: &BTreeMap<ObjectId, serde_json::Value>) -> Result<BTreeMap<ObjectId, Place>> {
     let read = |(id, read): (&ObjectId, &serde_json::Value)| {
         let read = serde_json::from_value(read.clone());
         read.map(|read| (*id, read))

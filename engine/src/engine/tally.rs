@@ -16,7 +16,7 @@ pub use told::Told;
 
 use crate::data::ObjectId;
 use crate::error::{Error, Result};
-use crate::source::{Delivery, LostRange, Offsets, Progress, TopicId};
+use crate::source::{Delivery, LostRange, Offsets, Place, TopicId};
 
 /// What has come of one partition.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,7 +95,7 @@ impl Counts {
     }
 
     /// The steps begin to read a source from here.
-    pub fn begin(&self, source: ObjectId, read: &Progress) {
+    pub fn begin(&self, source: ObjectId, read: &Place) {
         self.0.lock().told.entry(source).or_default().begin(read);
     }
 

@@ -22,7 +22,7 @@ pub use intake::{Intake, Pause, Permit};
 pub use kafka::Cluster;
 pub use kafka::{Extent, History, Part, Reader, Resolved, Start, Watch, extent, resolve};
 pub use message::{Decoded, Decoder, Header, Message, Refusal};
-pub use offsets::{Offsets, Progress, TopicId, Turn};
+pub use offsets::{Offsets, Place, TopicId, Turn};
 pub use spec::{Encoding, Envelope, Kafka, OnError, OnGap, Origin, SourceColumn, SourceSpec, Watermark};
 pub use status::{PartitionState, PartitionStatus, SourceStatus};
 pub use times::Times;

@@ -52,7 +52,7 @@ impl fmt::Display for TopicId {
 
 /// How far a topic has been read, and which one that was.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Progress {
+pub struct Place {
     pub offsets: Offsets,
     /// None from brokers that give topics no ids.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -70,12 +70,12 @@ pub enum Turn {
     Back,
 }
 
-impl Progress {
+impl Place {
     /// Takes note of offsets that were reached, after a turn if there was one.
     pub fn advance(&mut self, reached: &Offsets, turn: Option<&Turn>) {
         match turn {
             None => self.offsets.advance(reached),
-            Some(Turn::Topic(topic)) => *self = Progress { offsets: reached.clone(), topic: Some(topic.clone()) },
+            Some(Turn::Topic(topic)) => *self = Place { offsets: reached.clone(), topic: Some(topic.clone()) },
             Some(Turn::Learned(topic)) => {
                 self.offsets.advance(reached);
                 self.topic = Some(topic.clone());
@@ -102,17 +102,17 @@ mod tests {
     #[test]
     fn a_topic_that_was_made_anew_begins_anew() {
         let topic = |id: &str| TopicId(id.to_owned());
-        let read = Progress { offsets: offsets(&[(0, 5), (1, 7)]), topic: None };
-        let mut progress = read.clone();
-        progress.advance(&offsets(&[(0, 6)]), Some(&Turn::Learned(topic("a"))));
-        assert_eq!(progress.offsets, offsets(&[(0, 6), (1, 7)]));
-        progress.advance(&offsets(&[(0, 2)]), None);
-        progress.advance(&offsets(&[(1, 3)]), Some(&Turn::Back));
-        assert_eq!(progress.offsets, offsets(&[(0, 6), (1, 3)]));
+        let read = Place { offsets: offsets(&[(0, 5), (1, 7)]), topic: None };
+        let mut place = read.clone();
+        place.advance(&offsets(&[(0, 6)]), Some(&Turn::Learned(topic("a"))));
+        assert_eq!(place.offsets, offsets(&[(0, 6), (1, 7)]));
+        place.advance(&offsets(&[(0, 2)]), None);
+        place.advance(&offsets(&[(1, 3)]), Some(&Turn::Back));
+        assert_eq!(place.offsets, offsets(&[(0, 6), (1, 3)]));
         // The one before may never have been called anything.
-        for mut progress in [read, progress] {
-            progress.advance(&offsets(&[(0, 0)]), Some(&Turn::Topic(topic("b"))));
-            assert_eq!(progress, Progress { offsets: offsets(&[(0, 0)]), topic: Some(topic("b")) });
+        for mut place in [read, place] {
+            place.advance(&offsets(&[(0, 0)]), Some(&Turn::Topic(topic("b"))));
+            assert_eq!(place, Place { offsets: offsets(&[(0, 0)]), topic: Some(topic("b")) });
         }
     }
 

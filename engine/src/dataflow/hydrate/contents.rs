@@ -52,13 +52,13 @@ pub(super) struct Taker {
 #[derive(Default)]
 pub(super) struct Readings {
     /// In the order in which they were asked for; of a source, the last time.
-    order: Vec<Place>,
+    order: Vec<Piece>,
     stored: BTreeMap<usize, Reading>,
     sources: BTreeMap<ObjectId, (Parts, Vec<Taker>)>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum Piece {
     Start(NodeId),
     Stored(usize),
     Source(ObjectId),
@@ -76,19 +76,19 @@ pub(super) enum Work {
 
 impl Readings {
     pub(super) fn start(&mut self, node: NodeId) {
-        self.order.push(Place::Start(node));
+        self.order.push(Piece::Start(node));
     }
 
     fn stored(&mut self, rows: Rows, taker: Taker) {
         let number = self.stored.len();
-        self.order.push(Place::Stored(number));
+        self.order.push(Piece::Stored(number));
         self.stored.insert(number, Reading { rows, takers: vec![taker], rest: None });
     }
 
     /// The later the rows of a source come, the more of the others are there: a join has its old rows before new ones come.
     fn source(&mut self, source: ObjectId, parts: Parts, taker: Taker) {
-        self.order.retain(|place| *place != Place::Source(source));
-        self.order.push(Place::Source(source));
+        self.order.retain(|piece| *piece != Piece::Source(source));
+        self.order.push(Piece::Source(source));
         self.sources.entry(source).or_insert_with(|| (parts, Vec::new())).1.push(taker);
     }
 
@@ -96,14 +96,14 @@ impl Readings {
     pub(super) fn into_work(mut self, sight: &mut Sight<'_>) -> Result<VecDeque<Work>> {
         let mut work = VecDeque::with_capacity(1 + self.order.len());
         work.push_back(Work::Open);
-        for place in self.order {
-            work.push_back(match place {
-                Place::Start(node) => Work::Start(node),
-                Place::Stored(number) => match self.stored.remove(&number) {
+        for piece in self.order {
+            work.push_back(match piece {
+                Piece::Start(node) => Work::Start(node),
+                Piece::Stored(number) => match self.stored.remove(&number) {
                     Some(reading) => Work::Feed(reading),
                     None => continue,
                 },
-                Place::Source(source) => {
+                Piece::Source(source) => {
                     let Some((parts, takers)) = self.sources.remove(&source) else { continue };
                     let (rows, about) = (sight.history)(source, &parts)?;
                     sight.progress.expect_from_outside(about);

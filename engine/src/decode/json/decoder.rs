@@ -21,7 +21,7 @@ const MOST_NESTING: usize = 128;
 /// Decodes JSON.
 pub struct JsonDecoder {
     columns: Vec<SourceColumn>,
-    places: Vec<Place>,
+    places: Vec<MessagePart>,
     envelope: Envelope,
     schema: SchemaRef,
     /// What somebody reads: the rest is checked, and not built.
@@ -31,7 +31,7 @@ pub struct JsonDecoder {
 
 /// What of a message a column is made of.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum MessagePart {
     Value,
     Key,
     Metadata,
@@ -53,13 +53,13 @@ impl JsonDecoder {
             }
         };
         let place = |(index, column): (usize, &SourceColumn)| match column.origin {
-            Origin::Member if key.contains(&index) => Place::Key,
-            Origin::Member => Place::Value,
-            _ => Place::Metadata,
+            Origin::Member if key.contains(&index) => MessagePart::Key,
+            Origin::Member => MessagePart::Value,
+            _ => MessagePart::Metadata,
         };
-        let places: Vec<Place> = spec.columns.iter().enumerate().map(place).collect();
+        let places: Vec<MessagePart> = spec.columns.iter().enumerate().map(place).collect();
         if let Some((index, _)) = key.iter().map(|index| (*index, places.get(*index))).find(|(index, place)| {
-            *place == Some(&Place::Metadata) && spec.columns[*index].origin != Origin::Key || place.is_none()
+            *place == Some(&MessagePart::Metadata) && spec.columns[*index].origin != Origin::Key || place.is_none()
         }) {
             let name = spec.columns.get(index).map_or("", |column| &column.column.name);
             let message = format!("column \"{name}\" cannot be in the primary key of FORMAT UPSERT");
@@ -104,20 +104,21 @@ struct Rows<'a> {
 
 impl<'a> Rows<'a> {
     fn new(decoder: &'a JsonDecoder) -> Result<Rows<'a>> {
-        let at = |place: Place| {
+        let at = |place: MessagePart| {
             let all = decoder.columns.iter().zip(&decoder.places).enumerate();
             let placed = all.filter(move |(_, (_, at))| **at == place);
             placed.map(|(index, (from, _))| (from, decoder.wanted.of(index)))
         };
-        let object = |place: Place| {
+        let object = |place: MessagePart| {
             let columns = at(place).map(|(from, wanted)| (&from.column, wanted));
             Object::new(columns.map(|(column, wanted)| (column.name.clone(), &column.ty, column.nullable, wanted)))
         };
-        let metadata = at(Place::Metadata).map(|(from, wanted)| Ok((from, Buffer::new(&from.column.ty, wanted)?)));
+        let metadata =
+            at(MessagePart::Metadata).map(|(from, wanted)| Ok((from, Buffer::new(&from.column.ty, wanted)?)));
         Ok(Rows {
             decoder,
-            value: object(Place::Value)?,
-            key: object(Place::Key)?,
+            value: object(MessagePart::Value)?,
+            key: object(MessagePart::Key)?,
             metadata: metadata.collect::<Result<_>>()?,
             deleted: Vec::new(),
             context: Context::new(decoder.jsonb),
@@ -157,9 +158,9 @@ impl<'a> Rows<'a> {
         let metadata = self.metadata.into_iter().map(|(from, buffer)| buffer.finish(rows, from.column.nullable));
         let mut metadata = metadata.collect::<Result<Vec<_>>>()?.into_iter();
         let columns = self.decoder.places.iter().map(|place| match place {
-            Place::Value => value.next(),
-            Place::Key => key.next(),
-            Place::Metadata => metadata.next(),
+            MessagePart::Value => value.next(),
+            MessagePart::Key => key.next(),
+            MessagePart::Metadata => metadata.next(),
         });
         let columns = columns.collect::<Option<Vec<_>>>().ok_or_else(|| Error::internal("a column is missing"))?;
         let options = RecordBatchOptions::new().with_row_count(Some(rows));

@@ -20,7 +20,7 @@ use crate::engine::dataflows::Culprit;
 use crate::engine::stepper::Stepper;
 use crate::engine::{Locks, Operation};
 use crate::error::{Error, SqlState};
-use crate::source::{Delivery, Progress};
+use crate::source::{Delivery, Place};
 
 /// How many times fewer rows a step gets after a join made too much of them.
 const FEWER: usize = 16;
@@ -48,7 +48,7 @@ impl Default for Suspicion {
 /// Deliveries of a source have steps to themselves.
 struct Caution {
     /// How far the source is when what failed is behind.
-    place: Progress,
+    place: Place,
     /// The nodes that failed since.
     nodes: BTreeSet<Fingerprint>,
     /// Rows that a step may have of them.
@@ -59,7 +59,7 @@ struct Caution {
 
 impl Default for Caution {
     fn default() -> Caution {
-        Caution { place: Progress::default(), nodes: BTreeSet::new(), rows: usize::MAX, saved: false }
+        Caution { place: Place::default(), nodes: BTreeSet::new(), rows: usize::MAX, saved: false }
     }
 }
 
@@ -75,7 +75,7 @@ impl Suspicion {
     }
 
     /// A checkpoint is begun: of which sources it has what failed, as `has_reached` tells of a source and a place.
-    pub(super) fn saving(&mut self, has_reached: impl Fn(ObjectId, &Progress) -> bool) {
+    pub(super) fn saving(&mut self, has_reached: impl Fn(ObjectId, &Place) -> bool) {
         for (source, caution) in &mut self.sources {
             caution.saved = has_reached(*source, &caution.place);
         }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::source::{Delivery, Offsets, Progress, TopicId, Turn};
+use crate::source::{Delivery, Offsets, Place, TopicId, Turn};
 
 /// Stretches of a topic that were looked through, by partition.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,7 +45,7 @@ impl Told {
     }
 
     /// The steps read from here on. Behind the end that a log has, and in another topic, everything is new.
-    pub fn begin(&mut self, read: &Progress) {
+    pub fn begin(&mut self, read: &Place) {
         if self.is_of_another(read.topic.as_ref()) {
             self.partitions.clear();
         }
@@ -143,7 +143,7 @@ mod tests {
     #[test]
     fn another_topic_is_told_of_anew() {
         let topic = |id: &str| Some(TopicId(id.to_owned()));
-        let read = |id: &str, ends: [(i32, i64); 2]| Progress { offsets: ends.into_iter().collect(), topic: topic(id) };
+        let read = |id: &str, ends: [(i32, i64); 2]| Place { offsets: ends.into_iter().collect(), topic: topic(id) };
         let mut told = Told::default();
         told.begin(&read("a", [(0, 10), (1, 10)]));
         told.add(0, 0, 10);

@@ -13,7 +13,7 @@ use super::queue::{Event, Queue};
 use super::reader::{TURN, is_unreadable};
 use super::runs::{self, Run};
 use crate::error::{Error, Result, SqlState};
-use crate::source::{BadRecord, Decoder, Intake, Message, Offsets, OnError, Progress, SourceSpec, TopicId};
+use crate::source::{BadRecord, Decoder, Intake, Message, Offsets, OnError, Place, SourceSpec, TopicId};
 
 /// How long the brokers may be silent while messages are missing.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -68,7 +68,7 @@ impl History {
     pub fn open(
         spec: Arc<SourceSpec>,
         from: &Offsets,
-        to: &Progress,
+        to: &Place,
         decoder: Arc<dyn Decoder>,
         intake: Arc<Intake>,
         stopped: Box<dyn Fn() -> bool + Send>,

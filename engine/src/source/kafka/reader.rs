@@ -19,8 +19,8 @@ use crate::data::ObjectId;
 use crate::error::{Error, Result};
 use crate::source::intake::Share;
 use crate::source::{
-    BadRecord, Decoded, Decoder, Delivery, Intake, LostRange, Message, Offsets, OnError, PartitionState, Pause,
-    Progress, SourceSpec, SourceStatus, Times, TopicId, Turn,
+    BadRecord, Decoded, Decoder, Delivery, Intake, LostRange, Message, Offsets, OnError, PartitionState, Pause, Place,
+    SourceSpec, SourceStatus, Times, TopicId, Turn,
 };
 
 /// Longest wait for messages, and for room: how often reports are looked at.
@@ -58,7 +58,7 @@ impl Reader {
     pub fn start(
         relation: ObjectId,
         spec: Arc<SourceSpec>,
-        from: &Progress,
+        from: &Place,
         decoder: Arc<dyn Decoder>,
         intake: Arc<Intake>,
         deliver: Deliver,

@@ -11,7 +11,7 @@ use super::client::{Client, Context, connect};
 use super::identity::Answer;
 use super::queue::Queue;
 use crate::error::{Error, Result, SqlState};
-use crate::source::{Kafka, Offsets, OnGap, Progress, SourceSpec, TopicId};
+use crate::source::{Kafka, Offsets, OnGap, Place, SourceSpec, TopicId};
 
 /// How long the cluster has to answer everything.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -118,8 +118,8 @@ impl Extent {
     }
 
     /// How far a source has been read whose messages up to the end have been read.
-    pub fn read(&self) -> Progress {
-        Progress { offsets: self.end.clone(), topic: self.topic.clone() }
+    pub fn read(&self) -> Place {
+        Place { offsets: self.end.clone(), topic: self.topic.clone() }
     }
 }
 

@@ -9,7 +9,7 @@ use levada_engine::data::{Column, ObjectId, Parts, SqlType};
 use levada_engine::decode;
 use levada_engine::source::{
     self, Delivery, Encoding, Envelope, Intake, Kafka, Loss, LostRange, Offsets, OnError, OnGap, Origin,
-    PartitionState, Progress, Reader, SourceColumn, SourceSpec, SourceStatus, Start,
+    PartitionState, Place, Reader, SourceColumn, SourceSpec, SourceStatus, Start,
 };
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
@@ -55,7 +55,7 @@ impl Following {
         let intake = Intake::new(1 << 20, 2).expect("threads");
         let (sender, deliveries) = mpsc::channel();
         let deliver = Box::new(move |delivery| sender.send(delivery).is_ok());
-        let reader = Reader::start(ObjectId(20000), Arc::new(spec), &Progress::default(), decoder, intake, deliver);
+        let reader = Reader::start(ObjectId(20000), Arc::new(spec), &Place::default(), decoder, intake, deliver);
         let reader = reader.expect("a reader");
         Following { reader, deliveries, numbers: Vec::new(), offsets: Offsets::default(), lost: Vec::new() }
     }

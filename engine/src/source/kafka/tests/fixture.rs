@@ -11,7 +11,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Produc
 use crate::data::{Column, ObjectId, SqlType};
 use crate::error::Result;
 use crate::source::{
-    Decoded, Decoder, Delivery, Encoding, Envelope, Intake, Kafka, Message, Offsets, OnError, OnGap, Origin, Progress,
+    Decoded, Decoder, Delivery, Encoding, Envelope, Intake, Kafka, Message, Offsets, OnError, OnGap, Origin, Place,
     Reader, Refusal, SourceColumn, SourceSpec, SourceStatus, Turn,
 };
 
@@ -126,7 +126,7 @@ impl Following {
         let intake = Intake::new(room, 2).unwrap();
         let (sender, deliveries) = mpsc::channel();
         let deliver = Box::new(move |delivery| sender.send(delivery).is_ok());
-        let from = Progress { offsets: from.clone(), topic: None };
+        let from = Place { offsets: from.clone(), topic: None };
         let reader = Reader::start(ObjectId(20000), Arc::new(spec), &from, decoder, intake.clone(), deliver).unwrap();
         Following {
             reader,
