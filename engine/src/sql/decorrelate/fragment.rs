@@ -43,7 +43,8 @@ pub(super) struct Fragment {
     pub plan: LogicalPlan,
     /// The subquery's own columns among those of the plan, in order.
     pub columns: Vec<String>,
-    /// The plan's column for each outer column; none where the subquery does not depend on any.
+    /// The plan's column for each outer column; none where the subquery does not depend on any. It has the values' keys
+    /// ([`outer::key`]), so what groups by it or joins on it tells apart all values that can be.
     pub keys: BTreeMap<String, String>,
     /// How the subquery sorts its rows.
     pub order: Vec<Sort>,
@@ -83,7 +84,7 @@ impl Fragment {
 
     /// Replaces outer references by the columns that stand for them.
     pub fn inward(&self, expr: Expr) -> Result<Expr> {
-        outer::replace(expr, |name| self.keys.get(name).map(|key| column(key)))
+        outer::replace(expr, |name, ty| self.keys.get(name).map(|key| outer::value(key, ty)))
     }
 
     /// The subquery's columns and the keys, nothing else.
@@ -104,8 +105,8 @@ impl Decorrelator {
                 .with_hint("Write it as a join."));
         }
         let keys: BTreeMap<String, String> = domain.columns.iter().map(|name| (name.clone(), self.fresh())).collect();
-        let exprs = keys.iter().map(|(outer, key)| column(outer).alias(key)).collect();
-        let values = node::project(domain.outer.clone(), exprs)?;
+        let exprs = keys.iter().map(|(name, key)| Ok(outer::key(domain.outer, name)?.alias(key)));
+        let values = node::project(domain.outer.clone(), exprs.collect::<Result<_>>()?)?;
         let distinct = keys.values().map(|key| column(key)).collect();
         Ok((node::aggregate(values, distinct, Vec::new())?, keys))
     }
@@ -136,7 +137,8 @@ impl Decorrelator {
         let (combinations, keys) = self.combinations(domain)?;
         let mut outputs: Vec<Expr> = keys.values().map(|key| column(key)).collect();
         for name in &fragment.columns {
-            let value = outer::replace(absent.complete(name)?, |outer| keys.get(outer).map(|key| column(key)))?;
+            let value =
+                outer::replace(absent.complete(name)?, |name, ty| keys.get(name).map(|key| outer::value(key, ty)))?;
             outputs.push(outer::named(value, name.clone()));
         }
         let mut on = On::default();

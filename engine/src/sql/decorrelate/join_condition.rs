@@ -6,7 +6,7 @@ use std::sync::Arc;
 use datafusion::common::JoinType;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::utils::split_conjunction_owned;
-use datafusion::logical_expr::{Expr, Filter, Join, LogicalPlan};
+use datafusion::logical_expr::{Expr, ExprSchemable, Filter, Join, LogicalPlan};
 
 use super::node::{self, On};
 use super::outer::{self, column};
@@ -38,13 +38,13 @@ impl Decorrelator {
         let kind = if fragment.absent.is_some() { JoinType::Left } else { join_type };
         let mut on = On { pairs: Vec::new(), filters: plain };
         for (outer, key) in &fragment.keys {
-            on.same((&left, column(outer)), (&fragment.plan, column(key)))?;
+            on.same((&left, outer::key(&left, outer)?), (&fragment.plan, column(key)))?;
         }
         let mut outputs = node::columns(&left);
         for name in &fragment.columns {
             let value = match &fragment.absent {
                 None => column(name),
-                Some(absent) => outer::replace(absent.complete(name)?, |outer| {
+                Some(absent) => outer::replace(absent.complete(name)?, |outer, _| {
                     domain.columns.contains(outer).then(|| column(outer))
                 })?,
             };
@@ -114,28 +114,38 @@ impl Decorrelator {
         let about = taken(&condition)?;
         let own = |plan: &LogicalPlan| about.iter().filter(|name| has(plan, name)).cloned().collect::<BTreeSet<_>>();
         let (kept_columns, paired_columns) = (own(kept), own(paired));
-        let values = |plan: &LogicalPlan, columns: &BTreeSet<String>| {
-            let columns: Vec<Expr> = columns.iter().map(|name| column(name)).collect();
-            node::aggregate(node::project(plan.clone(), columns.clone())?, columns, Vec::new())
-        };
-        let pairs =
-            On::default().join(values(kept, &kept_columns)?, values(paired, &paired_columns)?, JoinType::Inner)?;
+        let kept_values = self.values(kept, &kept_columns)?;
+        let pairs = On::default().join(kept_values, self.values(paired, &paired_columns)?, JoinType::Inner)?;
         let decided = self.condition(Filter::try_new(condition, Arc::new(pairs))?)?;
         let all: Vec<&String> = kept_columns.iter().chain(&paired_columns).collect();
         let copies: Vec<String> = all.iter().map(|_| self.fresh()).collect();
-        let outputs = all.iter().zip(&copies).map(|(name, copy)| column(name).alias(copy)).collect();
+        let outputs = all.iter().zip(&copies).map(|(name, copy)| Ok(outer::key(&decided, name)?.alias(copy)));
+        let outputs = outputs.collect::<Result<_>>()?;
         let decided = node::project(decided, outputs)?;
         let mut on = On::default();
         for (name, copy) in all.iter().zip(&copies).skip(kept_columns.len()) {
-            on.same((&*paired, column(name)), (&decided, column(copy)))?;
+            on.same((&*paired, outer::key(paired, name)?), (&decided, column(copy)))?;
         }
         let mut verdict = On::default();
         for (name, copy) in all.iter().zip(&copies).take(kept_columns.len()) {
-            verdict.same((kept, column(name)), (&decided, column(copy)))?;
+            verdict.same((kept, outer::key(kept, name)?), (&decided, column(copy)))?;
         }
         *paired = on.join(std::mem::take(paired), decided, JoinType::Inner)?;
         let equal = verdict.pairs.into_iter().map(|(kept, decided)| kept.eq(decided));
         Ok(equal.chain(verdict.filters).collect())
+    }
+
+    /// The distinct combinations of values of these columns.
+    fn values(&mut self, plan: &LogicalPlan, columns: &BTreeSet<String>) -> Result<LogicalPlan> {
+        let keys: Vec<String> = columns.iter().map(|_| self.fresh()).collect();
+        let values = columns.iter().zip(&keys).map(|(name, key)| Ok(outer::key(plan, name)?.alias(key)));
+        let values = node::project(plan.clone(), values.collect::<Result<_>>()?)?;
+        let distinct = node::aggregate(values, node::named_columns(&keys), Vec::new())?;
+        let back = columns.iter().zip(&keys).map(|(name, key)| {
+            let ty = column(name).get_type(plan.schema())?;
+            Ok(outer::named(outer::value(key, &ty), name.clone()))
+        });
+        node::project(distinct, back.collect::<Result<_>>()?)
     }
 }
 

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use datafusion::arrow::datatypes::DataType;
 use datafusion::common::Column;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::logical_expr::{Expr, LogicalPlan};
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan};
 
 use crate::error::Result;
+use crate::sql::functions::exact_form::{exact_form, of_exact_form};
 
 /// The column of this name.
 pub(super) fn column(name: &str) -> Expr {
@@ -38,10 +40,10 @@ pub(super) fn of_expr(expr: &Expr) -> datafusion::common::Result<BTreeSet<String
 }
 
 /// The expression with each outer reference replaced for which there is something.
-pub(super) fn replace(expr: Expr, replacement: impl Fn(&str) -> Option<Expr>) -> Result<Expr> {
+pub(super) fn replace(expr: Expr, replacement: impl Fn(&str, &DataType) -> Option<Expr>) -> Result<Expr> {
     let replaced = expr.transform(|part| {
         Ok(match &part {
-            Expr::OuterReferenceColumn(_, column) => match replacement(&column.name) {
+            Expr::OuterReferenceColumn(field, column) => match replacement(&column.name, field.data_type()) {
                 Some(other) => Transformed::yes(other),
                 None => Transformed::no(part),
             },
@@ -49,6 +51,18 @@ pub(super) fn replace(expr: Expr, replacement: impl Fn(&str) -> Option<Expr>) ->
         })
     })?;
     Ok(replaced.data)
+}
+
+/// The key of an outer column, in the plan that has the column: what tells its values apart, those too that are equal.
+pub(super) fn key(plan: &LogicalPlan, name: &str) -> Result<Expr> {
+    let column = column(name);
+    let ty = column.get_type(plan.schema())?;
+    Ok(exact_form(column, &ty))
+}
+
+/// The outer column's value, of a key that stands in a column.
+pub(super) fn value(key: &str, ty: &DataType) -> Expr {
+    of_exact_form(column(key), ty)
 }
 
 /// Whether a subquery stands anywhere in an expression.

@@ -8,7 +8,7 @@ use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, Operator, binar
 
 use super::fragment::Fragment;
 use super::node::{self, On};
-use super::outer::column;
+use super::outer::{self, column};
 use super::rewrite::Decorrelator;
 use super::scalar::{Beside, only};
 use crate::error::{Error, Result};
@@ -113,7 +113,7 @@ impl Decorrelator {
         }
         let right = node::project(fragment.plan.clone(), outputs)?;
         for (outer, key) in keys {
-            on.same((&beside.plan, column(outer)), (&right, column(&key)))?;
+            on.same((&beside.plan, outer::key(&beside.plan, outer)?), (&right, column(&key)))?;
         }
         Ok((right, on))
     }

@@ -35,7 +35,7 @@ impl<'a> Beside<'a> {
     fn add(&mut self, right: LogicalPlan, keys: &[(String, String)], also: Option<Expr>, always: bool) -> Result<()> {
         let mut on = On::default();
         for (outer, key) in keys {
-            on.same((&self.plan, column(outer)), (&right, column(key)))?;
+            on.same((&self.plan, outer::key(&self.plan, outer)?), (&right, column(key)))?;
         }
         on.filters.extend(also);
         let kind = if keys.is_empty() && always { JoinType::Inner } else { JoinType::Left };
@@ -61,8 +61,9 @@ impl Decorrelator {
         let mut result = column(&value);
         if let Some(absent) = &fragment.absent {
             outputs.push(column(&absent.marker));
-            let completed =
-                outer::replace(absent.complete(&name)?, |outer| domain.columns.contains(outer).then(|| column(outer)))?;
+            let completed = outer::replace(absent.complete(&name)?, |outer, _| {
+                domain.columns.contains(outer).then(|| column(outer))
+            })?;
             result = renamed(completed, &name, &value)?;
         }
         let keys: Vec<_> = fragment.keys.into_iter().collect();

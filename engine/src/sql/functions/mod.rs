@@ -17,6 +17,7 @@ mod datetime_operators;
 mod datetime_parts;
 mod drivers;
 pub mod event_windows;
+pub mod exact_form;
 mod gathered;
 mod interval_aggregates;
 mod json;
