@@ -230,7 +230,19 @@ fn function(name: &str, arguments: &[Part]) -> Part {
 }
 
 /// Functions of ours that the user did not write.
-const HELPERS: &[&str] = &["assign ", "relabel ", "itself", "zero_sign", "float_key", "float_of_key"];
+const HELPERS: &[&str] = &[
+    "assign ",
+    "relabel ",
+    "itself",
+    "zero_sign",
+    "float_key",
+    "exact_float_key",
+    "float_of_key",
+    "exact_form",
+    "of_exact_form",
+    "interval_extreme_key",
+    "interval_of_extreme_key",
+];
 
 fn is_type(name: &str) -> bool {
     let plain = name.split('(').next().unwrap_or(name).trim_end_matches("[]").trim();

@@ -19,7 +19,7 @@ use datafusion::logical_expr::expr::{
 use datafusion::logical_expr::{AggregateUDF, Cast, Expr, SortExpr, WindowFrame, WindowFunctionDefinition, WindowUDF};
 
 use super::cast;
-use super::comparison::{array_key, float_key, float_of_key, sort_key, written_apart};
+use super::comparison::{array_key, exact_float_key, float_of_key, sort_key, written_apart};
 use super::gathered::{gathered, joined};
 use super::numeric_sum::numeric_sum;
 use super::signature::T::{
@@ -190,10 +190,11 @@ fn sum_numeric(call: &AggregateCall) -> Result<Expr> {
     Ok(call.of(numeric_sum(), vec![arg]))
 }
 
-/// min() and max() of floats by PostgreSQL's order, which is not that of the library's groups: NaN is the greatest.
+/// min() and max() of floats by PostgreSQL's order, which is not that of the library's groups: NaN is the greatest. What is
+/// shown is a value that is there.
 fn extreme_float(call: AggregateCall, extreme: Arc<AggregateUDF>, ty: &SqlType) -> Result<Expr> {
     let wide = arrow_cast(call.first()?, &SqlType::Float8);
-    Ok(arrow_cast(float_of_key(call.of(extreme, vec![float_key(wide)])), ty))
+    Ok(arrow_cast(float_of_key(call.of(extreme, vec![exact_float_key(wide)])), ty))
 }
 
 fn avg_numeric(call: AggregateCall) -> Result<Expr> {

@@ -118,7 +118,16 @@ pub fn float_key(expr: Expr) -> Expr {
     PgScalar::new("float_key", types, SqlType::Int8, TimeZone::UTC, Volatility::Immutable, kernel).call(vec![expr])
 }
 
-/// The number that [`float_key`] made a key of.
+/// The same of the values themselves: -0 is less than 0.
+pub fn exact_float_key(expr: Expr) -> Expr {
+    let kernel: Kernel =
+        |c| map1(c, |value: f64| Ok(turned(if value.is_nan() { f64::NAN } else { value }.to_bits() as i64)));
+    let types = vec![SqlType::Float8];
+    PgScalar::new("exact_float_key", types, SqlType::Int8, TimeZone::UTC, Volatility::Immutable, kernel)
+        .call(vec![expr])
+}
+
+/// The number that such a function made a key of.
 pub fn float_of_key(expr: Expr) -> Expr {
     let kernel: Kernel = |c| map1(c, |key: i64| Ok(f64::from_bits(turned(key) as u64)));
     let types = vec![SqlType::Int8];

@@ -1,13 +1,13 @@
 //! Aggregates of intervals.
 
-use std::cmp::Ordering;
+use std::sync::Arc;
 
 use datafusion::functions_aggregate::count::count_udaf;
-use datafusion::functions_aggregate::first_last::first_value_udaf;
-use datafusion::logical_expr::Expr;
+use datafusion::functions_aggregate::min_max::{max_udaf, min_udaf};
+use datafusion::logical_expr::{AggregateUDF, Expr};
 
 use super::aggregate::AggregateCall;
-use super::comparison::sort_key;
+use super::comparison::text_key;
 use super::numeric_sum::numeric_sum;
 use super::signature::{Function, Kernel, T, Volatility, aggregate};
 use super::udf::PgScalar;
@@ -21,8 +21,8 @@ use crate::sql::rows::{map1, map2, map3};
 pub const FUNCTIONS: &[Function] = &[
     aggregate("sum", &[T::Interval], T::Interval, |call| sum(&call)),
     aggregate("avg", &[T::Interval], T::Interval, avg),
-    aggregate("min", &[T::Interval], T::Interval, |call| extreme(call, Ordering::Less)),
-    aggregate("max", &[T::Interval], T::Interval, |call| extreme(call, Ordering::Greater)),
+    aggregate("min", &[T::Interval], T::Interval, |call| extreme(call, min_udaf())),
+    aggregate("max", &[T::Interval], T::Interval, |call| extreme(call, max_udaf())),
 ];
 
 fn kernel(name: &str, types: Vec<SqlType>, result: SqlType, kernel: Kernel) -> PgScalar {
@@ -72,14 +72,60 @@ fn avg(call: AggregateCall) -> Result<Expr> {
     .call(vec![sum(&call)?, count]))
 }
 
-/// Among intervals of equal length the first is the answer, which may be written otherwise than PostgreSQL's.
-fn extreme(call: AggregateCall, which: Ordering) -> Result<Expr> {
-    let name = if which == Ordering::Less { "min" } else { "max" };
-    if call.over.is_some() {
-        return Err(Error::unsupported(format!("{name}(interval) over a window")));
-    }
-    let value = call.first()?;
-    let order_by = vec![sort_key(value.clone(), &SqlType::Interval).sort(which == Ordering::Less, false)];
+/// Among intervals of equal length, those with fewer months and then days are less. So which is shown, one that some row has,
+/// follows from the rows alone; PostgreSQL shows the last that it comes to.
+fn extreme(call: AggregateCall, extreme: Arc<AggregateUDF>) -> Result<Expr> {
+    let to_key: Kernel = |call| map1(call, |value: Interval| Ok(text_key(&extreme_key(value))));
+    let of_key: Kernel = |call| map1(call, |key: &str| of_extreme_key(key));
+    let key = kernel("interval_extreme_key", vec![SqlType::Interval], SqlType::Text, to_key).call(vec![call.first()?]);
     // DISTINCT changes nothing here.
-    Ok(AggregateCall { order_by, distinct: false, ..call }.of(first_value_udaf(), vec![value]))
+    let found = AggregateCall { distinct: false, ..call }.of(extreme, vec![key]);
+    Ok(kernel("interval_of_extreme_key", vec![SqlType::Text], SqlType::Interval, of_key).call(vec![found]))
+}
+
+const SIGN: u32 = 1 << 31;
+/// Microseconds of an interval's length take less than 80 bits.
+const LENGTH: usize = 10;
+
+/// Bytes that order as the lengths of intervals, then as their months and days.
+fn extreme_key(value: Interval) -> [u8; LENGTH + 8] {
+    let length = (value.sort_key() + (1 << (8 * LENGTH - 1))).to_be_bytes();
+    let mut key = [0; LENGTH + 8];
+    key[..LENGTH].copy_from_slice(&length[length.len() - LENGTH..]);
+    key[LENGTH..LENGTH + 4].copy_from_slice(&(value.months as u32 ^ SIGN).to_be_bytes());
+    key[LENGTH + 4..].copy_from_slice(&(value.days as u32 ^ SIGN).to_be_bytes());
+    key
+}
+
+fn of_extreme_key(key: &str) -> Result<Interval> {
+    let number = |from: usize, bytes: usize| {
+        key.chars().skip(from).take(bytes).fold(0i128, |number, byte| number << 8 | i128::from(u32::from(byte)))
+    };
+    let length = number(0, LENGTH) - (1 << (8 * LENGTH - 1));
+    let part = |from: usize| (number(from, 4) as u32 ^ SIGN) as i32;
+    let days = Interval { months: part(LENGTH), days: part(LENGTH + 4), micros: 0 };
+    let micros = i64::try_from(length - days.sort_key());
+    Ok(Interval { micros: micros.map_err(|_| Error::internal("no key of an interval"))?, ..days })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_order_as_intervals_do_and_give_them_back() {
+        let parts = [i32::MIN, -30, -1, 0, 1, 30, i32::MAX];
+        let micros = [i64::MIN, -86_400_000_000, -1, 0, 1, 86_400_000_000, i64::MAX];
+        let all = parts.iter().flat_map(|months| parts.iter().map(move |days| (*months, *days)));
+        let all: Vec<Interval> =
+            all.flat_map(|(months, days)| micros.map(|micros| Interval { months, days, micros })).collect();
+        for value in &all {
+            assert_eq!(of_extreme_key(&text_key(&extreme_key(*value))).unwrap(), *value);
+        }
+        for (one, other) in all.iter().zip(all.iter().rev()).chain(all.iter().zip(&all[1..])) {
+            let by_value = |it: &Interval| (it.sort_key(), it.months, it.days);
+            let keys = text_key(&extreme_key(*one)).cmp(&text_key(&extreme_key(*other)));
+            assert_eq!(keys, by_value(one).cmp(&by_value(other)), "{one:?} {other:?}");
+        }
+    }
 }

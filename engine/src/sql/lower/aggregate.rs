@@ -154,11 +154,8 @@ fn call(flow: &mut Flow, expr: &Expr, schema: &DFSchema) -> Result<AggregateCall
     let Expr::AggregateFunction(AggregateExpr { func, params }) = expr else {
         return Err(Error::internal("an aggregate that is no call of an aggregate function"));
     };
-    let function = AggregateFunction::from_name(func.name()).ok_or_else(|| match func.name() {
-        // What the binder makes of them; nobody writes it.
-        "first_value" => unsupported("min() or max() of intervals"),
-        name => unsupported(format!("the aggregate function {name}()")),
-    })?;
+    let function = AggregateFunction::from_name(func.name())
+        .ok_or_else(|| unsupported(format!("the aggregate function {}()", func.name())))?;
     let mut place = |expr: &Expr| -> Result<usize> {
         let column = column(flow, expr, schema)?;
         Ok(flow.extend(vec![column])[0])
