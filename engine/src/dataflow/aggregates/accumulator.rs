@@ -9,6 +9,7 @@ use arrow::datatypes::{DataType, Decimal128Type, Float32Type, Float64Type, Int16
 use crate::data::key::{Fixed, Keys};
 use crate::dataflow::aggregates::exact::ExactSum;
 use crate::dataflow::aggregates::float::{FloatSum, Moments};
+use crate::dataflow::aggregates::moments::ExactMoments;
 use crate::dataflow::aggregates::states::{States, Truth};
 use crate::error::{Error, Result};
 
@@ -57,6 +58,7 @@ pub enum Accumulator {
     Exact(Vec<ExactSum>),
     Float(Vec<FloatSum>),
     Moments(Vec<Moments>),
+    ExactMoments(Vec<ExactMoments>),
     Truth(Vec<Truth>),
     /// Least or greatest key, in the three layouts of keys.
     Best64(Vec<Option<u64>>),
@@ -72,6 +74,7 @@ impl Accumulator {
             Accumulator::Exact(states) => states,
             Accumulator::Float(states) => states,
             Accumulator::Moments(states) => states,
+            Accumulator::ExactMoments(states) => states,
             Accumulator::Truth(states) => states,
             Accumulator::Best64(states) => states,
             Accumulator::Best128(states) => states,
@@ -86,6 +89,7 @@ impl Accumulator {
             Accumulator::Exact(states) => states,
             Accumulator::Float(states) => states,
             Accumulator::Moments(states) => states,
+            Accumulator::ExactMoments(states) => states,
             Accumulator::Truth(states) => states,
             Accumulator::Best64(states) => states,
             Accumulator::Best128(states) => states,
@@ -100,6 +104,7 @@ impl Accumulator {
             Accumulator::Exact(_) => Accumulator::Exact(vec![]),
             Accumulator::Float(_) => Accumulator::Float(vec![]),
             Accumulator::Moments(_) => Accumulator::Moments(vec![]),
+            Accumulator::ExactMoments(_) => Accumulator::ExactMoments(vec![]),
             Accumulator::Truth(_) => Accumulator::Truth(vec![]),
             Accumulator::Best64(_) => Accumulator::Best64(vec![]),
             Accumulator::Best128(_) => Accumulator::Best128(vec![]),
@@ -118,6 +123,7 @@ impl Accumulator {
             (A::Exact(own), A::Exact(from)) => pick(own, from, slots),
             (A::Float(own), A::Float(from)) => pick(own, from, slots),
             (A::Moments(own), A::Moments(from)) => pick(own, from, slots),
+            (A::ExactMoments(own), A::ExactMoments(from)) => pick(own, from, slots),
             (A::Truth(own), A::Truth(from)) => pick(own, from, slots),
             (A::Best64(own), A::Best64(from)) => pick(own, from, slots),
             (A::Best128(own), A::Best128(from)) => pick(own, from, slots),
@@ -155,6 +161,12 @@ impl Accumulator {
                 let values = column.as_primitive::<Float64Type>().values();
                 rows.each(|row, slot, weight| moments[slot].add(values[row], weight));
             }
+            (Accumulator::ExactMoments(moments), DataType::Int16) => add_moments::<Int16Type>(moments, rows, column),
+            (Accumulator::ExactMoments(moments), DataType::Int32) => add_moments::<Int32Type>(moments, rows, column),
+            (Accumulator::ExactMoments(moments), DataType::Int64) => add_moments::<Int64Type>(moments, rows, column),
+            (Accumulator::ExactMoments(moments), DataType::Decimal128(..)) => {
+                add_moments::<Decimal128Type>(moments, rows, column);
+            }
             (Accumulator::Truth(truths), DataType::Boolean) => add_truths(truths, rows, column),
             (_, other) => return Err(Error::internal(format!("an aggregate got a column of {other}"))),
         }
@@ -191,6 +203,14 @@ where
 {
     let values = column.as_primitive::<T>().values();
     rows.each(|row, slot, weight| sums[slot].add_integer(values[row].into(), weight));
+}
+
+fn add_moments<T: ArrowPrimitiveType>(moments: &mut [ExactMoments], rows: Weighted<'_>, column: &ArrayRef)
+where
+    T::Native: Into<i128>,
+{
+    let values = column.as_primitive::<T>().values();
+    rows.each(|row, slot, weight| moments[slot].add(values[row].into(), weight));
 }
 
 fn add_truths(truths: &mut [Truth], rows: Weighted<'_>, column: &ArrayRef) {

@@ -3,6 +3,7 @@
 use arrow::datatypes::i256;
 
 use crate::dataflow::aggregates::states::State;
+use crate::dataflow::aggregates::wide::Wide;
 use crate::dataflow::coding::Reader;
 use crate::error::{Error, Result, SqlState};
 
@@ -48,6 +49,21 @@ impl ExactSum {
     fn narrow(&self) -> Option<i128> {
         let total = self.low as i128;
         (self.high == (total >> 127) as i64).then_some(total)
+    }
+
+    /// Adds another sum.
+    pub fn merge(&mut self, other: &ExactSum) {
+        self.add_wide(other.low, other.high);
+        self.count += other.count;
+    }
+
+    /// How far the sum is from 0.
+    pub fn size(&self) -> Wide {
+        let (low, high) = match self.high < 0 {
+            false => (self.low, self.high),
+            true => (self.low.wrapping_neg(), (!self.high).wrapping_add(i64::from(self.low == 0))),
+        };
+        Wide::from(low).plus(Wide::above(high as u64))
     }
 
     fn total(&self) -> i256 {
@@ -163,13 +179,13 @@ impl Decimal {
         self.check_narrow(value.to_i128().ok_or_else(|| overflow(self))?)
     }
 
-    fn check_narrow(self, value: i128) -> Result<i128> {
+    pub fn check_narrow(self, value: i128) -> Result<i128> {
         let limit = TENS[usize::from(self.precision.min(38))];
         if value.unsigned_abs() < limit.unsigned_abs() { Ok(value) } else { Err(overflow(self)) }
     }
 }
 
-fn overflow(to: Decimal) -> Error {
+pub fn overflow(to: Decimal) -> Error {
     Error::new(SqlState::NUMERIC_OUT_OF_RANGE, "numeric field overflow")
         .with_detail(format!("The result does not fit {} digits, {} of them after the point.", to.precision, to.scale))
 }

@@ -14,6 +14,7 @@ use crate::dataflow::aggregates::accumulator::Accumulator;
 use crate::dataflow::aggregates::exact::Decimal;
 use crate::dataflow::aggregates::float::to_real;
 use crate::dataflow::aggregates::function::AggregateFunction;
+use crate::dataflow::aggregates::moments::Spread;
 use crate::error::{Error, Result};
 
 /// Groups (by position) whose aggregate has no answer, and why.
@@ -42,6 +43,11 @@ pub enum Finish {
     Variance {
         sample: bool,
         root: bool,
+    },
+    SpreadDecimal {
+        from: i8,
+        to: Decimal,
+        spread: Spread,
     },
     Every,
     Any,
@@ -104,9 +110,17 @@ impl Finish {
             (F::VarPop | F::VarSamp | F::StddevPop | F::StddevSamp, _, DataType::Float64)
                 if argument == Some(&DataType::Float64) =>
             {
-                let sample = matches!(function, F::VarSamp | F::StddevSamp);
-                let root = matches!(function, F::StddevPop | F::StddevSamp);
+                let Spread { sample, root } = spread(function);
                 (Finish::Variance { sample, root }, Accumulator::Moments(vec![]))
+            }
+            (
+                F::VarPop | F::VarSamp | F::StddevPop | F::StddevSamp,
+                Some(from),
+                DataType::Decimal128(precision, scale),
+            ) => {
+                let to = Decimal { precision: *precision, scale: *scale };
+                let finish = Finish::SpreadDecimal { from, to, spread: spread(function) };
+                (finish, Accumulator::ExactMoments(vec![]))
             }
             (F::BoolAnd, _, DataType::Boolean) if argument == Some(result) => (Finish::Every, truth()),
             (F::BoolOr, _, DataType::Boolean) if argument == Some(result) => (Finish::Any, truth()),
@@ -167,6 +181,10 @@ impl Finish {
                 });
                 Arc::new(variance.collect::<Float64Array>())
             }
+            (Finish::SpreadDecimal { from, to, spread }, A::ExactMoments(states)) => {
+                let found = each(states, failures, |moments| moments.spread(*from, *to, *spread).transpose());
+                decimals(found.collect(), *to)?
+            }
             (Finish::Every, A::Truth(states)) => {
                 let every = states.iter().map(|truth| (truth.trues + truth.falses != 0).then_some(truth.falses == 0));
                 Arc::new(every.collect::<BooleanArray>())
@@ -180,6 +198,11 @@ impl Finish {
         };
         Ok(column)
     }
+}
+
+fn spread(function: AggregateFunction) -> Spread {
+    use AggregateFunction::{StddevPop, StddevSamp, VarSamp};
+    Spread { sample: matches!(function, VarSamp | StddevSamp), root: matches!(function, StddevPop | StddevSamp) }
 }
 
 /// The results of fallible states, errors put aside.

@@ -5,10 +5,15 @@ mod exact;
 mod finish;
 mod float;
 mod function;
+mod moments;
 mod states;
 #[cfg(test)]
 mod tests;
+mod wide;
 
 pub use accumulator::{Accumulator, Weighted};
+pub use exact::Decimal;
 pub use finish::{Failures, Finish};
 pub use function::{AggregateCall, AggregateFunction};
+pub use moments::{ExactMoments, Spread};
+pub use states::{read_state, write_state};

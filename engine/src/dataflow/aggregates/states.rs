@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::data::lengthen;
-use crate::dataflow::coding::Reader;
+use crate::dataflow::coding::{Reader, VERSION};
 use crate::error::Result;
 
 /// What one aggregate keeps for one group. The default is that of a group without rows.
@@ -16,6 +16,24 @@ pub trait State: Clone + Default + Send {
 
     /// Called once a step for each group that changed, after all changes.
     fn settle(&mut self) {}
+}
+
+/// One state as bytes that stand alone.
+pub fn write_state(state: &impl State) -> Vec<u8> {
+    let mut bytes = vec![VERSION];
+    state.write(&mut bytes);
+    bytes
+}
+
+/// Reads what [`write_state`] wrote.
+///
+/// # Errors
+/// XX001 for other bytes.
+pub fn read_state<S: State>(bytes: &[u8]) -> Result<S> {
+    let mut reader = Reader::new(bytes)?;
+    let state = S::read(&mut reader)?;
+    reader.end()?;
+    Ok(state)
 }
 
 /// A vector of states, whatever their type.

@@ -4,7 +4,9 @@ use levada_testing::Dice;
 
 use crate::dataflow::aggregates::exact::{Decimal, ExactSum};
 use crate::dataflow::aggregates::float::{FloatSum, Moments, to_real};
-use crate::dataflow::aggregates::states::{State, Truth};
+use crate::dataflow::aggregates::moments::{ExactMoments, Spread};
+use crate::dataflow::aggregates::states::{State, Truth, read_state, write_state};
+use crate::dataflow::aggregates::wide::Wide;
 use crate::dataflow::coding::{Reader, VERSION};
 
 const NUMERIC: Decimal = Decimal { precision: 38, scale: 18 };
@@ -161,4 +163,53 @@ fn states_come_back_and_broken_ones_are_refused() {
     assert!(Reader::new(&[VERSION + 1]).is_err());
     assert!(Reader::new(&[]).is_err());
     assert!(Reader::new(&bytes).unwrap().end().is_err());
+}
+
+#[test]
+fn wide_numbers_divide_as_narrow_ones_do() {
+    let mut random = Dice::new(7);
+    for _ in 0..2000 {
+        let (own, other) =
+            (u128::from(random.roll()) << random.below(64), u128::from(random.roll() >> random.below(60)) + 1);
+        let (quotient, rest) = Wide::from(own).divided(other.into());
+        assert_eq!((quotient.narrow(), rest.narrow()), (Some(own / other), Some(own % other)));
+        let product = Wide::from(own).times(Wide::from(other)).unwrap();
+        assert_eq!(product.plus(Wide::from(other - 1)).divided(other.into()), (own.into(), (other - 1).into()));
+        let root = Wide::from(own).root().unwrap();
+        assert!(root * root <= own && (root + 1) * (root + 1) > own);
+    }
+    let huge = Wide::from(u128::MAX);
+    assert_eq!(huge.times(huge).unwrap().root(), None);
+    assert!(
+        huge.times(huge).unwrap().times(huge).is_some_and(|all| all.times(2.into()).is_none() && all.bits() == 384)
+    );
+    assert_eq!(Wide::from(1).shifted(39).unwrap().divided(Wide::from(10).shifted(37).unwrap()), (10.into(), 0.into()));
+    assert_eq!(Wide::from(1).shifted(116), None);
+    assert!(Wide::from(1).minus(2.into()).is_negative());
+}
+
+#[test]
+fn exact_moments_of_any_size_come_back_from_their_bytes() {
+    let spread = |root| Spread { sample: true, root };
+    let mut moments = ExactMoments::default();
+    assert_eq!(moments.spread(0, NUMERIC, spread(false)).unwrap(), None);
+    let huge = 10i128.pow(38) - 1;
+    let many = i64::MAX / 2;
+    moments.add(huge, many);
+    moments.add(-huge, many - 5);
+    let mut moments: ExactMoments = read_state(&write_state(&moments)).unwrap();
+    assert_eq!(moments.spread(18, NUMERIC, spread(false)).unwrap_err().sqlstate().code(), "22003");
+    moments.add(huge, 2 - many);
+    moments.add(-huge, 5 - many);
+    assert_eq!(moments.spread(18, NUMERIC, spread(false)).unwrap(), Some(0));
+    let mut other = ExactMoments::default();
+    other.add(huge, -2);
+    (1..=5).for_each(|value| other.add(value, 1));
+    moments.merge(&other);
+    assert_eq!(moments.spread(0, NUMERIC, spread(false)).unwrap(), Some(2_500_000_000_000_000_000));
+    // The root of 2.5 is 1.58113883008418966599944677…
+    assert_eq!(moments.spread(0, NUMERIC, spread(true)).unwrap(), Some(1_581_138_830_084_189_666));
+    let pop = Spread { sample: false, root: false };
+    assert_eq!(moments.spread(1, Decimal { precision: 38, scale: 1 }, pop).unwrap(), Some(0));
+    assert_eq!(moments.spread(1, Decimal { precision: 38, scale: 2 }, pop).unwrap(), Some(2));
 }

@@ -21,6 +21,7 @@ use datafusion::logical_expr::{AggregateUDF, Cast, Expr, SortExpr, WindowFrame, 
 use super::cast;
 use super::comparison::{array_key, exact_float_key, float_of_key, sort_key, written_apart};
 use super::gathered::{gathered, joined};
+use super::numeric_spread::numeric_spread;
 use super::numeric_sum::numeric_sum;
 use super::signature::T::{
     Any, AnyNonArray, Bool, Bpchar, Date, Float4, Float8, Int2, Int4, Int8, Json, Jsonb, Numeric, Oid, Text, Time,
@@ -29,6 +30,7 @@ use super::signature::T::{
 use super::signature::{Function, T, Volatility, aggregate};
 use super::udf::PgScalar;
 use crate::data::SqlType;
+use crate::dataflow::aggregates::Spread;
 use crate::error::{Error, Result};
 use crate::sql::adt::decimal;
 use crate::sql::adt::time_zone::TimeZone;
@@ -243,30 +245,28 @@ fn strings(call: AggregateCall) -> Result<Expr> {
     Ok(arrow_cast(call.same(string_agg::string_agg_udaf())?, &SqlType::Text))
 }
 
-/// Statistics are computed in double precision, of numerics too.
-fn statistic(call: &AggregateCall, function: Arc<AggregateUDF>) -> Result<Expr> {
-    if call.result != SqlType::NUMERIC {
-        return call.same(function);
+/// Of integers and numerics exactly, of floats in double precision.
+fn statistic(call: &AggregateCall, function: Arc<AggregateUDF>, spread: Spread) -> Result<Expr> {
+    match call.result == SqlType::NUMERIC {
+        true => Ok(call.of(numeric_spread(spread), vec![call.first()?])),
+        false => call.same(function),
     }
-    let from = call.types.first().cloned().unwrap_or(SqlType::NUMERIC);
-    let arg = pg_cast(call.first()?, from, SqlType::Float8);
-    Ok(pg_cast(call.of(function, vec![arg]), SqlType::Float8, SqlType::NUMERIC))
 }
 
 fn stddev_samp(call: AggregateCall) -> Result<Expr> {
-    statistic(&call, stddev::stddev_udaf())
+    statistic(&call, stddev::stddev_udaf(), Spread { sample: true, root: true })
 }
 
 fn stddev_pop(call: AggregateCall) -> Result<Expr> {
-    statistic(&call, stddev::stddev_pop_udaf())
+    statistic(&call, stddev::stddev_pop_udaf(), Spread { sample: false, root: true })
 }
 
 fn var_samp(call: AggregateCall) -> Result<Expr> {
-    statistic(&call, variance::var_samp_udaf())
+    statistic(&call, variance::var_samp_udaf(), Spread { sample: true, root: false })
 }
 
 fn var_pop(call: AggregateCall) -> Result<Expr> {
-    statistic(&call, variance::var_pop_udaf())
+    statistic(&call, variance::var_pop_udaf(), Spread { sample: false, root: false })
 }
 
 pub const FUNCTIONS: &[Function] = &[

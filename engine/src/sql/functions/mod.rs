@@ -23,6 +23,7 @@ mod interval_aggregates;
 mod json;
 mod json_object;
 pub mod math;
+mod numeric_spread;
 mod numeric_sum;
 pub mod ordered_set;
 mod pairs;

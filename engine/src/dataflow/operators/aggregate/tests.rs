@@ -190,6 +190,9 @@ fn naive(call: &AggregateCall, result: &DataType, rows: &[(Row, i64)]) -> Option
         }
         (function, result) => {
             let scale = unscaled(least).1;
+            if matches!(function, F::VarPop | F::VarSamp | F::StddevPop | F::StddevSamp) {
+                return spread(function, count, &values, scale);
+            }
             let times = |(value, weight): &(V, i64)| unscaled(value).0.wrapping_mul(i256::from_i128((*weight).into()));
             let sum = values.iter().map(times).fold(i256::ZERO, i256::wrapping_add);
             if *result == DataType::Int64 {
@@ -205,6 +208,85 @@ fn naive(call: &AggregateCall, result: &DataType, rows: &[(Row, i64)]) -> Option
             decimal(sum.wrapping_add(sum).wrapping_add(half).wrapping_div(count.wrapping_add(count)))
         }
     }
+}
+
+/// A number of any size, its least 32 bits first.
+#[derive(Clone, PartialEq, Eq)]
+struct Big(Vec<u32>);
+
+impl Big {
+    fn of(mut value: u128) -> Big {
+        let mut limbs = vec![];
+        while value > 0 {
+            limbs.push(value as u32);
+            value >>= 32;
+        }
+        Big(limbs)
+    }
+
+    fn times(&self, factor: u128) -> Big {
+        let mut sum = vec![0u64; self.0.len() + 5];
+        for (at, own) in self.0.iter().enumerate() {
+            for (with, other) in Big::of(factor).0.iter().enumerate() {
+                let product = u64::from(*own) * u64::from(*other);
+                sum[at + with] += product & u64::from(u32::MAX);
+                sum[at + with + 1] += product >> 32;
+            }
+        }
+        Big::carried(sum)
+    }
+
+    fn plus(&self, other: &Big) -> Big {
+        let digit = |big: &Big, at: usize| u64::from(big.0.get(at).copied().unwrap_or(0));
+        let limbs = self.0.len().max(other.0.len()) + 1;
+        Big::carried((0..limbs).map(|at| digit(self, at) + digit(other, at)).collect())
+    }
+
+    fn carried(sums: Vec<u64>) -> Big {
+        let mut carry = 0;
+        let mut limbs: Vec<u32> = Vec::with_capacity(sums.len());
+        for sum in sums {
+            carry += sum;
+            limbs.push(carry as u32);
+            carry >>= 32;
+        }
+        while limbs.last() == Some(&0) {
+            limbs.pop();
+        }
+        Big(limbs)
+    }
+
+    fn at_most(&self, other: &Big) -> bool {
+        (self.0.len(), self.0.iter().rev().collect::<Vec<_>>()) <= (other.0.len(), other.0.iter().rev().collect())
+    }
+}
+
+/// From the distances between all pairs: their squares sum to count Σx² - (Σx)². The answer is the greatest r for which
+/// r - 1/2 is not too much.
+fn spread(function: F, count: i64, values: &[(V, i64)], scale: i8) -> Option<V> {
+    let divisor = count - i64::from(matches!(function, F::VarSamp | F::StddevSamp));
+    if divisor == 0 {
+        return Some(V::Decimal128(None, 38, 18));
+    }
+    let mut squares = Big(vec![]);
+    for (at, (one, times)) in values.iter().enumerate() {
+        for (other, others) in &values[..at] {
+            // Twice 10^38 does not fit an i128, but it does fit an u128.
+            let distance = unscaled(one).0.wrapping_sub(unscaled(other).0).wrapping_abs().to_parts().0;
+            let pairs = u128::from(times.unsigned_abs()) * u128::from(others.unsigned_abs());
+            squares = squares.plus(&Big::of(distance).times(distance).times(pairs));
+        }
+    }
+    let root = matches!(function, F::StddevPop | F::StddevSamp);
+    let shifted = |big: Big, digits: i8| (0..digits).fold(big, |big, _| big.times(10));
+    let wanted = shifted(squares, if root { 36 } else { 18 }).times(if root { 4 } else { 2 });
+    let unit = shifted(Big::of(count as u128 * divisor as u128), 2 * scale);
+    let fits = |answer: u128| {
+        let odd = 2 * answer - 1;
+        unit.times(odd).times(if root { odd } else { 1 }).at_most(&wanted)
+    };
+    let answer = (0..127).rev().map(|bit| 1 << bit).fold(0, |r, bit| if fits(r | bit) { r | bit } else { r });
+    decimal(i256::from_parts(answer, 0))
 }
 
 /// The expected output, and the groups without an answer.
@@ -272,6 +354,21 @@ fn each_aggregate_alone_equals_the_naive_answer() {
     let store = Store::new();
     for (number, call) in calls().into_iter().enumerate() {
         check(1000 + number as u64, &[0], &[call], false, &store);
+    }
+}
+
+#[test]
+fn variances_of_whole_and_exact_numbers_are_exact() {
+    let store = Store::new();
+    let mut seed = 2000;
+    for function in [F::VarPop, F::VarSamp, F::StddevPop, F::StddevSamp] {
+        for (argument, distinct, filter) in
+            [(0, false, None), (3, false, None), (4, false, Some(5)), (4, true, None), (7, true, Some(5))]
+        {
+            let call = AggregateCall { function, argument: Some(argument), filter, distinct };
+            check(seed, &[0], &[(call, NUMERIC)], false, &store);
+            seed += 1;
+        }
     }
 }
 
