@@ -82,7 +82,7 @@ impl Dataflows {
             next_operator: meta.next_operator.max(operators::FIRST.0),
             next_object: meta.next_object.max(ObjectId::FIRST.0),
             retention: Retention::default(),
-            sinks: Sinks::default(),
+            sinks: Sinks::load(&meta.sinks)?,
             event_times: EventTimes::load(&meta.event_times)?,
             unsaved: CatalogChanges {
                 dropped_operators: lost.iter().copied().collect(),

@@ -7,8 +7,8 @@ use crate::catalog::Catalog;
 use crate::data::ObjectId;
 use crate::dataflow::Graph;
 use crate::dataflow::operators::Taker;
-use crate::error::Result;
-use crate::sink::{self, Outlet};
+use crate::error::{Error, Result};
+use crate::sink::{self, Outlet, Taken};
 
 /// How all sinks are doing.
 pub type Outlets = Arc<BTreeMap<ObjectId, Arc<Outlet>>>;
@@ -17,12 +17,42 @@ pub type Outlets = Arc<BTreeMap<ObjectId, Arc<Outlet>>>;
 #[derive(Default)]
 pub struct Sinks {
     outlets: Outlets,
+    /// What a checkpoint has of sinks that have not been opened yet.
+    saved: BTreeMap<ObjectId, Taken>,
 }
 
 impl Sinks {
+    /// Goes on from what a checkpoint has.
+    ///
+    /// # Errors
+    /// XX001 when it does not read.
+    pub fn load(saved: &BTreeMap<ObjectId, serde_json::Value>) -> Result<Sinks> {
+        let read = |(id, value): (&ObjectId, &serde_json::Value)| {
+            let unreadable = |error| Error::corrupt("what a sink was given cannot be read").with_source(error);
+            Ok((*id, serde_json::from_value(value.clone()).map_err(unreadable)?))
+        };
+        Ok(Sinks { saved: saved.iter().map(read).collect::<Result<_>>()?, ..Sinks::default() })
+    }
+
+    /// What a checkpoint keeps: of sinks that are being filled nothing, since they are filled anew after a start.
+    pub fn saved(&self, is_filled: impl Fn(ObjectId) -> bool) -> Result<BTreeMap<ObjectId, serde_json::Value>> {
+        let write = |(id, outlet): (&ObjectId, &Arc<Outlet>)| {
+            let unwritable = |error| Error::internal("cannot write what a sink was given").with_source(error);
+            Ok((*id, serde_json::to_value(outlet.taken()).map_err(unwritable)?))
+        };
+        self.outlets.iter().filter(|(id, _)| is_filled(**id)).map(write).collect()
+    }
+
+    /// A sink is about to be given all that there is.
+    pub fn begin(&self, id: ObjectId) {
+        if let Some(outlet) = self.outlets.get(&id) {
+            outlet.forget();
+        }
+    }
+
     /// Opens a sink: what its node hands changes to.
     pub fn open(&mut self, id: ObjectId, connector: &str) -> Result<Taker> {
-        let outlet = Arc::<Outlet>::default();
+        let outlet = Arc::new(Outlet::after(self.saved.remove(&id).unwrap_or_default()));
         let take = sink::open(connector, outlet.clone())?;
         Arc::make_mut(&mut self.outlets).insert(id, outlet);
         Ok(Box::new(take))

@@ -4,7 +4,7 @@ mod blackhole;
 mod outlet;
 
 pub use blackhole::Blackhole;
-pub use outlet::{Outlet, open};
+pub use outlet::{Outlet, Taken, open};
 
 use crate::data::{Epoch, ZSet};
 use crate::error::Result;

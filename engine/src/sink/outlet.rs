@@ -3,12 +3,21 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use serde::{Deserialize, Serialize};
+
 use crate::data::{Epoch, ZSet};
 use crate::error::{Error, Result};
 use crate::sink::{Blackhole, Sink};
 
-/// How much a sink has taken in. Counts begin anew when the server starts, and when it goes back to its last checkpoint:
-/// they are not part of the state.
+/// Rows that a sink was given, each as often as its weight says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Taken {
+    pub inserted: u64,
+    pub deleted: u64,
+}
+
+/// How much a sink has taken in since it was created. A checkpoint has the counts of its epoch, so what is taken in again
+/// after a start is counted once.
 #[derive(Debug, Default)]
 pub struct Outlet {
     inserted: AtomicU64,
@@ -17,6 +26,23 @@ pub struct Outlet {
 }
 
 impl Outlet {
+    /// A sink that has taken in so many rows.
+    pub fn after(taken: Taken) -> Outlet {
+        let Taken { inserted, deleted } = taken;
+        Outlet { inserted: inserted.into(), deleted: deleted.into(), state_bytes: AtomicU64::default() }
+    }
+
+    /// What it has taken in.
+    pub fn taken(&self) -> Taken {
+        Taken { inserted: self.inserted(), deleted: self.deleted() }
+    }
+
+    /// Begins anew: what there is comes once more.
+    pub fn forget(&self) {
+        self.inserted.store(0, Ordering::Relaxed);
+        self.deleted.store(0, Ordering::Relaxed);
+    }
+
     /// Rows that came, each as often as its weight says.
     pub fn inserted(&self) -> u64 {
         self.inserted.load(Ordering::Relaxed)
@@ -80,7 +106,10 @@ mod tests {
         let mut take = open("blackhole", outlet.clone()).unwrap();
         take(Epoch(1), &ZSet::inserts(batch.clone())).unwrap();
         take(Epoch(2), &ZSet::new(batch, Int64Array::from(vec![2, -1, -3]))).unwrap();
-        assert_eq!((outlet.inserted(), outlet.deleted()), (5, 4));
+        assert_eq!(outlet.taken(), Taken { inserted: 5, deleted: 4 });
+        assert_eq!(Outlet::after(outlet.taken()).taken(), outlet.taken());
+        outlet.forget();
+        assert_eq!(outlet.taken(), Taken::default());
         assert!(open("nosuch", outlet).is_err());
     }
 }

@@ -46,6 +46,9 @@ pub struct Meta {
     /// Which messages of each source that views have read are counted, where they count.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub told: BTreeMap<ObjectId, serde_json::Value>,
+    /// What each sink was given.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub sinks: BTreeMap<ObjectId, serde_json::Value>,
 }
 
 impl Meta {

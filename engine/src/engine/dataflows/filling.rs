@@ -14,6 +14,7 @@ impl Dataflows {
     /// Takes note that a relation just added has to be hydrated, if it brought nodes that were not there.
     pub(super) fn claim(&mut self, relation: ObjectId) -> Result<()> {
         if self.graph.claim(relation)? {
+            self.sinks.begin(relation);
             self.hydrations.add(relation);
         }
         Ok(())

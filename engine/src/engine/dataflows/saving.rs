@@ -1,6 +1,6 @@
 //! What a checkpoint gets.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::Dataflows;
 use crate::catalog;
@@ -54,7 +54,9 @@ impl Dataflows {
     ) -> Result<Meta> {
         let (next_object, next_operator) = (self.next_object, self.next_operator);
         let (event_times, (tallies, told)) = (self.event_times.saved()?, self.histories.counts().saved()?);
-        Ok(Meta { epoch, log_position, next_object, next_operator, clock, sources, event_times, tallies, told })
+        let filling: BTreeSet<ObjectId> = self.hydrations.relations().collect();
+        let sinks = self.sinks.saved(|id| !filling.contains(&id))?;
+        Ok(Meta { epoch, log_position, next_object, next_operator, clock, sources, event_times, tallies, told, sinks })
     }
 
     /// The owners of durable state: what is lost goes with the next checkpoint, which has what stands in for it.

@@ -99,6 +99,7 @@ impl Workload {
             event_times: BTreeMap::from([(ObjectId(16_384), serde_json::json!({ "watermark": epoch }))]),
             tallies: BTreeMap::from([(ObjectId(16_384), serde_json::json!({ "0": epoch }))]),
             told: BTreeMap::from([(ObjectId(16_384), serde_json::json!({ "1": epoch }))]),
+            sinks: BTreeMap::from([(ObjectId(16_385), serde_json::json!({ "inserted": epoch }))]),
         };
         out.set_meta(meta.clone());
         self.model.meta = Some(meta);
