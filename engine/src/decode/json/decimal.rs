@@ -4,6 +4,8 @@ use crate::data::{NUMERIC_PRECISION, SqlType};
 
 /// The digits after the point of a bare `numeric`.
 const BARE_SCALE: i32 = 18;
+/// The unscaled value of 1 as a bare `numeric`.
+pub const BARE_ONE: i128 = 10_i128.pow(BARE_SCALE as u32);
 
 /// The unscaled value of a number written as JSON or SQL writes them, for `numeric` with this precision and scale. With a
 /// declared scale it is rounded, half away from zero, as PostgreSQL does; bare `numeric` keeps every digit or refuses.

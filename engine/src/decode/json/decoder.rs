@@ -83,7 +83,13 @@ impl Decoder for JsonDecoder {
         let mut rows = Rows::new(self)?;
         let mut refused = Vec::new();
         for (index, message) in messages.iter().enumerate() {
-            if let Err(reason) = rows.push(message) {
+            rows.context.begin();
+            let mut pushed = rows.push(message);
+            if pushed.is_err() && rows.context.turns_to_digits() {
+                rows.cut_back();
+                pushed = rows.push(message);
+            }
+            if let Err(reason) = pushed {
                 rows.cut_back();
                 refused.push(Refusal { index, reason });
             }

@@ -7,6 +7,8 @@ use crate::decode::NormalizeJsonb;
 
 /// Whole numbers below are exact as a float; this one may have been the next.
 const EXACT: f64 = 9_007_199_254_740_992.0;
+/// No whole number from here on has 64 bits.
+const TOO_LARGE: f64 = 1e19;
 
 /// A number without fraction.
 pub fn push_integer(buffer: &mut Buffer, value: i128) -> Result<(), String> {
@@ -35,18 +37,50 @@ pub fn push_float(buffer: &mut Buffer, value: f64) -> Result<(), String> {
             if value.fract() != 0.0 {
                 return Err(format!("{value} is not a whole number"));
             }
-            let fits = matches!(buffer.values, Values::Int64(_)) && i64::try_from(value as i128).is_ok();
-            if fits && value.abs() >= EXACT {
-                return Err(format!(
-                    "{value} may be inexact: so large a number must have neither fraction nor exponent"
-                ));
-            }
             return push_integer(buffer, value as i128);
         }
         (_, ty) => return Err(format!("expected {ty}, found a number")),
     }
     buffer.set_valid();
     Ok(())
+}
+
+/// Whether a number for the column is a whole one of which the float does not tell which one.
+pub fn is_inexact(buffer: &Buffer, value: f64) -> bool {
+    let whole = matches!(
+        (&buffer.values, &buffer.ty),
+        (Values::Int64(_), SqlType::Int8 | SqlType::Timestamp | SqlType::Timestamptz)
+    );
+    whole && (EXACT..TOO_LARGE).contains(&value.abs())
+}
+
+/// A value of a type of whole numbers, from its text.
+pub fn push_digits(buffer: &mut Buffer, raw: &str) -> Result<(), String> {
+    match raw.as_bytes().first() {
+        Some(b'n') => {
+            buffer.push_null();
+            Ok(())
+        }
+        Some(b'"') => push_text(buffer, &unquoted(raw).unwrap_or_default()),
+        Some(b'-' | b'0'..=b'9') => push_integer(buffer, whole(raw)?),
+        _ => Err(format!("expected {}, found {}", buffer.ty, kind(raw))),
+    }
+}
+
+/// The whole number that is written with a fraction or an exponent, perhaps.
+fn whole(text: &str) -> Result<i128, String> {
+    if let Ok(value) = text.parse() {
+        return Ok(value);
+    }
+    match text.parse::<f64>() {
+        Ok(value) if value.abs() >= TOO_LARGE => Err(format!("{} is out of range", shortened(text))),
+        _ => {
+            let parts = decimal::parse(text, None).ok().filter(|parts| parts % decimal::BARE_ONE == 0);
+            parts
+                .map(|parts| parts / decimal::BARE_ONE)
+                .ok_or_else(|| format!("{} is not a whole number", shortened(text)))
+        }
+    }
 }
 
 /// A string.

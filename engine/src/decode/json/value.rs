@@ -14,11 +14,26 @@ pub struct Context {
     jsonb: NormalizeJsonb,
     /// What is wrong with the message, if it is not its syntax.
     fault: Option<String>,
+    /// Whether whole numbers are read from their digits, not by way of floats; and whether the message has one for which that
+    /// would make a difference.
+    digits: bool,
+    wants_digits: bool,
 }
 
 impl Context {
     pub fn new(jsonb: NormalizeJsonb) -> Context {
-        Context { jsonb, fault: None }
+        Context { jsonb, fault: None, digits: false, wants_digits: false }
+    }
+
+    /// A new message begins.
+    pub fn begin(&mut self) {
+        self.digits = false;
+    }
+
+    /// Whether the message that could not be read is to be read again, now by the digits of its numbers.
+    pub fn turns_to_digits(&mut self) -> bool {
+        self.digits = std::mem::take(&mut self.wants_digits);
+        self.digits
     }
 
     /// Notes what is wrong with a value.
@@ -90,6 +105,13 @@ impl<'de> DeserializeSeed<'de> for ValueSeed<'_> {
                 let written = scalar::push_raw(self.buffer, raw.as_raw_str(), self.context.jsonb);
                 self.checked(written)
             }
+            SqlType::Int2 | SqlType::Int4 | SqlType::Int8 | SqlType::Timestamp | SqlType::Timestamptz
+                if self.context.digits =>
+            {
+                let raw = LazyValue::deserialize(deserializer)?;
+                let written = scalar::push_digits(self.buffer, raw.as_raw_str());
+                self.checked(written)
+            }
             _ => deserializer.deserialize_any(self),
         }
     }
@@ -129,6 +151,10 @@ impl<'de> Visitor<'de> for ValueSeed<'_> {
     }
 
     fn visit_f64<E: Error>(self, value: f64) -> Result<(), E> {
+        if scalar::is_inexact(self.buffer, value) {
+            self.context.wants_digits = true;
+            return Err(E::custom("a number that a float does not hold"));
+        }
         let written = scalar::push_float(self.buffer, value);
         self.checked(written)
     }

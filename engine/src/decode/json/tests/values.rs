@@ -12,6 +12,14 @@ fn values_of_every_type() {
         (Int8, "-9223372036854775808", "-9223372036854775808"),
         (Int8, "5.0", "5"),
         (Int8, "-9.007199254740991e15", "-9007199254740991"),
+        (Int8, "1e18", "1000000000000000000"),
+        (Int8, "9007199254740993.0", "9007199254740993"),
+        (Int8, "-9223372036854775.808E3", "-9223372036854775808"),
+        (Int8.array(), "[1, 9223372036854775807.0, null, 2]", "[1, 9223372036854775807, NULL, 2]"),
+        (Float8, "9007199254740994.0", "9007199254740994.0"),
+        (Float8, "1e18", "1e18"),
+        (SqlType::NUMERIC, "1e18", "1000000000000000000.000000000000000000"),
+        (SqlType::NUMERIC, "9007199254740993.5e0", "9007199254740993.500000000000000000"),
         (Float4, "0.1", "0.1"),
         (Float4, "\"-Infinity\"", "-inf"),
         (Float8, "1e308", "1e308"),
@@ -51,8 +59,14 @@ fn values_that_are_none_of_the_type() {
         (Int4, "\"1\"", "column \"c\": expected integer, found a string"),
         (Int8, "9223372036854775808", "column \"c\": 9223372036854775808 is out of range"),
         (Int8, "1e30", "is out of range"),
-        (Int8, "9007199254740993.0", "may be inexact"),
-        (Int8, "1e18", "must have neither fraction nor exponent"),
+        (Int8, "9007199254740993.5", "column \"c\": 9007199254740993.5 is not a whole number"),
+        (Int8, "9007199254740993.00000000000000000001", "is not a whole number"),
+        (Int8, "9.223372036854775808e18", "column \"c\": 9223372036854775808 is out of range"),
+        (Timestamp, "9007199254740993e0", "column \"c\": 9007199254740993 is out of range"),
+        (Int8.array(), "[1e18, \"x\"]", "expected bigint, found a string"),
+        (Int8.array(), "[1e18, [1]]", "expected bigint, found an array"),
+        (Int8.array(), "[1e18, 1.5]", "1.5 is not a whole number"),
+        (Int8.array(), "[1e18, 1e30]", "1e30 is out of range"),
         (Int4, "1e18", "column \"c\": 1000000000000000000 is out of range"),
         (Float4, "1e39", "column \"c\": 1e39 is out of range"),
         (Float4, "\"1\"", "out of range"),
@@ -184,4 +198,32 @@ fn types_that_messages_cannot_carry_are_refused() {
             super::JsonDecoder::new(&spec(&[("c", ty)]), &Parts::All, |text| Ok(text.to_owned())).err().unwrap();
         assert_eq!(error.sqlstate().code(), "0A000");
     }
+}
+
+/// Reading a message again leaves nothing of the first time, and other messages are read as ever.
+#[test]
+fn whole_numbers_that_no_float_holds_are_read_by_their_digits() {
+    let mut spec = spec(&[("k", Int8), ("a", Text), ("n", Int8), ("r", Record(vec![("t".into(), Timestamptz)]))]);
+    (spec.envelope, spec.primary_key) = (crate::source::Envelope::Upsert, Some(vec![0]));
+    let messages = [
+        (&b"1.0"[..], &br#"{"a":"one","n":1,"r":{"t":5}}"#[..]),
+        (b"{\"k\":1e17}", br#"{"a":"two","n":9007199254740993.0,"r":{"t":"2024-01-01"}}"#),
+        (b"9007199254740995e0", br#"{"a":"three","n":null,"r":{"t":7e0}}"#),
+        (b"1e18", br#"{"a":"bad","n":1e18,"r":{"t":true}}"#),
+        (b"1.0", br#"{"a":"four","n":4.0}"#),
+    ];
+    let message = |(key, value)| crate::source::Message { key: Some(key), value: Some(value), ..Default::default() };
+    let messages: Vec<_> = messages.into_iter().map(message).collect();
+    let decoded = crate::source::Decoder::decode(&super::decoder(&spec), &messages).unwrap();
+    assert_eq!(
+        show(&decoded.rows),
+        [
+            "1|one|1|{t: 1970-01-01T00:00:00.005Z}",
+            "100000000000000000|two|9007199254740993|{t: 2024-01-01T00:00:00Z}",
+            "9007199254740995|three|NULL|{t: 1970-01-01T00:00:00.007Z}",
+            "1|four|4|NULL",
+        ]
+    );
+    assert_eq!(decoded.refused[0].index, 3);
+    assert!(decoded.refused[0].reason.ends_with("expected timestamp with time zone, found a boolean"));
 }
