@@ -116,6 +116,14 @@ impl Item {
         matches!(self.kind, ItemKind::MaterializedView { strict: true, .. })
     }
 
+    /// The time zone in which its query was bound, once and for all.
+    pub fn time_zone(&self) -> Option<&str> {
+        match &self.kind {
+            ItemKind::MaterializedView { time_zone, .. } | ItemKind::Sink { time_zone, .. } => Some(time_zone),
+            _ => None,
+        }
+    }
+
     /// Whether its query's answer is kept current.
     pub fn is_maintained(&self) -> bool {
         matches!(self.kind, ItemKind::MaterializedView { .. } | ItemKind::Sink { .. })

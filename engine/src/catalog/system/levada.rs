@@ -23,7 +23,7 @@ pub const VIEWS: &[Shape] = &[
         state_bytes int8, errors int8, inherited_errors int8, late_rows int8, missing_messages int8, \
         freshness_p50_ms float8, \
         freshness_p99_ms float8, freshness_messages int8, definition text, create_sql text, hydration text, \
-        hydrated_rows int8, hydration_total int8, hydration_error text",
+        hydrated_rows int8, hydration_total int8, hydration_error text, time_zone text",
     ),
     view("view_errors", 15_005, "view_id oid, view_name name, sqlstate text, error text, failing_row text, count int8"),
     view("late_rows", 15_008, "view_id oid, view_name name, reason text, late_row text, count int8"),
@@ -42,7 +42,7 @@ pub const VIEWS: &[Shape] = &[
         id oid, schema_name name, name name, connector text, inserted int8, deleted int8, late_rows int8, \
         state_bytes int8, \
         definition text, create_sql text, hydration text, hydrated_rows int8, hydration_total int8, \
-        hydration_error text",
+        hydration_error text, time_zone text",
     ),
     view(
         "checkpoints",
@@ -142,6 +142,7 @@ fn views(system: &System, rows: &mut Rows) {
             ("hydrated_rows", hydrated_rows),
             ("hydration_total", total),
             ("hydration_error", error),
+            ("time_zone", object.item.and_then(Item::time_zone).into()),
         ]);
     }
 }
@@ -223,6 +224,7 @@ fn sinks(system: &System, rows: &mut Rows) {
             ("hydrated_rows", hydrated_rows),
             ("hydration_total", total),
             ("hydration_error", error),
+            ("time_zone", item.time_zone().into()),
         ]);
     }
 }
