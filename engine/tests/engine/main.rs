@@ -5,6 +5,7 @@ mod checkpoints;
 mod crash;
 mod database;
 mod deep;
+mod equal_values;
 mod hydration;
 mod loading;
 mod missing_rows;
