@@ -73,6 +73,8 @@ pub enum Outcome {
     Failed(Error),
     /// The pause after a failure is over.
     Again,
+    /// It would fail for ever.
+    Hopeless(Error),
 }
 
 /// What the step thread and a hydration's thread have in common.
@@ -234,13 +236,17 @@ impl Hydrations {
         Ok(None)
     }
 
-    /// Takes note of a failure; [`Outcome::Again`] will follow.
+    /// Takes note of a failure; [`Outcome::Again`] will follow, or [`Outcome::Hopeless`].
     pub fn fail(&mut self, relation: ObjectId, error: &Error) -> Result<()> {
-        tracing::warn!(%relation, %error, "a view could not be hydrated; it will be tried again");
         let Some(entry) = self.relations.get_mut(&relation) else { return Ok(()) };
         entry.progress.failed(error.message());
         let pause = FIRST_PAUSE.saturating_mul(1 << entry.failures.min(16)).min(LONGEST_PAUSE);
         entry.failures += 1;
+        if entry.progress.is_hopeless() {
+            let why = error.duplicate();
+            return self.spawn(relation, move |control| control.pause(pause).then_some(Outcome::Hopeless(why)));
+        }
+        tracing::warn!(%relation, %error, "a view could not be hydrated; it will be tried again");
         self.spawn(relation, move |control| control.pause(pause).then_some(Outcome::Again))
     }
 
@@ -263,6 +269,15 @@ impl Hydrations {
     pub fn outcome(&mut self, relation: ObjectId, run: u64) -> Option<Outcome> {
         let current = self.relations.get(&relation)?.run.as_ref().filter(|current| current.number == run)?;
         current.control.state.lock().outcome.take()
+    }
+
+    /// Why a relation cannot be hydrated at all, if that is what its thread has left.
+    pub fn hopeless(&mut self, relation: ObjectId, run: u64) -> Option<Error> {
+        let current = self.relations.get(&relation)?.run.as_ref().filter(|current| current.number == run)?;
+        match &current.control.state.lock().outcome {
+            Some(Outcome::Hopeless(why)) => Some(why.duplicate()),
+            _ => None,
+        }
     }
 
     fn spawn(

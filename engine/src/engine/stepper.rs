@@ -262,6 +262,11 @@ impl Stepper {
         if self.failed.is_some() {
             return;
         }
+        if let Some(culprit) = self.dataflows.hopeless(relation, run)
+            && self.suspend(culprit)
+        {
+            return;
+        }
         let (epoch, now) = (self.epoch, self.clock.read());
         let taken = guarded(|| {
             let Some(last) = self.dataflows.hydration(relation, run, epoch)? else { return Ok(None) };

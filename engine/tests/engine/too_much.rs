@@ -107,3 +107,49 @@ async fn rows_that_come_or_go_by_one_match_are_bounded_too() {
     run(&mut ada, "INSERT INTO r VALUES (1)").await;
     assert_eq!(value(&mut ada, "SELECT c FROM keys").await, "80");
 }
+
+/// Of a view for which one row is too much nothing can be filled: it is set aside, as it would be if the row came now.
+#[tokio::test]
+async fn a_view_that_cannot_be_filled_is_suspended() {
+    let directory = tempfile::tempdir().unwrap();
+    let engine = open(directory.path());
+    let mut ada = session(&engine);
+    run(&mut ada, "CREATE TABLE l (k int, a text); CREATE TABLE r (k int, b text)").await;
+    run(&mut ada, "INSERT INTO l VALUES (1, 'a')").await;
+    for _ in 0..8 {
+        assert_eq!(insert(&mut ada, "r", 10, 1_000_000).await, "inserted");
+    }
+    let pairs = "SELECT l.k, length(a || b) AS bytes FROM l JOIN r ON l.k = r.k";
+    run(&mut ada, "CREATE MATERIALIZED VIEW counted AS SELECT count(*) AS c FROM r").await;
+    run(&mut ada, &format!("CREATE MATERIALIZED VIEW pairs AS {pairs}")).await;
+    let state = "SELECT name, hydration, hydration_error FROM levada_catalog.views ORDER BY name";
+    let why = "a join makes more than 64 MB of rows at once";
+    let expected = ["counted|hydrated|null".to_owned(), format!("pairs|suspended|{why}")];
+    let began = std::time::Instant::now();
+    while run(&mut ada, state).await != expected {
+        assert!(began.elapsed().as_secs() < 60, "{:?}", run(&mut ada, state).await);
+        tokio::task::yield_now().await;
+    }
+    let error = sql(&mut ada, "SELECT * FROM pairs").await.unwrap_err();
+    let message = format!("materialized view \"pairs\" is suspended: {why}");
+    assert_eq!((error.sqlstate().code(), error.message()), ("55000", message.as_str()));
+    run(&mut ada, "INSERT INTO l VALUES (2, 'b')").await;
+    drop((ada, engine));
+    for _ in 0..2 {
+        let engine = open(directory.path());
+        let mut ada = session(&engine);
+        let began = std::time::Instant::now();
+        while run(&mut ada, state).await != expected {
+            assert!(began.elapsed().as_secs() < 60, "{:?}", run(&mut ada, state).await);
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(value(&mut ada, "SELECT c FROM counted").await, "80");
+        run(&mut ada, "FLUSH").await;
+    }
+    let engine = open(directory.path());
+    let mut ada = session(&engine);
+    run(&mut ada, "DROP MATERIALIZED VIEW pairs; DELETE FROM r").await;
+    run(&mut ada, &format!("CREATE MATERIALIZED VIEW pairs AS {pairs}")).await;
+    run(&mut ada, "INSERT INTO r VALUES (2, 'c')").await;
+    assert_eq!(run(&mut ada, "SELECT * FROM pairs").await, ["2|2"]);
+}

@@ -107,7 +107,7 @@ impl Hydration {
     ///
     /// # Errors
     /// What reading gives, a broken invariant, or 54000 where nodes make too much of what they are fed at once: the next try
-    /// feeds them less. The hydration is of no use any more.
+    /// feeds them less, unless it was one row. The hydration is of no use any more.
     pub fn advance(&mut self) -> Result<Stage> {
         self.try_advance().inspect_err(|error| {
             if error.sqlstate() == SqlState::PROGRAM_LIMIT_EXCEEDED {
@@ -159,7 +159,12 @@ impl Hydration {
             return Ok(());
         };
         let read = deliveries.iter().map(|delivery| delivery.change.len()).max().unwrap_or(0);
-        let emitted = self.step(deliveries)?.max(read);
+        let stepped = self.step(deliveries).inspect_err(|error| {
+            if fed == 1 && error.sqlstate() == SqlState::PROGRAM_LIMIT_EXCEEDED {
+                self.progress.give_up();
+            }
+        });
+        let emitted = stepped?.max(read);
         let next = match emitted {
             MANY_EMITTED.. => (fed * MANY_EMITTED / emitted).max(1),
             // Less than it could have been tells nothing.

@@ -1,5 +1,7 @@
 //! How far a hydration has come, for everyone to look at.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use parking_lot::Mutex;
 
 /// What a hydration is doing.
@@ -56,6 +58,8 @@ pub struct Progress {
     status: Mutex<HydrationStatus>,
     /// Rows that may be fed at once, where a try has shown that more are too many.
     most_fed: Mutex<Option<usize>>,
+    /// Whether even one row is too much.
+    hopeless: AtomicBool,
 }
 
 impl Progress {
@@ -75,6 +79,16 @@ impl Progress {
     /// The next try is to feed no more rows than these at once.
     pub(super) fn feed_at_most(&self, rows: usize) {
         *self.most_fed.lock() = Some(rows);
+    }
+
+    /// There is a row of which nodes make too much.
+    pub(super) fn give_up(&self) {
+        self.hopeless.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it is of no use to try again.
+    pub fn is_hopeless(&self) -> bool {
+        self.hopeless.load(Ordering::Relaxed)
     }
 
     /// There are so many more rows to read.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use super::Dataflows;
+use super::{Culprit, Dataflows};
 use crate::data::{Epoch, ObjectId, Parts};
 use crate::dataflow::Hydration;
 use crate::engine::hydrations::Outcome;
@@ -79,7 +79,7 @@ impl Dataflows {
         match self.hydrations.outcome(relation, run) {
             None => return Ok(None),
             Some(Outcome::Level(hydration)) => now = self.splice(relation, *hydration, now)?,
-            Some(Outcome::Failed(error)) => self.hydrations.fail(relation, &error)?,
+            Some(Outcome::Failed(error) | Outcome::Hopeless(error)) => self.hydrations.fail(relation, &error)?,
             Some(Outcome::Again) => {
                 let mut again = self.awaiting(&[relation])?;
                 again.insert(relation);
@@ -91,6 +91,13 @@ impl Dataflows {
         self.collect_stores();
         self.sinks.measure(&mut self.graph)?;
         Ok(Some(now))
+    }
+
+    /// Who cannot be kept, if a hydration's thread has found that it would fail for ever.
+    pub fn hopeless(&mut self, relation: ObjectId, run: u64) -> Option<Culprit> {
+        let why = self.hydrations.hopeless(relation, run)?;
+        let node = self.graph.relation(relation).and_then(|node| self.graph.fingerprint(node).ok())?;
+        self.culprit_of(node, [relation].into(), &why)
     }
 
     /// Relations that cannot be hydrated before one of these is, themselves or by way of others.

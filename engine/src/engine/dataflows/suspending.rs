@@ -59,6 +59,16 @@ impl Dataflows {
             return None;
         }
         let Blame { node, relations } = self.graph.blame()?;
+        self.culprit_of(node, relations, error)
+    }
+
+    /// A node of these relations.
+    pub(super) fn culprit_of(
+        &self,
+        node: Fingerprint,
+        relations: BTreeSet<ObjectId>,
+        error: &Error,
+    ) -> Option<Culprit> {
         let over = relations.iter().flat_map(|id| self.catalog.with_dependents(*id));
         let items: Vec<_> = over.filter(|item| item.is_maintained()).collect();
         let first = items.iter().min_by_key(|item| item.id)?;

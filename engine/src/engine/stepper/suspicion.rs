@@ -170,7 +170,7 @@ impl Stepper {
     }
 
     /// Suspends all that cannot be without a node that keeps failing; whether that is so now, and not for nothing.
-    fn suspend(&mut self, Culprit { relations, name, why, .. }: Culprit) -> bool {
+    pub(super) fn suspend(&mut self, Culprit { relations, name, why, .. }: Culprit) -> bool {
         if relations.is_empty() {
             return false;
         }
