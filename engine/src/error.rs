@@ -32,6 +32,7 @@ impl SqlState {
     pub const INVALID_POWER_ARGUMENT: SqlState = SqlState("2201F");
     pub const INVALID_WIDTH_BUCKET_ARGUMENT: SqlState = SqlState("2201G");
     pub const NULL_NOT_ALLOWED: SqlState = SqlState("22004");
+    pub const CHARACTER_NOT_IN_REPERTOIRE: SqlState = SqlState("22021");
     pub const INVALID_LIMIT: SqlState = SqlState("2201W");
     pub const INVALID_OFFSET: SqlState = SqlState("2201X");
     pub const INVALID_PARAMETER_VALUE: SqlState = SqlState("22023");

@@ -10,7 +10,7 @@ use crate::error::{Error, Result, SqlState};
 use crate::session::run::Arguments;
 use crate::session::{Prepared, Response, Session};
 use crate::sql::bind::Purpose;
-use crate::sql::bind::type_name::sql_type;
+use crate::sql::sql_type;
 use crate::sql::{Command, Execute, Prepare, Statement, fold};
 
 impl Session {

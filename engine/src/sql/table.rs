@@ -4,8 +4,8 @@ use sqlparser::ast::{self, ColumnOption, TableConstraint};
 
 use crate::data::{Column, RelationSchema};
 use crate::error::{Error, Result, SqlState};
-use crate::sql::bind::type_name::sql_type;
 use crate::sql::bind::{Binder, fold};
+use crate::sql::type_name::sql_type;
 
 /// What CREATE TABLE says of a table.
 pub struct TableDefinition {

@@ -194,14 +194,12 @@ impl Body {
     }
 }
 
-/// Bytes of a client as text.
+/// Bytes of a client as text, in which there is no zero character.
+///
+/// # Errors
+/// 22021 when they are none.
 pub fn utf8(bytes: &[u8]) -> Result<&str> {
-    std::str::from_utf8(bytes).map_err(|error| {
-        let at = error.valid_up_to();
-        let wrong: Vec<String> = bytes[at..].iter().take(4).map(|byte| format!("0x{byte:02x}")).collect();
-        let message = format!("invalid byte sequence for encoding \"UTF8\": {}", wrong.join(" "));
-        Error::new(SqlState::INVALID_TEXT, message)
-    })
+    levada_engine::input::utf8(bytes)
 }
 
 fn malformed(message: impl Into<String>) -> Error {

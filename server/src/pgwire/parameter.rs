@@ -123,7 +123,7 @@ fn take<'a>(bytes: &mut &'a [u8], length: usize) -> Result<&'a [u8]> {
 }
 
 fn too_short() -> Error {
-    Error::new(SqlState::INVALID_BINARY, "insufficient data left in message")
+    Error::new(SqlState::PROTOCOL_VIOLATION, "insufficient data left in message")
 }
 
 fn rest<'a>(bytes: &mut &'a [u8]) -> &'a [u8] {

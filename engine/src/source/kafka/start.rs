@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::Consumer;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::metadata::Metadata;
 use rdkafka::{Offset, TopicPartitionList};
 
@@ -19,6 +19,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const GRACE: Duration = Duration::from_secs(3);
 /// How long one question waits before the client is looked at.
 const ATTEMPT: Duration = Duration::from_millis(200);
+
+/// Between two questions to brokers that are not as far yet.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// Where reading begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -205,10 +208,8 @@ impl Topic<'_> {
     fn watermarks(&self) -> Result<impl Iterator<Item = (i32, i64, i64)>> {
         let mut watermarks = Vec::with_capacity(self.partitions.len());
         for partition in &self.partitions {
-            let (low, high) = self
-                .client()
-                .fetch_watermarks(&self.kafka.topic, *partition, self.left())
-                .map_err(|error| self.unreachable(&error))?;
+            let ask = || self.client().fetch_watermarks(&self.kafka.topic, *partition, self.left());
+            let (low, high) = self.of_leaders(ask)?;
             watermarks.push((*partition, low, high));
         }
         Ok(watermarks.into_iter())
@@ -222,15 +223,36 @@ impl Topic<'_> {
                 .add_partition_offset(&self.kafka.topic, *partition, Offset::Offset(millis))
                 .map_err(|error| self.unreachable(&error))?;
         }
-        let found = self.client().offsets_for_times(times, self.left()).map_err(|error| self.unreachable(&error))?;
+        let found = self.of_leaders(|| {
+            let found = self.client().offsets_for_times(times.clone(), self.left())?;
+            found.elements().iter().try_for_each(|element| element.error())?;
+            Ok(found)
+        })?;
         let mut offsets: Offsets = self.watermarks()?.map(|(partition, _, high)| (partition, high)).collect();
         for element in found.elements() {
-            element.error().map_err(|error| self.unreachable(&error))?;
             if let Offset::Offset(offset) = element.offset() {
                 offsets.set(element.partition(), offset);
             }
         }
         Ok(offsets)
+    }
+
+    /// Asks the leaders of partitions. Those of a topic that was just made may not know yet that they lead.
+    fn of_leaders<T>(&self, ask: impl Fn() -> KafkaResult<T>) -> Result<T> {
+        use RDKafkaErrorCode::{LeaderNotAvailable, NotLeaderForPartition, UnknownTopicOrPartition};
+        let hopeless = Instant::now() + GRACE;
+        loop {
+            let error = match ask() {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            let code = error.rdkafka_error_code();
+            let waits = [LeaderNotAvailable, NotLeaderForPartition, UnknownTopicOrPartition].map(Some).contains(&code);
+            if !waits || Instant::now() >= hopeless {
+                return Err(self.unreachable(&error));
+            }
+            std::thread::sleep(PAUSE);
+        }
     }
 
     fn left(&self) -> Duration {

@@ -14,11 +14,11 @@ use crate::sql::adt::time_zone::TimeZone;
 use crate::sql::bind::named_argument::in_place;
 use crate::sql::bind::order::order_key;
 use crate::sql::bind::select::comparable;
-use crate::sql::bind::type_name::by_name;
 use crate::sql::bind::{Binder, Bound, Clause, Purpose, Scope, fold};
 use crate::sql::functions::aggregate::{AggregateCall, Window};
 use crate::sql::functions::signature::{Body, Function as Signature, Volatility};
 use crate::sql::functions::{Choice, PgScalar, choose, named};
+use crate::sql::type_name::by_name;
 
 /// What of a call stands around its arguments.
 pub(super) struct Clauses<'c> {

@@ -6,9 +6,9 @@ use sqlparser::ast::{self, BinaryOperator, CastKind, ObjectName, Spanned};
 use crate::data::SqlType;
 use crate::error::{Error, Result, SqlState};
 use crate::sql::bind::coerce::Coercion;
-use crate::sql::bind::type_name::{coarse, sql_type};
 use crate::sql::bind::{Binder, Bound, Scope, fold};
 use crate::sql::functions::rounded_seconds;
+use crate::sql::type_name::{coarse, sql_type};
 
 impl Binder<'_> {
     /// Binds a scalar expression. Its errors say where.
@@ -102,7 +102,7 @@ impl Binder<'_> {
             && let ast::Expr::Value(value) = expr
             && let Some(text) = super::literal::string(&value.value)
         {
-            let last = super::type_name::finest_field(fields);
+            let last = crate::sql::type_name::finest_field(fields);
             return super::literal::interval_literal(text, Some(last), self.position(value.span));
         }
         // A constant of a double may be beyond what numeric holds.

@@ -9,8 +9,8 @@ use crate::error::{Error, Result, SqlState};
 use crate::sql::adt::decimal;
 use crate::sql::adt::interval::{self, Field, Interval};
 use crate::sql::bind::coerce::{Coercion, placeholder};
-use crate::sql::bind::type_name::{finest_field, sql_type};
 use crate::sql::bind::{Binder, Bound, Scope};
+use crate::sql::type_name::{finest_field, sql_type};
 
 impl Binder<'_> {
     /// A constant, or `$n`. String constants are of unknown type until something asks for one.

@@ -66,7 +66,6 @@ mod target;
 #[cfg(test)]
 pub(in crate::sql) mod tests;
 mod text;
-pub mod type_name;
 mod unnest;
 mod update;
 mod values;

@@ -5,7 +5,7 @@ use sqlparser::ast::{
 };
 
 use crate::sql::bind::fold;
-use crate::sql::bind::type_name::{coarse, sql_type};
+use crate::sql::type_name::{coarse, sql_type};
 
 /// The name that PostgreSQL gives a column of this expression.
 pub(super) fn column_name(expr: &Expr) -> String {

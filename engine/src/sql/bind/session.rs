@@ -8,10 +8,10 @@ use crate::data::SqlType;
 use crate::error::{Error, Result, SqlState};
 use crate::sql::bind::call::changing;
 use crate::sql::bind::coerce::{Coercion, convert};
-use crate::sql::bind::type_name::by_name;
 use crate::sql::bind::{Binder, Bound, Purpose, Relation};
 use crate::sql::functions::catalog::{identifiers, relation_oid};
 use crate::sql::functions::named;
+use crate::sql::type_name::type_oid;
 
 impl Binder<'_> {
     /// `current_date` and other values that are written without parentheses, and functions of the session without
@@ -124,22 +124,4 @@ fn function_oid(text: &str) -> Result<u32> {
         Some(_) => Err(Error::unsupported(format!("the number of function {name}()"))),
         None => Err(Error::new(SqlState::UNDEFINED_FUNCTION, format!("function \"{text}\" does not exist"))),
     }
-}
-
-fn type_oid(text: &str) -> Result<u32> {
-    let missing = || Error::new(SqlState::UNDEFINED_OBJECT, format!("type \"{text}\" does not exist"));
-    let mut parser = sqlparser::parser::Parser::new(&sqlparser::dialect::PostgreSqlDialect {})
-        .try_with_sql(text)
-        .map_err(|_| missing())?;
-    let ty = match parser.parse_data_type() {
-        Ok(name) => super::type_name::sql_type(&name).ok(),
-        Err(_) => by_name(text, false),
-    };
-    // Functions of these types are asked for by them: there are none.
-    let pseudo = || match identifiers(text).ok()?.last()?.as_str() {
-        "trigger" => Some(2279),
-        "event_trigger" => Some(3838),
-        _ => None,
-    };
-    ty.map(|ty| ty.oid()).or_else(pseudo).ok_or_else(missing)
 }

@@ -10,11 +10,12 @@ use super::signature::T::{
 };
 use super::signature::{Function, T, catalog, f, rows};
 use crate::catalog::DATABASE;
-use crate::catalog::system::{Object, System, composite_name, function_name};
+use crate::catalog::system::{Object, System, composite_name, function_name, namespace_oid};
 use crate::data::SqlType;
 use crate::error::{Error, Result, SqlState};
 use crate::sql::format::object_name;
 use crate::sql::rows::{Call, Output, map_rows, map1, text_at};
+use crate::sql::type_name::type_oid;
 
 pub const FUNCTIONS: &[Function] = &[
     catalog("current_schemas", &[Bool], NameArray, current_schemas),
@@ -51,6 +52,10 @@ pub const FUNCTIONS: &[Function] = &[
     }),
     catalog("to_regclass", &[Text], Regclass, |s, c| {
         map1(c, |name: &str| Ok(object(s, name)?.map(|object| object.oid)))
+    }),
+    f("to_regtype", &[Text], Regtype, |c| map1(c, |name: &str| known(type_oid(name)))),
+    f("to_regnamespace", &[Text], Regnamespace, |c| {
+        map1(c, |name: &str| Ok(identifiers(name)?.last().and_then(|name| namespace_oid(name))))
     }),
     // Casts between names and numbers of relations.
     catalog("regclassin", &[Text], Regclass, |s, c| map1(c, |name: &str| relation_oid(s, name))),
@@ -343,6 +348,14 @@ fn privilege_on_relation(system: &System, call: &Call) -> Result<ArrayRef> {
             None => Ok(None),
         }
     })
+}
+
+/// The number that a name has; NULL for a name of nothing.
+fn known(oid: Result<u32>) -> Result<Option<u32>> {
+    match oid {
+        Err(error) if error.sqlstate() == SqlState::UNDEFINED_OBJECT => Ok(None),
+        oid => oid.map(Some),
+    }
 }
 
 /// The parts of a qualified name: unquoted ones in lower case.

@@ -10,7 +10,7 @@ use super::signature::{Function, f, plan};
 use super::text::output_texts;
 use crate::data::{SqlType, quote_ident};
 use crate::error::{Error, Result, SqlState};
-use crate::sql::input::parse_bytea;
+use crate::sql::input::{self, parse_bytea};
 use crate::sql::rows::{Call, map_rows, map1, map2, text_at};
 
 pub const FUNCTIONS: &[Function] = &[
@@ -76,12 +76,7 @@ fn utf8(encoding: &str) -> Result<()> {
 
 fn convert_from(bytes: &[u8], encoding: &str) -> Result<String> {
     utf8(encoding)?;
-    let text = std::str::from_utf8(bytes).map_err(|error| {
-        let wrong = bytes.get(error.valid_up_to()).copied().unwrap_or_default();
-        let message = format!("invalid byte sequence for encoding \"UTF8\": 0x{wrong:02x}");
-        Error::new(SqlState::INVALID_TEXT, message)
-    })?;
-    Ok(text.to_owned())
+    Ok(input::utf8(bytes)?.to_owned())
 }
 
 fn unknown_encoding(format: &str) -> Error {

@@ -25,6 +25,31 @@ use crate::error::{Error, Result, SqlState};
 /// What of a session decides how texts read.
 pub type InputSettings = super::format::FormatSettings;
 
+/// Bytes as text.
+///
+/// # Errors
+/// 22021 when they are not UTF-8, or have a zero character.
+pub fn utf8(bytes: &[u8]) -> Result<&str> {
+    let wrong = match (std::str::from_utf8(bytes), bytes.iter().position(|byte| *byte == 0)) {
+        (Ok(text), None) => return Ok(text),
+        (Ok(_), Some(zero)) => &bytes[zero..=zero],
+        (Err(error), _) => {
+            let from = error.valid_up_to();
+            // What makes one character, or would if more came: PostgreSQL names as many bytes as the first one announces.
+            let announced = match bytes.get(from) {
+                Some(0xf0..) => 4,
+                Some(0xe0..) => 3,
+                Some(0xc0..) => 2,
+                _ => 1,
+            };
+            &bytes[from..bytes.len().min(from + announced)]
+        }
+    };
+    let wrong: Vec<String> = wrong.iter().map(|byte| format!("0x{byte:02x}")).collect();
+    let message = format!("invalid byte sequence for encoding \"UTF8\": {}", wrong.join(" "));
+    Err(Error::new(SqlState::CHARACTER_NOT_IN_REPERTOIRE, message))
+}
+
 /// The texts of a column as values of `ty`.
 pub fn column(texts: &StringArray, ty: &SqlType, settings: &InputSettings) -> Result<ArrayRef> {
     let args: [ArrayRef; 1] = [Arc::new(texts.clone())];

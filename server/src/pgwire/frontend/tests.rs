@@ -35,7 +35,7 @@ fn messages_are_read_whole() {
 fn what_does_not_fit_its_tag_is_refused() {
     assert_eq!(code(b'Q', b"SELECT 1"), "08P01");
     assert_eq!(code(b'Q', b"SELECT 1\0more"), "08P01");
-    assert_eq!(code(b'Q', b"\xff\xfe\0"), "22P02");
+    assert_eq!(code(b'Q', b"\xff\xfe\0"), "22021");
     assert_eq!(code(b'S', b"x"), "08P01");
     assert_eq!(code(b'D', b"Xname\0"), "08P01");
     assert_eq!(code(b'P', b"\0\0\xff\xff\0\0"), "08P01");

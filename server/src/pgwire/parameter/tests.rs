@@ -115,12 +115,14 @@ fn wrong_values_are_errors() {
     let code = |bytes: &'static [u8], ty: SqlType| {
         decode_all(&bind(Bytes::from_static(bytes)), &[ty], &settings).unwrap_err().sqlstate().code()
     };
-    assert_eq!(code(b"\0\0\0", SqlType::Int4), "22P03");
+    assert_eq!(code(b"\0\0\0", SqlType::Int4), "08P01");
     assert_eq!(code(b"\0\0\0\0\0", SqlType::Int4), "22P03");
-    assert_eq!(code(b"\xff", SqlType::Text), "22P02");
+    assert_eq!(code(b"\xff", SqlType::Text), "22021");
+    assert_eq!(code(b"a\0b", SqlType::Text), "22021");
+    assert_eq!(code(b"\0\0\0\x01\0\0\0\0\0\0\0\x19\0\0\0\x01\0\0\0\x01\0\0\0\x01\0", SqlType::Text.array()), "22021");
     assert_eq!(code(b"\x02{}", SqlType::Jsonb), "22P03");
     assert_eq!(code(b"\0\x01\0\0\0\0\0\0\x27\x10", SqlType::NUMERIC), "22P03");
-    assert_eq!(code(b"\0\0\0\x01\0\0\0\0\0\0\0\x17\x7f\xff\xff\xff\0\0\0\x01", SqlType::Int4.array()), "22P03");
+    assert_eq!(code(b"\0\0\0\x01\0\0\0\0\0\0\0\x17\x7f\xff\xff\xff\0\0\0\x01", SqlType::Int4.array()), "08P01");
     assert_eq!(code(b"\0\0\0\0\0\0\0\0\0\0\0\x19", SqlType::Int4.array()), "42804");
     assert_eq!(code(b"\x7f\xff\xff\xff\xff\xff\xff\xf0", SqlType::Time), "22008");
 

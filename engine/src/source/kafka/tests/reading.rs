@@ -1,5 +1,7 @@
 use std::time::{Duration, Instant};
 
+use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+
 use super::super::client::{Context, connect};
 use super::super::queue::{Event, Queue};
 use super::fixture::{Cluster, Following, PATIENCE, offsets};
@@ -197,6 +199,20 @@ fn starts_are_resolved_once() {
     let error = resolve(&kafka, Start::Earliest).unwrap_err();
     assert_eq!(error.sqlstate().code(), "22023");
     assert!(error.message().contains("no.such.property"), "{error}");
+}
+
+/// For a moment after a topic is made its brokers do not know that they lead its partitions.
+#[test]
+fn a_topic_that_was_just_made_is_waited_for() {
+    let cluster = Cluster::new(1);
+    cluster.send(0, None, Some("x"));
+    cluster.flush();
+    let kafka = cluster.spec().kafka;
+    for start in [Start::Latest, Start::Timestamp(i64::MAX / 2)] {
+        let not_yet = RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION;
+        cluster.mock.request_errors(RDKafkaApiKey::ListOffsets, &[not_yet; 3]);
+        assert_eq!(resolve(&kafka, start).unwrap().start, offsets(&[(0, 1)]));
+    }
 }
 
 #[test]

@@ -7,7 +7,8 @@ use sqlparser::ast::{
 use crate::data::SqlType;
 use crate::error::{Error, Result, SqlState};
 use crate::sql::adt::interval::Field;
-use crate::sql::bind::fold;
+use crate::sql::fold;
+use crate::sql::functions::catalog::identifiers;
 
 /// The type that a type's name means. 42704 for unknown ones, 0A000 for those PostgreSQL has and we do not.
 pub fn sql_type(name: &DataType) -> Result<SqlType> {
@@ -204,6 +205,28 @@ const MISSING: &[&str] = &[
     "varbit",
     "xml",
 ];
+
+/// The number of the type that a text names, `text` cast to `regtype`.
+///
+/// # Errors
+/// 42704 when there is no such type.
+pub fn type_oid(text: &str) -> Result<u32> {
+    let missing = || Error::new(SqlState::UNDEFINED_OBJECT, format!("type \"{text}\" does not exist"));
+    let mut parser = sqlparser::parser::Parser::new(&sqlparser::dialect::PostgreSqlDialect {})
+        .try_with_sql(text)
+        .map_err(|_| missing())?;
+    let ty = match parser.parse_data_type() {
+        Ok(name) => sql_type(&name).ok(),
+        Err(_) => by_name(text, false),
+    };
+    // Functions of these types are asked for by them: there are none.
+    let pseudo = || match identifiers(text).ok()?.last()?.as_str() {
+        "trigger" => Some(2279),
+        "event_trigger" => Some(3838),
+        _ => None,
+    };
+    ty.map(|ty| ty.oid()).or_else(pseudo).ok_or_else(missing)
+}
 
 /// A type of `pg_type` by its name. `char` is `"char"` when quoted.
 pub fn by_name(name: &str, quoted: bool) -> Option<SqlType> {
