@@ -60,7 +60,7 @@ pub async fn negotiate(
 /// Reads a startup packet and lets the client in, or not.
 fn admit(mut packet: BytesMut, output: &mut Output) -> Result<Request, Failure> {
     // pgwire reads names and values as text whatever they are.
-    utf8(&packet[8..]).map_err(Failure::Fatal)?;
+    packet[8..].split(|byte| *byte == 0).try_for_each(|text| utf8(text).map(drop)).map_err(Failure::Fatal)?;
     let (major, minor) = (u16::from_be_bytes([packet[4], packet[5]]), u16::from_be_bytes([packet[6], packet[7]]));
     if major != MAJOR {
         let message = format!("unsupported frontend protocol {major}.{minor}: server supports 3.0 to 3.{NEWEST_MINOR}");
