@@ -5,7 +5,7 @@
 
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::simplify::SimplifyContext;
-use datafusion::logical_expr::{Cast, Expr};
+use datafusion::logical_expr::{Cast, Expr, WindowFrameUnits};
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use sqlparser::ast::{self, Spanned};
 
@@ -16,9 +16,10 @@ use crate::sql::adt::interval::Interval;
 use crate::sql::adt::time_zone::TimeZone;
 use crate::sql::bind::coerce::Coercion;
 use crate::sql::bind::order::order_key;
+use crate::sql::bind::window::{PLACES, changing_offset, null_offset, plain_offset};
 use crate::sql::bind::{Binder, Bound, Clause, Scope};
 use crate::sql::functions::PgScalar;
-use crate::sql::functions::category::can_coerce;
+use crate::sql::functions::category::{Category, can_coerce, category};
 use crate::sql::functions::signature::{Kernel, Volatility};
 use crate::sql::rows::{Clock, Date, Micros, map1};
 
@@ -52,7 +53,7 @@ impl Binder<'_> {
         let key = self.settle(key)?;
         let mut given = [None, None];
         for (place, by) in offsets.into_iter().enumerate() {
-            given[place] = by.map(|by| self.range_offset(&key.ty, by, scope)).transpose()?;
+            given[place] = by.map(|by| self.range_offset(&key.ty, by, PLACES[place], scope)).transpose()?;
         }
         let zone = if key.ty == SqlType::Timestamptz { self.zone()? } else { TimeZone::UTC };
         let calendar = |value: &ScalarValue| interval(value).is_some_and(|value| by_calendar(&key.ty, value, &zone));
@@ -72,7 +73,8 @@ impl Binder<'_> {
     }
 
     /// A distance as it is written, a constant that is not negative.
-    fn range_offset(&mut self, key: &SqlType, by: &ast::Expr, scope: &Scope) -> Result<ScalarValue> {
+    fn range_offset(&mut self, key: &SqlType, by: &ast::Expr, place: &str, scope: &Scope) -> Result<ScalarValue> {
+        let by = if matches!(offset_type(key), Ok(SqlType::Interval)) { by } else { plain_offset(by) };
         let position = self.position(by.span());
         let bound = self.bind_expr(by, &scope.within(Clause::Limit))?;
         let ty = offset_type(key).map_err(|error| error.at(position))?;
@@ -85,18 +87,22 @@ impl Binder<'_> {
                 .with_hint("Cast the offset value to an appropriate type.")
                 .at(position));
         }
+        // A bare literal is of the column's type, where that has one of its own for distances.
+        let bound = match (&bound.ty, category(&ty)) {
+            (SqlType::Unknown, Category::Numeric) => {
+                self.coerce(bound, &key.bare(), Coercion::Implicit).map_err(|error| error.at(position))?
+            }
+            _ => bound,
+        };
         let bound = self.coerce(bound, &ty, Coercion::Implicit).map_err(|error| error.at(position))?;
         match ExprSimplifier::new(SimplifyContext::default()).simplify(bound.expr)? {
-            Expr::Literal(value, _) if value.is_null() => {
-                let message = "frame starting offset must not be null";
-                Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, message).at(position))
-            }
+            Expr::Literal(value, _) if value.is_null() => Err(null_offset(place)),
             Expr::Literal(value, _) if is_negative(key, &value) => {
                 let message = "invalid preceding or following size in window function";
                 Err(Error::new(SqlState::INVALID_PRECEDING_OR_FOLLOWING_SIZE, message))
             }
             Expr::Literal(value, _) => Ok(value),
-            _ => Err(Error::unsupported("a frame offset that is not a constant").at(position)),
+            expr => Err(changing_offset(&expr, WindowFrameUnits::Range).at(position)),
         }
     }
 
@@ -162,7 +168,8 @@ fn offset_type(key: &SqlType) -> Result<SqlType> {
             Ok(SqlType::Interval)
         }
         ty => {
-            let message = format!("RANGE with offset PRECEDING/FOLLOWING is not supported for column type {ty}");
+            let message =
+                format!("RANGE with offset PRECEDING/FOLLOWING is not supported for column type {}", ty.bare());
             Err(Error::new(SqlState::FEATURE_NOT_SUPPORTED, message))
         }
     }

@@ -25,6 +25,9 @@ pub struct Over {
     pub frame: WindowFrame,
 }
 
+/// What messages call the ends of a frame.
+pub(super) const PLACES: [&str; 2] = ["starting", "ending"];
+
 impl Binder<'_> {
     /// Binds what follows OVER: `(…)`, or the name of a window of the WINDOW clause.
     pub(super) fn bind_over(&mut self, over: &WindowType, scope: &Scope) -> Result<Over> {
@@ -164,7 +167,7 @@ impl Binder<'_> {
             (instead, offsets) = (Some(key), distances);
         } else {
             for (place, by) in written.into_iter().enumerate() {
-                offsets[place] = by.map(|by| self.count_of_rows(by, scope)).transpose()?;
+                offsets[place] = by.map(|by| self.count_of_rows(by, units, PLACES[place], scope)).transpose()?;
             }
         }
         let bound = |bound: &ast::WindowFrameBound, offset: Option<ScalarValue>| {
@@ -180,18 +183,27 @@ impl Binder<'_> {
         Ok((WindowFrame::new_bounds(units, bound(from, first), bound(to, last)), instead))
     }
 
-    /// How many rows or groups a frame reaches.
-    fn count_of_rows(&mut self, by: &ast::Expr, scope: &Scope) -> Result<ScalarValue> {
+    /// How many rows or groups a frame reaches at its `place`.
+    fn count_of_rows(
+        &mut self,
+        by: &ast::Expr,
+        units: WindowFrameUnits,
+        place: &str,
+        scope: &Scope,
+    ) -> Result<ScalarValue> {
+        let by = plain_offset(by);
         let position = self.position(by.span());
         let bound = self.bind_expr(by, &scope.within(Clause::Limit))?;
         let bound = self.coerce(bound, &SqlType::Int8, Coercion::Assignment).map_err(|error| error.at(position))?;
-        let wrong = |message: &str| Error::new(SqlState::INVALID_PARAMETER_VALUE, message).at(position);
         match ExprSimplifier::new(SimplifyContext::default()).simplify(bound.expr)? {
-            Expr::Literal(value, _) if value.is_null() => Err(wrong("frame starting offset must not be null")),
-            Expr::Literal(ScalarValue::Int64(Some(rows)), _) => u64::try_from(rows)
-                .map(|rows| ScalarValue::UInt64(Some(rows)))
-                .map_err(|_| wrong("frame starting offset must not be negative")),
-            _ => Err(Error::unsupported("a frame offset that is not a constant").at(position)),
+            Expr::Literal(value, _) if value.is_null() => Err(null_offset(place)),
+            Expr::Literal(ScalarValue::Int64(Some(rows)), _) => {
+                u64::try_from(rows).map(|rows| ScalarValue::UInt64(Some(rows))).map_err(|_| {
+                    let message = format!("frame {place} offset must not be negative");
+                    Error::new(SqlState::INVALID_PRECEDING_OR_FOLLOWING_SIZE, message)
+                })
+            }
+            expr => Err(changing_offset(&expr, units).at(position)),
         }
     }
 
@@ -237,4 +249,25 @@ impl Binder<'_> {
         };
         Ok(Transformed::new(column(name), true, TreeNodeRecursion::Jump))
     }
+}
+
+/// The literal of `ROWS '1' PRECEDING`, which the parser takes for an interval.
+pub(super) fn plain_offset(by: &ast::Expr) -> &ast::Expr {
+    match by {
+        ast::Expr::Interval(ast::Interval { value, leading_field: None, last_field: None, .. }) => value,
+        by => by,
+    }
+}
+
+pub(super) fn null_offset(place: &str) -> Error {
+    Error::new(SqlState::NULL_NOT_ALLOWED, format!("frame {place} offset must not be null"))
+}
+
+/// An offset is computed once, not for each row.
+pub(super) fn changing_offset(offset: &Expr, units: WindowFrameUnits) -> Error {
+    if offset.column_refs().is_empty() {
+        return Error::unsupported("a frame offset that is not a constant");
+    }
+    let message = format!("argument of {} must not contain variables", units.to_string().to_uppercase());
+    Error::new(SqlState::INVALID_COLUMN_REFERENCE, message)
 }

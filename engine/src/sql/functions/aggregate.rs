@@ -28,6 +28,7 @@ use super::signature::T::{
     Timestamp, Timestamptz,
 };
 use super::signature::{Function, T, Volatility, aggregate};
+use super::sliding::sliding;
 use super::udf::PgScalar;
 use crate::data::SqlType;
 use crate::dataflow::aggregates::Spread;
@@ -81,7 +82,11 @@ impl AggregateCall {
     /// This call of DataFusion's aggregate.
     pub fn of(&self, function: Arc<AggregateUDF>, args: Vec<Expr>) -> Expr {
         match &self.over {
-            Some(window) => self.windowed(WindowFunctionDefinition::AggregateUDF(function), args, window),
+            Some(window) => {
+                let moves = !window.frame.start_bound.is_unbounded();
+                let function = if moves { sliding(function) } else { function };
+                self.windowed(WindowFunctionDefinition::AggregateUDF(function), args, window)
+            }
             None => Expr::AggregateFunction(AggregateFunction {
                 func: function,
                 params: AggregateFunctionParams {

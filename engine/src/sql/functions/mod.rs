@@ -32,6 +32,7 @@ mod regexp;
 pub mod resolve;
 mod seconds;
 pub mod signature;
+mod sliding;
 mod system;
 mod text;
 mod text_more;
