@@ -21,6 +21,8 @@ use datafusion::physical_expr::expressions::{
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::filter::{FilterExec, FilterExecBuilder};
+use datafusion::physical_plan::joins::HashJoinExec;
+use datafusion::physical_plan::joins::utils::JoinFilter;
 use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
 
 /// Of so many rows one is few: the others are left out at once, and not only where all together fail.
@@ -132,7 +134,7 @@ pub fn in_turn(expr: Arc<dyn PhysicalExpr>) -> Result<Arc<dyn PhysicalExpr>> {
     rewritten.data()
 }
 
-fn is_comparison(operator: &Operator) -> bool {
+pub fn is_comparison(operator: &Operator) -> bool {
     use Operator::{Eq, Gt, GtEq, IsDistinctFrom, IsNotDistinctFrom, Lt, LtEq, NotEq};
     matches!(operator, Eq | NotEq | Lt | LtEq | Gt | GtEq | IsDistinctFrom | IsNotDistinctFrom)
 }
@@ -152,7 +154,7 @@ fn is_plain(expr: &Arc<dyn PhysicalExpr>) -> bool {
         || expr.is::<InTurn>()
 }
 
-/// Has filters and projections of a plan compute [in turn](in_turn). The last of all rules: the others know no such expression.
+/// Has filters, projections and joins by keys of a plan compute [in turn](in_turn). The last of all rules: the others know no such expression.
 #[derive(Debug)]
 pub struct ComputeInTurn;
 
@@ -164,6 +166,15 @@ impl PhysicalOptimizerRule for ComputeInTurn {
                 if !Arc::ptr_eq(&predicate, filter.predicate()) {
                     let filter = FilterExecBuilder::from(filter).with_predicate(predicate).build()?;
                     return Ok(Transformed::yes(Arc::new(filter) as Arc<dyn ExecutionPlan>));
+                }
+            } else if let Some(join) = node.downcast_ref::<HashJoinExec>() {
+                if let Some(filter) = join.filter() {
+                    let condition = in_turn(filter.expression().clone())?;
+                    if !Arc::ptr_eq(&condition, filter.expression()) {
+                        let (columns, schema) = (filter.column_indices().to_vec(), filter.schema().clone());
+                        let join = join.builder().with_filter(Some(JoinFilter::new(condition, columns, schema)));
+                        return Ok(Transformed::yes(join.build_exec()?));
+                    }
                 }
             } else if let Some(projection) = node.downcast_ref::<ProjectionExec>() {
                 let column = |ProjectionExpr { expr, alias }: &ProjectionExpr| {

@@ -4,7 +4,9 @@
 //! do the rest. Queries run on threads of their own, fewer than the machine's cores, so that a scan cannot starve the steps.
 //! A [`PointQuery`] needs neither planner nor threads.
 
+mod guarded;
 mod in_turn;
+mod join_filters;
 mod padded;
 mod plain_lists;
 mod point;
@@ -33,7 +35,9 @@ use tokio::runtime::{Builder, Runtime};
 use crate::catalog::RelationSource;
 use crate::data::STACK;
 use crate::error::{Error, Result};
+use crate::query::guarded::guarded;
 use crate::query::in_turn::ComputeInTurn;
+use crate::query::join_filters::WholeJoinFilters;
 use crate::query::padded::PadOuterJoins;
 use crate::query::plain_lists::PlainLists;
 use crate::query::stopping::Wanted;
@@ -95,7 +99,7 @@ impl QueryEngine {
         // rows of all are told from each other by what is left (DataFusion 55.2).
         config.options_mut().optimizer.repartition_sorts = false;
         let mut physical_rules = PhysicalOptimizer::new().rules;
-        physical_rules.insert(0, Arc::new(PadOuterJoins));
+        physical_rules.splice(..0, [Arc::new(PadOuterJoins) as _, Arc::new(WholeJoinFilters) as _]);
         physical_rules.extend([Arc::new(PlainLists) as _, Arc::new(ComputeInTurn) as _]);
         let state = SessionStateBuilder::new_with_default_features()
             .with_config(config)
@@ -151,7 +155,9 @@ impl QueryEngine {
         // Planning folds constants and may call functions: it belongs on the query threads as well.
         let planned = self.runtime()?.spawn(async move {
             let wanted = Wanted::default();
-            let operators = wanted.while_wanted(state.create_physical_plan(&plan).await?)?;
+            let plan = guarded(state.optimize(&plan)?)?;
+            let operators = state.query_planner().create_physical_plan(&plan, &state).await?;
+            let operators = wanted.while_wanted(operators)?;
             Ok::<_, Error>(Planned { operators, context: state.task_ctx(), wanted })
         });
         planned.await.map_err(|error| Error::internal(format!("a query failed to plan: {error}")))?

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use datafusion::common::tree_node::TreeNode;
+use datafusion::logical_expr::expr::Case;
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator, lit};
 use sqlparser::ast::{self, BinaryOperator, Spanned, UnaryOperator};
 
@@ -184,7 +186,15 @@ impl Binder<'_> {
                 let last = pairs.next().ok_or_else(|| Error::internal("a row of no columns"))?;
                 let mut expr = compare(last, operator)?;
                 for pair in pairs {
-                    expr = compare(pair, strict)?.or(compare(pair, Operator::Eq)?.and(expr));
+                    let (decides, same) = (compare(pair, strict)?, compare(pair, Operator::Eq)?);
+                    expr = match fails_nowhere(&expr) {
+                        true => decides.or(same.and(expr)),
+                        // The columns behind one that is not the same, or NULL, are not computed.
+                        false => {
+                            let branches = vec![(Box::new(same), Box::new(expr))];
+                            Expr::Case(Case::new(None, branches, Some(Box::new(decides))))
+                        }
+                    };
                 }
                 expr
             }
@@ -201,6 +211,27 @@ impl Binder<'_> {
         let found = between.windows(wanted.len()).rposition(|window| window == wanted.as_slice())?;
         Some(start + found)
     }
+}
+
+fn is_comparison(operator: Operator) -> bool {
+    use Operator::{Eq, Gt, GtEq, IsDistinctFrom, IsNotDistinctFrom, Lt, LtEq, NotEq};
+    matches!(operator, Eq | NotEq | Lt | LtEq | Gt | GtEq | IsDistinctFrom | IsNotDistinctFrom)
+}
+
+/// Whether an expression only compares columns and constants.
+fn fails_nowhere(expr: &Expr) -> bool {
+    let computes = |part: &Expr| {
+        Ok(!matches!(
+            part,
+            Expr::BinaryExpr(BinaryExpr { op: Operator::And | Operator::Or, .. })
+                | Expr::Column(_)
+                | Expr::OuterReferenceColumn(..)
+                | Expr::Literal(..)
+                | Expr::Placeholder(_)
+                | Expr::Cast(_)
+        ) && !matches!(part, Expr::BinaryExpr(comparison) if is_comparison(comparison.op)))
+    };
+    !expr.exists(computes).unwrap_or(true)
 }
 
 /// The elements of a row constructor.
