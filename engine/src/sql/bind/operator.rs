@@ -12,8 +12,8 @@ use crate::error::{Error, Result, SqlState};
 use crate::sql::bind::coerce::Coercion;
 use crate::sql::bind::predicate::unnested;
 use crate::sql::bind::{Binder, Bound, Scope};
-use crate::sql::functions::comparison;
 use crate::sql::functions::{Choice, choose_comparison, choose_operator};
+use crate::sql::functions::{comparison, padded_text};
 
 impl Binder<'_> {
     /// AND and OR. Chains of them are walked, not recursed into: generated SQL has thousands.
@@ -72,6 +72,7 @@ impl Binder<'_> {
         if let Some(operator) = comparison::operator(symbol) {
             return self.apply_comparison(left, operator, right);
         }
+        let left = if is_match(symbol) { padded(left) } else { left };
         match choose_operator(symbol, &[left.ty.clone(), right.ty.clone()]) {
             Choice::One { function, args, result } => {
                 let position = left.position;
@@ -211,6 +212,19 @@ impl Binder<'_> {
         let found = between.windows(wanted.len()).rposition(|window| window == wanted.as_slice())?;
         Some(start + found)
     }
+}
+
+/// A char(n) as the text with its blanks.
+fn padded(bound: Bound) -> Bound {
+    match bound.ty {
+        SqlType::Bpchar(Some(_)) => Bound::new(padded_text(bound.expr, bound.ty), SqlType::Text, bound.position),
+        _ => bound,
+    }
+}
+
+/// Operators that match a text with a pattern.
+fn is_match(symbol: &str) -> bool {
+    matches!(symbol, "~~" | "!~~" | "~~*" | "!~~*" | "~" | "!~" | "~*" | "!~*")
 }
 
 fn is_comparison(operator: Operator) -> bool {

@@ -1,6 +1,6 @@
 //! `json` and `jsonb`: access, containment, construction and aggregation.
 
-use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::array::{Array, ArrayRef, AsArray, StringArray};
 use datafusion::logical_expr::Expr;
 
 use super::aggregate::AggregateCall;
@@ -10,6 +10,7 @@ use super::category::{Category, category};
 use super::gathered::gathered;
 use super::signature::T::{Any, AnyArray, AnyElement, Bool, Int4, Json, Jsonb, Record, Text, TextArray};
 use super::signature::{Function, Kernel, Volatility, f, rows};
+use super::text::output_texts;
 use super::udf::PgScalar;
 use crate::data::SqlType;
 use crate::error::{Error, Result, SqlState};
@@ -230,6 +231,14 @@ fn compact(value: &Value) -> String {
     }
 }
 
+/// Values as keys of an object.
+pub(super) fn key_texts(array: &ArrayRef, ty: &SqlType, zone: &TimeZone) -> Result<StringArray> {
+    match ty {
+        SqlType::Bpchar(_) => output_texts(array, ty, zone),
+        ty => column_texts(array, ty, zone),
+    }
+}
+
 /// Appends any value as JSON (`to_json`).
 pub(super) fn write(array: &ArrayRef, ty: &SqlType, row: usize, zone: &TimeZone, out: &mut String) -> Result<()> {
     if array.is_null(row) {
@@ -262,6 +271,7 @@ pub(super) fn write(array: &ArrayRef, ty: &SqlType, row: usize, zone: &TimeZone,
             }
             out.push('}');
         }
+        SqlType::Bpchar(Some(_)) => quote(output_texts(&array.slice(row, 1), ty, zone)?.value(0), out),
         ty => {
             let text = column_texts(&array.slice(row, 1), ty, zone)?;
             let text = text.value(0);
@@ -305,7 +315,7 @@ fn build_object(call: &Call, binary: bool) -> Result<ArrayRef> {
             error.with_hint("The arguments of json_build_object() must consist of alternating keys and values.")
         );
     }
-    let keys = (0..call.args.len()).step_by(2).map(|at| column_texts(&call.args[at], &call.types[at], call.zone));
+    let keys = (0..call.args.len()).step_by(2).map(|at| key_texts(&call.args[at], &call.types[at], call.zone));
     let keys = keys.collect::<Result<Vec<_>>>()?;
     map_rows(call, |row| {
         let mut out = String::from("{");

@@ -5,9 +5,8 @@ use datafusion::functions::core::expr_fn::named_struct;
 use datafusion::logical_expr::{Expr, lit};
 
 use super::aggregate::AggregateCall;
-use super::cast::column_texts;
 use super::gathered::gathered;
-use super::json::write;
+use super::json::{key_texts, write};
 use super::signature::{Kernel, Volatility};
 use super::udf::PgScalar;
 use crate::data::SqlType;
@@ -43,7 +42,7 @@ fn object(call: &Call, row: usize, binary: bool) -> Result<Option<String>> {
     let pairs = call.args[0].as_list::<i32>().value(call.row(0, row));
     let pairs = pairs.as_struct();
     let (keys, values) = (pairs.column(0), pairs.column(1));
-    let names = column_texts(keys, &fields[0].1, call.zone)?;
+    let names = key_texts(keys, &fields[0].1, call.zone)?;
     let mut out = String::from(if binary { "{" } else { "{ " });
     for at in 0..pairs.len() {
         if keys.is_null(at) {

@@ -41,6 +41,7 @@ mod window;
 
 pub use resolve::{Choice, choose, element};
 pub use seconds::rounded_seconds;
+pub use text::padded_text;
 pub use udf::{PgScalar, itself, named_itself};
 
 use crate::data::SqlType;

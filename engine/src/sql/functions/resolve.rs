@@ -200,6 +200,30 @@ fn by_category(candidates: Vec<Candidate>, given: &[SqlType]) -> Vec<Candidate> 
     }
 }
 
+/// The char(n) that all arguments are which need not be of another type: what is made of them has its blanks too.
+fn blanks(candidate: &Candidate, given: &[SqlType]) -> Option<SqlType> {
+    let open = |arg: T| {
+        use T::{AnyArray, AnyCompatible, AnyCompatibleArray, AnyElement, AnyNonArray, Bpchar};
+        matches!(arg, AnyElement | AnyNonArray | AnyArray | AnyCompatible | AnyCompatibleArray | Bpchar)
+    };
+    let mut types = candidate.args.iter().zip(given).filter(|(arg, _)| open(**arg)).map(|(arg, given)| match arg {
+        T::AnyArray | T::AnyCompatibleArray => element(given),
+        _ => Some(given.clone()),
+    });
+    match types.next().flatten() {
+        Some(first) if has_blanks(&first) && types.all(|ty| ty.as_ref() == Some(&first)) => Some(first),
+        _ => None,
+    }
+}
+
+fn has_blanks(ty: &SqlType) -> bool {
+    match ty {
+        SqlType::Bpchar(length) => length.is_some(),
+        SqlType::Array(element) => has_blanks(element),
+        _ => false,
+    }
+}
+
 /// Fills in polymorphic types.
 fn settle(candidate: &Candidate, given: &[SqlType]) -> Choice {
     let mut any: Option<SqlType> = None;
@@ -214,12 +238,14 @@ fn settle(candidate: &Candidate, given: &[SqlType]) -> Choice {
             *slot = Some(ty);
         }
     };
+    let blanks = blanks(candidate, given);
+    let bare = |ty: &SqlType| blanks.clone().unwrap_or_else(|| ty.bare());
     for (arg, given) in candidate.args.iter().zip(given).filter(|(_, given)| **given != SqlType::Unknown) {
         match arg {
-            T::AnyElement | T::AnyNonArray => merge(&mut any, given.bare()),
-            T::AnyArray => element(given).into_iter().for_each(|ty| merge(&mut any, ty.bare())),
-            T::AnyCompatible => merge(&mut compatible, given.bare()),
-            T::AnyCompatibleArray => element(given).into_iter().for_each(|ty| merge(&mut compatible, ty.bare())),
+            T::AnyElement | T::AnyNonArray => merge(&mut any, bare(given)),
+            T::AnyArray => element(given).into_iter().for_each(|ty| merge(&mut any, bare(&ty))),
+            T::AnyCompatible => merge(&mut compatible, bare(given)),
+            T::AnyCompatibleArray => element(given).into_iter().for_each(|ty| merge(&mut compatible, bare(&ty))),
             _ => {}
         }
     }
@@ -233,6 +259,7 @@ fn settle(candidate: &Candidate, given: &[SqlType]) -> Choice {
                 Some(SqlType::Unknown) => Some(SqlType::Text),
                 other => other.cloned(),
             },
+            T::Bpchar if blanks.is_some() => blanks.clone(),
             concrete => concrete.sql(),
         }
     };

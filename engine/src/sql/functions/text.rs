@@ -1,6 +1,7 @@
 //! Text: operators and the functions of every day.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, StringArray};
 use datafusion::logical_expr::Expr;
@@ -8,7 +9,8 @@ use datafusion::logical_expr::expr::Like;
 
 use super::cast::column_texts;
 use super::signature::T::{Any, AnyNonArray, Bool, Bpchar, Bytea, Int4, Text};
-use super::signature::{Function, f, plan};
+use super::signature::{Function, Kernel, Volatility, f, plan};
+use super::udf::PgScalar;
 use crate::data::SqlType;
 use crate::error::{Error, Result, SqlState};
 use crate::sql::adt::pattern::{self, Patterns};
@@ -53,6 +55,7 @@ pub const FUNCTIONS: &[Function] = &[
     f("length", &[Bytea], Int4, |c| map1(c, |v: &[u8]| Ok(v.len() as i32))),
     f("char_length", &[Text], Int4, |c| map1(c, length)),
     f("character_length", &[Text], Int4, |c| map1(c, length)),
+    f("octet_length", &[Bpchar], Int4, |c| map_texts(c, |text| text.len() as i32)),
     f("octet_length", &[Text], Int4, |c| map1(c, |v: &str| Ok(v.len() as i32))),
     f("octet_length", &[Bytea], Int4, |c| map1(c, |v: &[u8]| Ok(v.len() as i32))),
     f("bit_length", &[Text], Int4, |c| map1(c, |v: &str| Ok(v.len() as i32 * 8))),
@@ -117,6 +120,18 @@ fn concat_strict(call: &Call) -> Result<ArrayRef> {
 
 fn texts(call: &Call) -> Result<Vec<StringArray>> {
     call.args.iter().zip(call.types).map(|(array, ty)| output_texts(array, ty, call.zone)).collect()
+}
+
+/// What is computed of one argument as it is put out.
+fn map_texts(call: &Call, compute: impl Fn(&str) -> i32) -> Result<ArrayRef> {
+    let texts = output_texts(&call.args[0], &call.types[0], call.zone)?;
+    map_rows(call, |row| Ok((!call.is_null(0, row)).then(|| compute(texts.value(call.row(0, row))))))
+}
+
+/// A char(n) as the text with its blanks.
+pub fn padded_text(expr: Expr, ty: SqlType) -> Expr {
+    let kernel: Kernel = |call| Ok(Arc::new(output_texts(&call.args[0], &call.types[0], call.zone)?));
+    PgScalar::new("padded", vec![ty], SqlType::Text, TimeZone::UTC, Volatility::Immutable, kernel).call(vec![expr])
 }
 
 /// Values as they are put out, which of booleans and of char(n) is not what their cast to text gives.
