@@ -6,10 +6,12 @@ use datafusion::logical_expr::{Expr, Operator};
 use sqlparser::ast::{self, CaseWhen};
 
 use crate::data::SqlType;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SqlState};
 use crate::sql::bind::coerce::null;
+use crate::sql::bind::select::without_equality;
 use crate::sql::bind::{Binder, Bound, Scope};
 use crate::sql::functions::comparison::{plain_nan, plain_order};
+use crate::sql::functions::extreme::extreme;
 
 impl Binder<'_> {
     pub(super) fn bind_case(
@@ -65,7 +67,11 @@ impl Binder<'_> {
             "COALESCE" => first_not_null(values),
             _ if values.len() == 1 => values.into_iter().next().unwrap_or_default(),
             _ if !plain_order(&ty) || matches!(ty, SqlType::Array(_)) => {
-                return Err(Error::unsupported(format!("{construct} of {ty}")));
+                if let Some(json) = without_equality(&ty) {
+                    let message = format!("could not identify a comparison function for type {json}");
+                    return Err(Error::new(SqlState::UNDEFINED_FUNCTION, message));
+                }
+                extreme(values, &ty, construct == "GREATEST")
             }
             "GREATEST" => greatest(values.into_iter().map(|value| plain_nan(value, &ty)).collect()),
             _ => least(values.into_iter().map(|value| plain_nan(value, &ty)).collect()),

@@ -9,6 +9,7 @@ use sqlparser::ast::{self, BinaryOperator, Spanned, UnaryOperator};
 
 use crate::data::SqlType;
 use crate::error::{Error, Result, SqlState};
+use crate::sql::bind::call::no_function;
 use crate::sql::bind::coerce::Coercion;
 use crate::sql::bind::predicate::unnested;
 use crate::sql::bind::{Binder, Bound, Scope};
@@ -61,10 +62,37 @@ impl Binder<'_> {
                 return self.compare_row_with_query(&lefts, operator, query, scope);
             }
         }
+        if symbol == "OVERLAPS" {
+            return self.overlaps(left, right, scope);
+        }
         let place = self.operator_position(left, right, &symbol);
         let left = self.bind_expr(left, scope)?;
         let right = self.bind_expr(right, scope)?;
         self.apply_binary(left, &symbol, right).map_err(|error| error.at(place))
+    }
+
+    /// `(a, b) OVERLAPS (c, d)`, where the second of a pair may be how long it lasts.
+    fn overlaps(&mut self, left: &ast::Expr, right: &ast::Expr, scope: &Scope) -> Result<Bound> {
+        let mut ends = Vec::with_capacity(4);
+        for (side, expr) in [("left", left), ("right", right)] {
+            let Some([start, end]) =
+                row(expr).as_deref().map(|items| items.to_vec()).and_then(|items| <[_; 2]>::try_from(items).ok())
+            else {
+                let message = format!("wrong number of parameters on {side} side of OVERLAPS expression");
+                return Err(Error::new(SqlState::SYNTAX_ERROR, message).at(self.position(expr.span())));
+            };
+            let (start, end) = (self.bind_expr(&start, scope)?, self.bind_expr(&end, scope)?);
+            let end = match end.ty {
+                SqlType::Interval => self.apply_binary(start.clone(), "+", end)?,
+                _ => end,
+            };
+            ends.extend([start, end]);
+        }
+        let types: Vec<SqlType> = ends.iter().map(|end| end.ty.clone()).collect();
+        self.call_by_name("overlaps", ends).map_err(|error| match error.sqlstate() {
+            SqlState::UNDEFINED_FUNCTION => no_function("pg_catalog.overlaps", &types),
+            _ => error,
+        })
     }
 
     /// The operator between two bound operands.

@@ -60,13 +60,13 @@ impl Binder<'_> {
             _ => {}
         }
         orderable(&value)?;
-        let mut args = Vec::with_capacity(2);
+        let (mut args, mut types, mut several) = (Vec::with_capacity(2), Vec::with_capacity(2), false);
         for arg in &clauses.args {
             let fraction = self.bind_expr(arg, scope)?;
-            if matches!(fraction.ty, SqlType::Array(_)) {
-                return Err(Error::unsupported(format!("{name}() of several fractions")));
-            }
-            args.push(self.argument(fraction, &SqlType::Float8)?.expr);
+            several = matches!(fraction.ty, SqlType::Array(_));
+            let ty = if several { SqlType::Float8.array() } else { SqlType::Float8 };
+            args.push(self.argument(fraction, &ty)?.expr);
+            types.push(ty);
         }
         let present = value.expr.clone().is_not_null();
         let filter = match &call.filter {
@@ -85,8 +85,14 @@ impl Binder<'_> {
             ..AggregateCall::plain(vec![value.expr], list.clone())
         };
         args.push(relabel(gathered.of(array_agg_udaf(), gathered.args.clone()), &list));
-        let types = std::iter::repeat_n(SqlType::Float8, direct).chain([list]).collect();
-        let function = PgScalar::new(name, types, value.ty.clone(), TimeZone::UTC, Volatility::Immutable, kernel);
-        Ok(Bound::new(function.call(args), value.ty, position))
+        let result = if several { list.clone() } else { value.ty };
+        types.push(list);
+        let kernel = match (several, name) {
+            (true, "percentile_cont") => ordered_set::percentiles_cont,
+            (true, _) => ordered_set::percentiles_disc,
+            (false, _) => kernel,
+        };
+        let function = PgScalar::new(name, types, result.clone(), TimeZone::UTC, Volatility::Immutable, kernel);
+        Ok(Bound::new(function.call(args), result, position))
     }
 }

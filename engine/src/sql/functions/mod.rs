@@ -18,14 +18,17 @@ mod datetime_parts;
 mod drivers;
 pub mod event_windows;
 pub mod exact_form;
+pub mod extreme;
 mod gathered;
 mod interval_aggregates;
 mod json;
+mod json_change;
 mod json_object;
 pub mod math;
 mod numeric_spread;
 mod numeric_sum;
 pub mod ordered_set;
+mod overlaps;
 mod pairs;
 pub mod reference;
 mod regexp;
@@ -59,7 +62,9 @@ const FUNCTIONS: &[(&str, &[Function])] = &[
     ("Text functions", text_more::FUNCTIONS),
     ("Regular expressions", regexp::FUNCTIONS),
     ("Date and time functions", datetime::FUNCTIONS),
+    ("Date and time functions", overlaps::FUNCTIONS),
     ("JSON functions", json::FUNCTIONS),
+    ("JSON functions", json_change::FUNCTIONS),
     ("Array and set-returning functions", array_functions::FUNCTIONS),
     ("JSON functions", pairs::FUNCTIONS),
     ("Aggregates", aggregate::FUNCTIONS),
@@ -80,6 +85,7 @@ const OPERATORS: &[(&str, &[Function])] = &[
     ("Text", text::OPERATORS),
     ("Date and time", datetime_operators::OPERATORS),
     ("JSON", json::OPERATORS),
+    ("JSON", json_change::OPERATORS),
     ("Arrays", array_functions::OPERATORS),
 ];
 

@@ -4,11 +4,12 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, ListArray, UInt32Array};
+use arrow::array::{Array, ArrayRef, AsArray, Float64Array, ListArray, UInt32Array};
 use arrow::compute::take;
 use arrow::datatypes::Float64Type;
 
 use crate::error::{Error, Result, SqlState};
+use crate::sql::functions::array::build;
 use crate::sql::functions::gathered::element_keys;
 use crate::sql::rows::{Call, map_rows};
 
@@ -25,15 +26,33 @@ fn list<'a>(call: &'a Call, at: usize) -> Result<&'a ListArray> {
 
 /// A row's fraction; None for NULL.
 fn fraction(call: &Call, row: usize) -> Result<Option<f64>> {
-    if call.is_null(0, row) {
-        return Ok(None);
+    match call.is_null(0, row) {
+        true => Ok(None),
+        false => checked(call.args[0].as_primitive::<Float64Type>().value(call.row(0, row))).map(Some),
     }
-    let fraction = call.args[0].as_primitive::<Float64Type>().value(call.row(0, row));
-    if !(0.0..=1.0).contains(&fraction) {
-        let message = format!("percentile value {fraction} is not between 0 and 1");
-        return Err(Error::new(SqlState::NUMERIC_OUT_OF_RANGE, message));
+}
+
+fn checked(fraction: f64) -> Result<f64> {
+    match (0.0..=1.0).contains(&fraction) {
+        true => Ok(fraction),
+        false => {
+            let message = format!("percentile value {fraction} is not between 0 and 1");
+            Err(Error::new(SqlState::NUMERIC_OUT_OF_RANGE, message))
+        }
     }
-    Ok(Some(fraction))
+}
+
+/// The place of the first of `length` values whose place is at least the fraction.
+fn place(fraction: f64, length: usize) -> usize {
+    let place = (fraction * length as f64).ceil().max(1.0) as usize;
+    place.min(length) - 1
+}
+
+/// The value at the fraction of `length` values from `start` on, between two of them if need be.
+fn between(values: &Float64Array, (start, length): (usize, usize), fraction: f64) -> f64 {
+    let place = fraction * (length - 1) as f64;
+    let [low, high] = [place.floor(), place.ceil()].map(|place| values.value(start + place as usize));
+    if place.floor() == place.ceil() { low } else { low + (high - low) * (place - place.floor()) }
 }
 
 /// `percentile_disc(fraction)` of the list in the second argument: the first value whose place is at least the fraction.
@@ -42,8 +61,7 @@ pub fn percentile_disc(call: &Call) -> Result<ArrayRef> {
     let picks = (0..call.rows).map(|row| {
         let Some(fraction) = fraction(call, row)? else { return Ok(None) };
         let Some((start, length)) = run(lists, call.row(1, row)) else { return Ok(None) };
-        let place = (fraction * length as f64).ceil().max(1.0) as usize;
-        Ok(Some((start + place.min(length) - 1) as u32))
+        Ok(Some((start + place(fraction, length)) as u32))
     });
     let picks = picks.collect::<Result<UInt32Array>>()?;
     Ok(take(lists.values(), &picks, None)?)
@@ -55,11 +73,56 @@ pub fn percentile_cont(call: &Call) -> Result<ArrayRef> {
     let values = lists.values().as_primitive::<Float64Type>();
     map_rows(call, |row| {
         let Some(fraction) = fraction(call, row)? else { return Ok(None) };
-        let Some((start, length)) = run(lists, call.row(1, row)) else { return Ok(None) };
-        let place = fraction * (length - 1) as f64;
-        let [low, high] = [place.floor(), place.ceil()].map(|place| values.value(start + place as usize));
-        Ok(Some(if place.floor() == place.ceil() { low } else { low + (high - low) * (place - place.floor()) }))
+        Ok(run(lists, call.row(1, row)).map(|run| between(values, run, fraction)))
     })
+}
+
+/// `percentile_disc(fractions)`: the list of the values at each of a list of fractions.
+pub fn percentiles_disc(call: &Call) -> Result<ArrayRef> {
+    let lists = list(call, 1)?;
+    let (mut picks, mut lengths, mut there) = (Vec::new(), Vec::new(), Vec::new());
+    each_fractions(call, lists, |run, fractions| {
+        there.push(run.is_some());
+        let Some((start, length)) = run else { return lengths.push(0) };
+        lengths.push(fractions.len());
+        picks.extend(fractions.iter().map(|fraction| fraction.map(|at| (start + place(at, length)) as u32)));
+    })?;
+    let values = take(lists.values(), &UInt32Array::from(picks), None)?;
+    build(call.result, lengths, values, Some(there.into()))
+}
+
+/// `percentile_cont(fractions)`: the list of the values at each of a list of fractions.
+pub fn percentiles_cont(call: &Call) -> Result<ArrayRef> {
+    let lists = list(call, 1)?;
+    let values = lists.values().as_primitive::<Float64Type>();
+    let (mut found, mut lengths, mut there) = (Vec::new(), Vec::new(), Vec::new());
+    each_fractions(call, lists, |run, fractions| {
+        there.push(run.is_some());
+        let Some(run) = run else { return lengths.push(0) };
+        lengths.push(fractions.len());
+        found.extend(fractions.iter().map(|fraction| fraction.map(|at| between(values, run, at))));
+    })?;
+    build(call.result, lengths, Arc::new(Float64Array::from(found)), Some(there.into()))
+}
+
+/// The place and length of each row's values with its fractions; without place where the result is NULL.
+fn each_fractions(
+    call: &Call,
+    lists: &ListArray,
+    mut visit: impl FnMut(Option<(usize, usize)>, &[Option<f64>]),
+) -> Result<()> {
+    let fractions = list(call, 0)?;
+    for row in 0..call.rows {
+        let run = run(lists, call.row(1, row)).filter(|_| !call.is_null(0, row));
+        if run.is_none() {
+            visit(None, &[]);
+            continue;
+        }
+        let wanted = fractions.value(call.row(0, row));
+        let wanted = wanted.as_primitive::<Float64Type>().iter().map(|fraction| fraction.map(checked).transpose());
+        visit(run, &wanted.collect::<Result<Vec<_>>>()?);
+    }
+    Ok(())
 }
 
 /// `mode()` of the list: the value that stands most often, the first of several.

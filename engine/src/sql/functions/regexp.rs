@@ -8,6 +8,7 @@ use regex::{CaptureLocations, Regex};
 use super::array::build;
 use super::signature::T::{Bool, Int4, Text, TextArray};
 use super::signature::{Function, f, rows};
+use crate::data::SqlType;
 use crate::error::{Error, Result, SqlState};
 use crate::sql::adt::pattern::{Flags, Patterns};
 use crate::sql::rows::{Call, map_rows, map2, text_at};
@@ -17,6 +18,8 @@ pub const FUNCTIONS: &[Function] = &[
     f("regexp_replace", &[Text, Text, Text, Text], Text, replace),
     f("regexp_match", &[Text, Text], TextArray, first_match),
     f("regexp_match", &[Text, Text, Text], TextArray, first_match),
+    rows("regexp_matches", &[Text, Text], TextArray, matches),
+    rows("regexp_matches", &[Text, Text, Text], TextArray, matches),
     f("regexp_like", &[Text, Text], Bool, is_match),
     f("regexp_like", &[Text, Text, Text], Bool, is_match),
     f("regexp_count", &[Text, Text], Int4, |c| {
@@ -132,6 +135,28 @@ fn first_match(call: &Call) -> Result<ArrayRef> {
         }
         Ok(Some(groups.len() - first))
     })
+}
+
+/// The groups of the first match, or with the flag `g` of each.
+fn matches(call: &Call) -> Result<ArrayRef> {
+    let mut compiled = Compiled::of(call, 2);
+    let (mut found, mut lengths, mut items) = (Vec::with_capacity(call.rows), Vec::new(), StringBuilder::new());
+    for row in 0..call.rows {
+        let before = lengths.len();
+        if let Some((text, pattern, flags)) = arguments(call, 2, row)? {
+            let limit = if flags.contains('g') { usize::MAX } else { 1 };
+            for groups in compiled.get(pattern, &flags.replace('g', ""))?.captures_iter(text).take(limit) {
+                let first = usize::from(groups.len() > 1);
+                for group in first..groups.len() {
+                    items.append_option(groups.get(group).map(|group| group.as_str()));
+                }
+                lengths.push(groups.len() - first);
+            }
+        }
+        found.push(lengths.len() - before);
+    }
+    let SqlType::Array(each) = call.result else { return Err(Error::internal("a list of arrays expected")) };
+    build(call.result, found, build(each, lengths, Arc::new(items.finish()), None)?, None)
 }
 
 fn is_match(call: &Call) -> Result<ArrayRef> {
