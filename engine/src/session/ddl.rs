@@ -207,9 +207,9 @@ impl Session {
         let command = format!("DROP {}", kind.to_uppercase());
         self.begin_ddl(&command).await?;
         let mut targets = Vec::new();
-        for name in names {
-            let name = object_name(name)?;
-            match self.transaction().catalog().by_name(&name).cloned() {
+        for written in names {
+            let name = object_name(written)?;
+            match self.in_path(written, &name) {
                 Some(item) => targets.push(checked_kind(item, kind)?),
                 None if if_exists => {
                     let message = format!("{kind} \"{name}\" does not exist, skipping");
@@ -274,9 +274,16 @@ impl Session {
 
     /// The object of a name.
     pub(super) fn object(&mut self, name: &ast::ObjectName) -> Result<Arc<Item>> {
-        let name = object_name(name)?;
-        let item = self.transaction().catalog().by_name(&name).cloned();
-        item.ok_or_else(|| undefined(&name))
+        let folded = object_name(name)?;
+        self.in_path(name, &folded).ok_or_else(|| undefined(&folded))
+    }
+
+    /// What is there under a name, which without a schema is looked for along `search_path`.
+    fn in_path(&mut self, written: &ast::ObjectName, name: &str) -> Option<Arc<Item>> {
+        if written.0.len() == 1 && !self.search_path().iter().any(|schema| schema == DEFAULT_SCHEMA) {
+            return None;
+        }
+        self.transaction().catalog().by_name(name).cloned()
     }
 }
 

@@ -26,6 +26,8 @@ pub(super) struct Written {
     pub table: Arc<Item>,
     /// The rows inserted, as updated, or deleted.
     pub rows: Vec<ZSet>,
+    /// What RETURNING sees of them, where there are other tables.
+    pub seen: Option<LogicalPlan>,
 }
 
 /// RETURNING, with the alias that the statement gave its table.
@@ -33,6 +35,8 @@ pub(super) struct Written {
 pub(super) struct Returning<'a> {
     pub items: Option<&'a [ast::SelectItem]>,
     pub alias: Option<&'a ast::TableAlias>,
+    /// The tables of FROM or USING.
+    pub others: &'a [ast::TableWithJoins],
 }
 
 impl Session {
@@ -57,16 +61,18 @@ impl Session {
         let rows = self.collect(bound, &table.schema, arguments.values).await?;
         rows.iter().try_for_each(|rows| check_not_null(&table, rows))?;
         let alias = insert_alias(insert);
-        let returning = Returning { items: insert.returning.as_deref(), alias: alias.as_ref() };
+        let returning = Returning { items: insert.returning.as_deref(), alias: alias.as_ref(), others: &[] };
         if let Some(conflict) = conflict {
             let proposed = ZSet::concat(&nullable(&table.schema), &rows)?;
             let rows = self.insert_or(conflict, &table, proposed, returning, text, arguments).await?;
-            return self.written("INSERT 0", Written { table, rows: vec![rows] }, returning, text, arguments).await;
+            return self
+                .written("INSERT 0", Written { table, rows: vec![rows], seen: None }, returning, text, arguments)
+                .await;
         }
         let change = ZSet::concat(&nullable(&table.schema), &rows)?;
         self.wait_to_write(table.id).await?;
         self.transaction().write(table.id, change)?;
-        self.written("INSERT 0", Written { table, rows }, returning, text, arguments).await
+        self.written("INSERT 0", Written { table, rows, seen: None }, returning, text, arguments).await
     }
 
     pub(super) async fn update(
@@ -79,10 +85,11 @@ impl Session {
         let (name, alias) = update_target(update)?;
         let table = self.lock_table(name, "update").await.map_err(|error| error.at(place(text, name)))?;
         let (target, from) = (write_target(&table)?, update_from(update)?);
-        check_matched(&table, from, update.returning.as_deref())?;
+        check_matched(&table, from)?;
         let bound = self.bind(text, Purpose::Query, arguments, |binder| {
             binder.bind_update(&target, alias, &update.assignments, from, update.selection.as_ref())
         })?;
+        let schema = bound.query.plan.schema().inner().clone();
         let mut batches = self.batches(bound.query.plan, arguments.values).await?;
         if !from.is_empty() {
             batches = first_matches(&table, batches)?;
@@ -99,8 +106,9 @@ impl Session {
         // All at once: a key may move from one row to another.
         let change = ZSet::concat(&nullable(&table.schema), &changes)?.consolidate()?;
         self.transaction().write(table.id, change)?;
-        let returning = Returning { items: update.returning.as_deref(), alias };
-        self.written("UPDATE", Written { table, rows }, returning, text, arguments).await
+        let returning = Returning { items: update.returning.as_deref(), alias, others: from };
+        let seen = seen(&schema, &batches, 2 * width, from)?;
+        self.written("UPDATE", Written { table, rows, seen }, returning, text, arguments).await
     }
 
     pub(super) async fn delete(
@@ -113,10 +121,11 @@ impl Session {
         let (name, alias) = delete_target(delete)?;
         let table = self.lock_table(name, "delete from").await.map_err(|error| error.at(place(text, name)))?;
         let (relation, using) = (source(&table), delete.using.as_deref().unwrap_or_default());
-        check_matched(&table, using, delete.returning.as_deref())?;
+        check_matched(&table, using)?;
         let bound = self.bind(text, Purpose::Query, arguments, |binder| {
             binder.bind_where(&relation, alias, using, delete.selection.as_ref())
         })?;
+        let schema = bound.plan.schema().inner().clone();
         let mut batches = self.batches(bound.plan, arguments.values).await?;
         if !using.is_empty() {
             batches = first_matches(&table, batches)?;
@@ -124,15 +133,16 @@ impl Session {
         let rows = batches.iter().map(|batch| rows_of(&table.schema, batch, 0)).collect::<Result<Vec<_>>>()?;
         let change = ZSet::concat(&nullable(&table.schema), &rows)?.negate();
         self.transaction().write(table.id, change)?;
-        let returning = Returning { items: delete.returning.as_deref(), alias };
-        self.written("DELETE", Written { table, rows }, returning, text, arguments).await
+        let returning = Returning { items: delete.returning.as_deref(), alias, others: using };
+        let seen = seen(&schema, &batches, table.schema.columns.len(), using)?;
+        self.written("DELETE", Written { table, rows, seen }, returning, text, arguments).await
     }
 
     /// The response to a write: its tag, or the rows that RETURNING makes of what was written.
     pub(super) async fn written(
         &mut self,
         command: &'static str,
-        Written { table, rows }: Written,
+        Written { table, rows, seen }: Written,
         returning: Returning<'_>,
         text: &str,
         arguments: Arguments<'_>,
@@ -142,9 +152,9 @@ impl Session {
             return Ok(Response::complete(format!("{command} {count}")));
         };
         let relation = source(&table);
-        let plan = rows_plan(&table.schema, &rows)?;
+        let plan = seen.map_or_else(|| rows_plan(&table.schema, &rows), Ok)?;
         let bound = self.bind(text, Purpose::Query, arguments, |binder| {
-            binder.bind_returning(&relation, returning.alias, items, plan)
+            binder.bind_returning(&relation, returning.alias, returning.others, items, Some(plan))
         })?;
         // All of them now: once the transaction is on its way nothing may fail.
         let batches = self.batches(bound.plan, arguments.values).await?;
@@ -230,6 +240,24 @@ pub(super) fn rows_plan(schema: &RelationSchema, rows: &[ZSet]) -> Result<Logica
     let batches = rows.iter().map(|rows| rows.batch().clone()).collect();
     let table = MemTable::try_new(nullable(schema), vec![batches])?;
     Ok(LogicalPlanBuilder::scan("written", provider_as_source(Arc::new(table)), None)?.build()?)
+}
+
+/// A plan that gives the columns of a query's batches from the `first` on; None where a statement has no other tables.
+fn seen(
+    schema: &Schema,
+    batches: &[RecordBatch],
+    first: usize,
+    others: &[ast::TableWithJoins],
+) -> Result<Option<LogicalPlan>> {
+    if others.is_empty() {
+        return Ok(None);
+    }
+    let fields = schema.fields().iter().skip(first).map(|field| field.as_ref().clone().with_nullable(true));
+    let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+    let of = |batch: &RecordBatch| Ok(RecordBatch::try_new(schema.clone(), batch.columns()[first..].to_vec())?);
+    let batches = batches.iter().map(of).collect::<Result<Vec<_>>>()?;
+    let table = MemTable::try_new(schema.clone(), vec![batches])?;
+    Ok(Some(LogicalPlanBuilder::scan("seen", provider_as_source(Arc::new(table)), None)?.build()?))
 }
 
 pub(super) fn insert_target(insert: &ast::Insert) -> Result<&ast::ObjectName> {

@@ -20,19 +20,12 @@ pub(super) fn update_from(update: &ast::Update) -> Result<&[ast::TableWithJoins]
     }
 }
 
-/// Refuses what needs to tell rows apart, or to return rows of the other tables.
-pub(super) fn check_matched(
-    table: &Item,
-    others: &[ast::TableWithJoins],
-    returning: Option<&[ast::SelectItem]>,
-) -> Result<()> {
+/// Refuses what needs to tell rows apart.
+pub(super) fn check_matched(table: &Item, others: &[ast::TableWithJoins]) -> Result<()> {
     if others.is_empty() {
         return Ok(());
     }
     let hint = "Use a subquery in WHERE or SET.";
-    if returning.is_some() {
-        return Err(Error::unsupported("RETURNING of a statement that reads other tables").with_hint(hint));
-    }
     if table.schema.primary_key.is_none() {
         let what = "UPDATE … FROM and DELETE … USING of a table without a primary key";
         return Err(Error::unsupported(what).with_hint(hint));

@@ -10,9 +10,7 @@ use crate::data::SqlType;
 use crate::error::{Error, Result, SqlState};
 use crate::session::conflict::{no_pairs, on_conflict, updating};
 use crate::session::ddl::{object_name, undefined};
-use crate::session::dml::{
-    check_written, delete_target, insert_alias, insert_target, rows_plan, update_target, write_target,
-};
+use crate::session::dml::{check_written, delete_target, insert_alias, insert_target, update_target, write_target};
 use crate::session::matched::update_from;
 use crate::session::plans::{Ground, PlanCache, PlannedQuery};
 use crate::session::run::Arguments;
@@ -166,21 +164,21 @@ fn describe(binder: &mut Binder<'_>, command: &Command, catalog: &Catalog) -> Re
             if let Some(update) = on_conflict(insert)?.and_then(updating) {
                 binder.bind_conflict_update(&target, alias.as_ref(), update, no_pairs(&table)?)?;
             }
-            returned(binder, &table, alias.as_ref(), insert.returning.as_deref())
+            returned(binder, &table, alias.as_ref(), &[], insert.returning.as_deref())
         }
         ast::Statement::Update(update) => {
             let (name, alias) = update_target(update)?;
             let table = written(catalog, name, "update")?;
             let (assignments, selection) = (&update.assignments, update.selection.as_ref());
             binder.bind_update(&write_target(&table)?, alias, assignments, update_from(update)?, selection)?;
-            returned(binder, &table, alias, update.returning.as_deref())
+            returned(binder, &table, alias, update_from(update)?, update.returning.as_deref())
         }
         ast::Statement::Delete(delete) => {
             let (name, alias) = delete_target(delete)?;
             let table = written(catalog, name, "delete from")?;
             let using = delete.using.as_deref().unwrap_or_default();
             binder.bind_where(&source(&table), alias, using, delete.selection.as_ref())?;
-            returned(binder, &table, alias, delete.returning.as_deref())
+            returned(binder, &table, alias, using, delete.returning.as_deref())
         }
         ast::Statement::ShowVariable { variable } => Ok(Some(shown_columns(variable)?)),
         ast::Statement::ShowTables { .. } | ast::Statement::ShowViews { .. } => Ok(Some(vec![text("Name")])),
@@ -201,9 +199,9 @@ fn returned(
     binder: &mut Binder<'_>,
     table: &Item,
     alias: Option<&ast::TableAlias>,
+    others: &[ast::TableWithJoins],
     items: Option<&[ast::SelectItem]>,
 ) -> Result<Option<Vec<OutputColumn>>> {
     let Some(items) = items else { return Ok(None) };
-    let no_rows = rows_plan(&table.schema, &[])?;
-    Ok(Some(binder.bind_returning(&source(table), alias, items, no_rows)?.columns))
+    Ok(Some(binder.bind_returning(&source(table), alias, others, items, None)?.columns))
 }

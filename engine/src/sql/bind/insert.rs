@@ -157,9 +157,15 @@ impl Binder<'_> {
     /// Binds an expression and coerces it by assignment to a column's type.
     pub(super) fn assigned(&mut self, expr: &ast::Expr, column: &Column, scope: &Scope) -> Result<Bound> {
         let position = self.position(expr.span());
-        let bound = self.bind_expr(expr, scope)?;
-        let (was, position) = (bound.ty.clone(), bound.position.or(position));
-        self.coerce(bound, &column.ty, Coercion::Assignment)
+        let mut bound = self.bind_expr(expr, scope)?;
+        bound.position = bound.position.or(position);
+        self.assigned_value(bound, column)
+    }
+
+    /// A value as one for `column`.
+    pub(super) fn assigned_value(&mut self, value: Bound, column: &Column) -> Result<Bound> {
+        let (was, position) = (value.ty.clone(), value.position);
+        self.coerce(value, &column.ty, Coercion::Assignment)
             .map_err(|error| not_assignable(error, column, &was).at(position))
     }
 

@@ -134,7 +134,7 @@ async fn returning_reads_the_written_rows() {
     let table = fixture.source("u");
     let rows: LogicalPlan = source_of(&fixture, sql).unwrap().plan;
     let mut binder = Binder::new(&fixture, &settings, Purpose::Query, Parameters::none(), sql);
-    let bound = binder.bind_returning(&table, None, &insert.returning.unwrap(), rows).unwrap();
+    let bound = binder.bind_returning(&table, None, &[], &insert.returning.unwrap(), Some(rows)).unwrap();
     let answer = fixture.run(bound, Vec::new()).await.unwrap();
     assert_eq!(answer.columns, ["id integer", "more bigint", "id integer", "t_id integer", "amount bigint"]);
     assert_eq!(answer.rows, ["1|4|1|2|3"]);
