@@ -129,8 +129,6 @@ pub fn format(negative: bool, whole: &str, fraction: &str, template: &str) -> Re
     }
     let template = Template::read(template)?;
     let digits = whole.trim_start_matches('0');
-    let zero = digits.is_empty() && fraction.bytes().all(|byte| byte == b'0');
-    let negative = negative && !zero;
     let overflows = digits.len() > template.whole;
     let mut body = Body { out: String::new(), shown: false };
     let filled = digits.len().min(template.whole);

@@ -286,7 +286,9 @@ impl Groups<'_> {
 /// In PostgreSQL an aggregate over columns of a query around belongs to that query.
 fn check_level(call: &AggregateFunction, scope: &Scope) -> Result<()> {
     let (mut own, mut outer) = (false, false);
-    for arg in &call.params.args {
+    let filter = call.params.filter.iter().map(|filter| &**filter);
+    let sorts = call.params.order_by.iter().map(|sort| &sort.expr);
+    for arg in call.params.args.iter().chain(filter).chain(sorts) {
         arg.apply(|expr| {
             own |= matches!(expr, Expr::Column(_));
             outer |= matches!(expr, Expr::OuterReferenceColumn(..));

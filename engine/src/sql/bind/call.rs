@@ -14,6 +14,7 @@ use crate::sql::adt::time_zone::TimeZone;
 use crate::sql::bind::named_argument::in_place;
 use crate::sql::bind::order::order_key;
 use crate::sql::bind::select::comparable;
+use crate::sql::bind::subquery::contains_subquery;
 use crate::sql::bind::{Binder, Bound, Clause, Purpose, Scope, fold};
 use crate::sql::functions::aggregate::{AggregateCall, Window};
 use crate::sql::functions::signature::{Body, Function as Signature, Volatility};
@@ -158,6 +159,7 @@ impl Binder<'_> {
         let distinct_order = match clauses.distinct {
             true => {
                 args.iter().try_for_each(comparable)?;
+                self.order_by_arguments(&mut order_by, &args, clauses)?;
                 let order = distinct_order(&args, &order_by)?;
                 order_by.clear();
                 order
@@ -188,6 +190,19 @@ impl Binder<'_> {
             _ => return Err(Error::internal("an aggregate expected")),
         };
         Ok(Bound::new(expr, result, position))
+    }
+
+    /// Sorts by an argument itself where a key is written as it is: bound anew, subqueries have other names.
+    fn order_by_arguments(&self, order_by: &mut [SortExpr], args: &[Bound], clauses: &Clauses) -> Result<()> {
+        for (sort, key) in order_by.iter_mut().zip(clauses.order_by) {
+            let Some(at) = clauses.args.iter().position(|arg| **arg == key.expr) else { continue };
+            if let Some(arg) = args.get(at)
+                && contains_subquery(&arg.expr)
+            {
+                *sort = self.bind_sort_as(key, arg.expr.clone(), &arg.ty)?;
+            }
+        }
+        Ok(())
     }
 
     /// GROUPING(…), which the query resolves.

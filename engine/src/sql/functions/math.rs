@@ -10,11 +10,15 @@ use crate::sql::adt::{division_by_zero, number_template, out_of_range};
 use crate::sql::rows::{Call, Uuid, map_rows, map1, map2, map4};
 
 pub const FUNCTIONS: &[Function] = &[
-    f("to_char", &[Int4, Text], Text, |c| map2(c, |v: i32, template: &str| to_char(i128::from(v) * ONE, template))),
-    f("to_char", &[Int8, Text], Text, |c| map2(c, |v: i64, template: &str| to_char(i128::from(v) * ONE, template))),
-    f("to_char", &[Numeric, Text], Text, |c| map2(c, to_char)),
+    f("to_char", &[Int4, Text], Text, |c| {
+        map2(c, |v: i32, template: &str| to_char(i128::from(v) * ONE, false, template))
+    }),
+    f("to_char", &[Int8, Text], Text, |c| {
+        map2(c, |v: i64, template: &str| to_char(i128::from(v) * ONE, false, template))
+    }),
+    f("to_char", &[Numeric, Text], Text, |c| map2(c, |v: i128, template: &str| to_char(v, false, template))),
     f("to_char", &[Float8, Text], Text, |c| {
-        map2(c, |v: f64, template: &str| to_char(decimal::from_f64(v, 15)?, template))
+        map2(c, |v: f64, template: &str| to_char(decimal::from_f64(v, 15)?, v.is_sign_negative(), template))
     }),
     f("to_number", &[Text, Text], Numeric, |c| map2(c, to_number)),
     f("abs", &[Int2], Int2, |c| map1(c, |v: i16| v.checked_abs().ok_or_else(|| out_of_range("smallint")))),
@@ -116,7 +120,8 @@ fn invalid_log(message: &str) -> Error {
     Error::new(SqlState::INVALID_LOG_ARGUMENT, message)
 }
 
-fn to_char(value: i128, template: &str) -> Result<String> {
+/// A number by a template. Floats keep the sign of what is rounded to 0: then it is `negative`.
+fn to_char(value: i128, negative: bool, template: &str) -> Result<String> {
     if template.is_empty() {
         return Ok(String::new());
     }
@@ -125,7 +130,7 @@ fn to_char(value: i128, template: &str) -> Result<String> {
     let mut text = String::new();
     decimal::format(rounded.abs(), NUMERIC_SCALE, true, &mut text);
     let (whole, fraction) = text.split_once('.').unwrap_or((&text, ""));
-    number_template::format(rounded < 0, whole, fraction, template)
+    number_template::format(negative || rounded < 0, whole, fraction, template)
 }
 
 /// Digits, point and sign of a text; what else its template has is skipped.
