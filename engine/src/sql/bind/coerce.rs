@@ -56,14 +56,17 @@ impl Binder<'_> {
             Expr::Literal(value, _) if value.is_null() => null(target)?,
             Expr::Placeholder(Placeholder { id, .. }) => {
                 let number = parameter_number(&id)?;
+                // A name is looked up when the statement runs, by the cast of a text.
+                let is_name = catalog_cast(&SqlType::Text, target).is_some();
                 let settled = match self.parameters.used(number)? {
                     Some(known) => known,
                     None => {
-                        let bare = target.bare();
-                        self.parameters.settle(number, &bare)?;
-                        bare
+                        let wanted = if is_name { SqlType::Text } else { target.bare() };
+                        self.parameters.settle(number, &wanted)?;
+                        wanted
                     }
                 };
+                let context = if is_name { Coercion::Explicit } else { context };
                 let bound = Bound::new(placeholder(id, &settled), settled, position);
                 return self.coerce(bound, target, context);
             }
@@ -148,6 +151,7 @@ fn catalog_cast(from: &SqlType, to: &SqlType) -> Option<&'static str> {
         (SqlType::Regproc, to) if is_string(to) => Some("regprocout"),
         (SqlType::Regnamespace, to) if is_string(to) => Some("regnamespaceout"),
         (from, SqlType::Regclass) if is_string(from) => Some("regclassin"),
+        (from, SqlType::Regtype) if is_string(from) => Some("regtypein"),
         _ => None,
     }
 }

@@ -53,6 +53,9 @@ pub const FUNCTIONS: &[Function] = &[
     catalog("to_regclass", &[Text], Regclass, |s, c| {
         map1(c, |name: &str| Ok(object(s, name)?.map(|object| object.oid)))
     }),
+    f("regtypein", &[Text], Regtype, |c| {
+        map1(c, |name: &str| name.parse().or_else(|_| if name == "-" { Ok(0) } else { type_oid(name) }))
+    }),
     f("to_regtype", &[Text], Regtype, |c| map1(c, |name: &str| known(type_oid(name)))),
     f("to_regnamespace", &[Text], Regnamespace, |c| {
         map1(c, |name: &str| Ok(identifiers(name)?.last().and_then(|name| namespace_oid(name))))
