@@ -3,6 +3,7 @@
 //! DataFusion adds the distance to a row's value in the value's type, and takes what overflows for the partition's end. So the
 //! rows are ordered by a number that has room for every sum. Months are no number: they are added by the calendar.
 
+use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::{Cast, Expr, WindowFrameUnits};
@@ -42,11 +43,13 @@ enum Measure {
 }
 
 impl Binder<'_> {
-    /// What to order the rows by instead of `key`, and the distances that `offsets` are then.
+    /// What to order the rows by instead of `key`, and the distances that `offsets` are then. An `inner` one leaves out what is
+    /// nearer than it, the others what is farther.
     pub(super) fn range_offsets(
         &mut self,
         key: &ast::Expr,
         offsets: [Option<&ast::Expr>; 2],
+        inner: [bool; 2],
         scope: &Scope,
     ) -> Result<(Expr, [Option<ScalarValue>; 2])> {
         let key = self.bind_expr(key, scope)?;
@@ -67,7 +70,7 @@ impl Binder<'_> {
         }
         let mut distances = [None, None];
         for (place, value) in given.into_iter().enumerate() {
-            distances[place] = value.map(|value| distance(&key.ty, value, measure)).transpose()?;
+            distances[place] = value.map(|value| distance(&key.ty, value, measure, inner[place])).transpose()?;
         }
         Ok((self.measured(key, measure)?, distances))
     }
@@ -115,7 +118,7 @@ impl Binder<'_> {
                 Expr::Cast(Cast::new(Box::new(key.expr), WIDE.arrow()))
             }
             (SqlType::Float4, _) => order_key(self.cast(key, &SqlType::Float8)?.expr, &SqlType::Float8),
-            (SqlType::Numeric(_), _) => self.cast(key, &SqlType::NUMERIC)?.expr,
+            (SqlType::Numeric(_), _) => Expr::Cast(Cast::new(Box::new(key.expr), roomy(digits(&key.ty)))),
             (SqlType::Time, _) => call("time_distance", WIDE, |c| map1(c, |at: Clock| Ok(i128::from(at.0))), key),
             (SqlType::Date, Measure::Number) => {
                 call("date_distance", WIDE, |c| map1(c, |at: Date| Ok(number(date_to_timestamp(at.0)?))), key)
@@ -134,6 +137,19 @@ impl Binder<'_> {
             (ty, _) => order_key(key.expr, ty),
         })
     }
+}
+
+/// How many digits behind the point a numeric has.
+fn digits(key: &SqlType) -> i8 {
+    match key.arrow() {
+        DataType::Decimal128(_, digits) => digits,
+        _ => 0,
+    }
+}
+
+/// All numerics of so many digits behind the point.
+fn roomy(digits: i8) -> DataType {
+    DataType::Decimal128(38, digits)
 }
 
 /// A moment as a number, though it be infinite.
@@ -163,6 +179,9 @@ fn offset_type(key: &SqlType) -> Result<SqlType> {
     match key {
         SqlType::Int2 | SqlType::Int4 | SqlType::Int8 => Ok(SqlType::Int8),
         SqlType::Float4 | SqlType::Float8 => Ok(SqlType::Float8),
+        SqlType::Numeric(Some((_, scale))) if digits(key) > digits(&SqlType::NUMERIC) => {
+            Ok(SqlType::Numeric(Some((38, *scale))))
+        }
         SqlType::Numeric(_) => Ok(SqlType::NUMERIC),
         SqlType::Date | SqlType::Timestamp | SqlType::Timestamptz | SqlType::Time | SqlType::Interval => {
             Ok(SqlType::Interval)
@@ -196,15 +215,23 @@ fn is_negative(key: &SqlType, value: &ScalarValue) -> bool {
 }
 
 /// A distance between what [`Binder::measured`] makes of values of type `key`.
-fn distance(key: &SqlType, value: ScalarValue, measure: Measure) -> Result<ScalarValue> {
+fn distance(key: &SqlType, value: ScalarValue, measure: Measure, inner: bool) -> Result<ScalarValue> {
     let wide = |value: i128| Ok(ScalarValue::Decimal128(Some(value), 38, 0));
     match &value {
         ScalarValue::Int64(Some(value)) => wide(i128::from(*value)),
         ScalarValue::Float64(Some(number)) if number.is_infinite() => {
             Err(Error::unsupported("an infinite frame offset"))
         }
-        ScalarValue::Decimal128(Some(number), ..) if *number > NUMERIC_DISTANCE => {
-            Err(Error::unsupported("a frame offset of more than nineteen digits"))
+        ScalarValue::Decimal128(Some(number), _, scale) => {
+            // No value has more digits than the key: as far as the last that is within, or that is not.
+            let (digits, scale) = (digits(key), *scale);
+            let dropped = 10_i128.pow(u32::from(scale.saturating_sub(digits).max(0).unsigned_abs()));
+            let whole = number / dropped + i128::from(inner && number % dropped != 0);
+            let added = 10_i128.pow(u32::from(digits.saturating_sub(scale).max(0).unsigned_abs()));
+            match whole.checked_mul(added).filter(|number| *number <= NUMERIC_DISTANCE) {
+                Some(number) => Ok(ScalarValue::Decimal128(Some(number), 38, digits)),
+                None => Err(Error::unsupported("a frame offset of that many digits")),
+            }
         }
         _ => match (interval(&value), measure) {
             (Some(span), _) if *key == SqlType::Time => wide(i128::from(span.micros)),

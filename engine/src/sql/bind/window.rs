@@ -163,7 +163,9 @@ impl Binder<'_> {
                 let message = "RANGE with offset PRECEDING/FOLLOWING requires exactly one ORDER BY column";
                 return Err(Error::new(SqlState::WINDOWING_ERROR, message).at(self.position(by.span())));
             };
-            let (key, distances) = self.range_offsets(&key.expr, written, scope)?;
+            // How far the frame's first row is at most, and its last.
+            let inner = [matches!(from, Following(_)), matches!(to, Preceding(_))];
+            let (key, distances) = self.range_offsets(&key.expr, written, inner, scope)?;
             (instead, offsets) = (Some(key), distances);
         } else {
             for (place, by) in written.into_iter().enumerate() {
