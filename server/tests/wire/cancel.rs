@@ -55,19 +55,23 @@ fn a_statement_that_computes_is_cancelled() {
     assert_eq!(code(&messages), "57014");
 }
 
-/// A join may compare for minutes between two rows: its threads must not go on when nobody waits for it.
+/// A join may compare for minutes between two rows, a window may compute one long frame after the other: their threads must not
+/// go on when nobody waits for them.
 #[test]
-fn what_a_cancelled_join_compares_it_leaves() {
+fn what_a_cancelled_query_computes_it_leaves() {
     let server = Server::start();
     let (mut client, key) = Client::login_with_key(&server);
     client.rows("CREATE TABLE t (id int PRIMARY KEY, s text)");
     client.rows("INSERT INTO t SELECT n, repeat('x', 100) || n FROM generate_series(1, 60000) AS g(n)");
+    let floats = "(SELECT n / 7.0::float8 AS x FROM generate_series(1, 1000000) AS g(n)) AS f";
     let unlike = "b.s || 'x' LIKE '%' || a.s || '%' AND a.id <> b.id";
     for computing in [
         format!("DELETE FROM t a WHERE EXISTS (SELECT 1 FROM t b WHERE {unlike})"),
         format!("SELECT count(*) FROM t a LEFT JOIN t b ON {unlike}"),
         format!("SELECT count(*) FROM t a JOIN t b ON a.id / 60001 = b.id / 60001 AND {unlike}"),
         format!("SELECT count(*) FROM t a, t b WHERE random() < 0.5 AND {unlike}"),
+        format!("SELECT sum(x) OVER (ORDER BY x ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING) FROM {floats}"),
+        format!("SELECT max(x::text) OVER (ORDER BY x ROWS 50000 PRECEDING) FROM {floats}"),
     ] {
         let before = server.cpu();
         query(&mut client, &computing);

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::mem::size_of_val;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef};
+use arrow::array::{Array, ArrayRef, RecordBatch};
 use arrow::compute::concat;
 use arrow::datatypes::{DataType, FieldRef, Schema};
 use datafusion::common::{Result, ScalarValue, internal_err};
@@ -106,6 +106,13 @@ struct Call {
 }
 
 impl Call {
+    /// Asks the arguments, which fail where nobody waits for the query any more: a long frame takes long, and there is one for
+    /// each row.
+    fn is_wanted(&self) -> Result<()> {
+        let nothing = RecordBatch::new_empty(Arc::new(self.schema.clone()));
+        self.exprs.iter().try_for_each(|expr| expr.evaluate(&nothing).map(drop))
+    }
+
     fn accumulator(&self) -> Result<Box<dyn Accumulator>> {
         self.function.accumulator(AccumulatorArgs {
             return_field: self.return_field.clone(),
@@ -177,6 +184,7 @@ impl Accumulator for Anew {
     }
 
     fn evaluate(&mut self) -> Result<ScalarValue> {
+        self.call.is_wanted()?;
         self.join()?;
         let mut accumulator = self.call.accumulator()?;
         for piece in &self.rows {
