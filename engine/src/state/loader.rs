@@ -231,14 +231,13 @@ impl Loader {
 
 impl Drop for Loader {
     fn drop(&mut self) {
+        let all_read = self.has_ended();
         self.stop.store(true, Ordering::Relaxed);
         self.loads.iter().for_each(|load| load.call_off());
         if let Some(thread) = self.thread.take() {
             thread.join().ok();
         }
-        if self.has_ended()
-            && let Err(error) = self.store.compact_from_now_on()
-        {
+        if all_read && let Err(error) = self.store.compact_from_now_on() {
             tracing::error!(%error, "the files of the state become ever more until the next start");
         }
     }
