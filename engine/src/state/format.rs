@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::error::{Error, Result, SqlState};
 
 /// Covers key coding, the layout of the directory, and every value written into it.
-pub(super) const FORMAT: u32 = 9;
+pub(super) const FORMAT: u32 = 10;
 
 const FILE: &str = "FORMAT";
 

@@ -108,7 +108,7 @@ mod tests {
     /// If this fails, data directories written before do not read any more: raise FORMAT and say how they are migrated.
     #[test]
     fn golden_bytes() {
-        assert_eq!(FORMAT, 9);
+        assert_eq!(FORMAT, 10);
         let operator = OperatorId(0x0102_0304);
         let prefixes = [KeyKind::Meta, KeyKind::Catalog, KeyKind::Rows, KeyKind::Deletions, KeyKind::Keyed]
             .map(|kind| prefix(kind, operator));
