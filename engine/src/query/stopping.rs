@@ -2,10 +2,8 @@
 //!
 //! A query can be stopped where it gives way to others, which scans do. But a join (DataFusion 55.2) may compare two large inputs
 //! for minutes before it asks a scan for more, or has a row to give. So its condition asks each time whether it is still wanted,
-//! and its rows are given out as a scan's are. The same goes for a window whose frames are computed [anew][sliding] for each row:
+//! and its rows are given out as a scan's are. The same goes for a window whose frames are computed anew for each row:
 //! it asks its arguments.
-//!
-//! [sliding]: crate::sql::functions::sliding
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
