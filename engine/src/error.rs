@@ -299,7 +299,11 @@ impl From<DataFusionError> for Error {
             DataFusionError::ArrowError(inner, _) => Error::from(*inner),
             DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => Error::from(*inner),
             DataFusionError::ResourcesExhausted(message) => exhausted(&message),
-            DataFusionError::NotImplemented(message) => Error::unsupported(message),
+            // Some are the name of something, others say already that it is not there.
+            DataFusionError::NotImplemented(said) if said.contains("support") || said.contains("implement") => {
+                Error::new(SqlState::FEATURE_NOT_SUPPORTED, said)
+            }
+            DataFusionError::NotImplemented(what) => Error::unsupported(what),
             // Cloned by shared streams: find ours behind it by reference.
             DataFusionError::Shared(inner) => Error::from_shared(&inner),
             other => Error::internal(other.strip_backtrace()),
