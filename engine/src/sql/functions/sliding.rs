@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, RecordBatch};
 use arrow::compute::concat;
-use arrow::datatypes::{DataType, FieldRef, Schema};
+use arrow::datatypes::{DataType, FieldRef};
 use datafusion::common::{Result, ScalarValue, internal_err};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::{Accumulator, AggregateUDF, AggregateUDFImpl, Signature};
@@ -73,7 +73,7 @@ impl AggregateUDFImpl for Sliding {
         let call = Call {
             function: self.function.clone(),
             return_field: args.return_field,
-            schema: args.schema.clone(),
+            nothing: RecordBatch::new_empty(Arc::new(args.schema.clone())),
             ignore_nulls: args.ignore_nulls,
             order_bys: args.order_bys.to_vec(),
             is_reversed: args.is_reversed,
@@ -95,7 +95,8 @@ fn copy<'a>(args: &AccumulatorArgs<'a>) -> AccumulatorArgs<'a> {
 struct Call {
     function: Arc<AggregateUDF>,
     return_field: FieldRef,
-    schema: Schema,
+    /// No rows, of the columns that the arguments read.
+    nothing: RecordBatch,
     ignore_nulls: bool,
     order_bys: Vec<PhysicalSortExpr>,
     is_reversed: bool,
@@ -109,14 +110,13 @@ impl Call {
     /// Asks the arguments, which fail where nobody waits for the query any more: a long frame takes long, and there is one for
     /// each row.
     fn is_wanted(&self) -> Result<()> {
-        let nothing = RecordBatch::new_empty(Arc::new(self.schema.clone()));
-        self.exprs.iter().try_for_each(|expr| expr.evaluate(&nothing).map(drop))
+        self.exprs.iter().try_for_each(|expr| expr.evaluate(&self.nothing).map(drop))
     }
 
     fn accumulator(&self) -> Result<Box<dyn Accumulator>> {
         self.function.accumulator(AccumulatorArgs {
             return_field: self.return_field.clone(),
-            schema: &self.schema,
+            schema: self.nothing.schema_ref(),
             ignore_nulls: self.ignore_nulls,
             order_bys: &self.order_bys,
             is_reversed: self.is_reversed,
